@@ -1,0 +1,40 @@
+# `make help` lists the targets. Everything is installed by setup/, once.
+PY := .venv/bin/python
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean lock build test-machines
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
+
+setup:  ## install what tests need: system packages, virtual environment, data plane
+	@setup/setup.sh test
+
+demo:  ## install what is missing and show the main job on real traffic
+	@setup/setup.sh demo
+	@$(BIN)/shunt demo
+
+test: setup lint  ## lint, then every test (root: network namespaces, BPF)
+	@$(BIN)/pytest -m "not machines"
+
+test-machines: setup  ## boot real machines under emulation and reboot them (minutes)
+	@$(BIN)/pytest -m machines
+
+lint: setup  ## ruff, mypy --strict, clang-format, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/clang-format --dry-run --Werror bpf/*.c bpf/*.h
+
+bench: setup  ## run the benchmarks and write docs/performance.md
+	@$(PY) -m bench
+
+lock:  ## renew the locked Python dependencies (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group build -o setup/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group dev -o setup/dev.txt
+
+clean:  ## remove what was built (laboratories left standing included)
+	@-[ -x $(BIN)/shunt ] && $(BIN)/shunt lab down --all
+	@rm -rf .venv dist .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache src/shunt/dataplane/*.bpf.o

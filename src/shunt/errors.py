@@ -1,0 +1,111 @@
+"""Every error that Shunt raises on purpose, in one tree.
+
+    ShuntError                    exit 1   something went wrong; message, and what to do
+    ├── UsageError                exit 2   the request itself is wrong; nothing was changed
+    │   ├── ConfigError                    problems in a configuration file, all at once
+    │   └── ParseError                     text (a route table, a command's output) not understood
+    ├── HostError                 exit 2   this machine lacks something: root, BTF, libbpf, interface
+    ├── DataplaneError            exit 1   the kernel refused a program or a map (also an OSError's errno)
+    │   ├── LoadError                      the verifier refused; its last line, and the full log
+    │   └── LayoutError                    the kernel's structs are not the ones this release knows
+    ├── NetworkError              exit 1   netlink or a packet socket failed
+    ├── ControlError              exit 1   the daemon is not there, or refused
+    ├── LabError                  exit 1   a laboratory could not be built, run or removed
+    └── RemoteError               exit 3   a server could not be reached or a command there failed
+
+`shunt.cli` prints message and hint, never a traceback, and leaves with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class ShuntError(Exception):
+    """Base of the tree: a message for a person, and a hint that says what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(ShuntError):
+    """The request is wrong; nothing was changed."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a configuration file: where (1-based line, column; key path), what, and the fix."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def render(self, file: str) -> str:
+        """Return `file:line:column: key.path: message`."""
+        where = f"{self.path}: " if self.path else ""
+        return f"{file}:{self.line}:{self.column}: {where}{self.message}"
+
+
+class ConfigError(UsageError):
+    """A configuration file has problems; all of them are listed."""
+
+    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(problem.render(file) for problem in self.problems))
+
+
+class ParseError(UsageError):
+    """Text was not understood. Never swallowed: what cannot be read is not "clean"."""
+
+
+class HostError(ShuntError):
+    """This machine lacks a privilege, a kernel feature, a library or an interface."""
+
+    exit_code = 2
+
+
+class DataplaneError(ShuntError):
+    """The kernel refused a program, a map or an attachment; `errno` is the kernel's, 0 if none."""
+
+    def __init__(self, message: str, *, errno: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.errno = errno
+
+
+class LoadError(DataplaneError):
+    """The verifier refused a program; `log` is all that it said."""
+
+    def __init__(self, message: str, *, log: str, errno: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, errno=errno, hint=hint)
+        self.log = log
+
+
+class LayoutError(DataplaneError):
+    """The object's or the pinned maps' structs differ from those that this release knows."""
+
+
+class NetworkError(ShuntError):
+    """Netlink or a packet socket failed."""
+
+
+class ControlError(ShuntError):
+    """The daemon does not run, or refused the request."""
+
+
+class LabError(ShuntError):
+    """A laboratory could not be built, run or removed."""
+
+
+class RemoteError(ShuntError):
+    """A server could not be reached, or a command failed there."""
+
+    exit_code = 3

@@ -1,0 +1,170 @@
+"""What an operator wishes: dispatcher, clusters with their services, servers.
+
+`shunt.config` makes these from text and has checked them: names resolve, ports are in range,
+no two services share address, protocol and port. Everything is hashable and compares by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address
+from types import MappingProxyType
+
+from shunt.model.addresses import Address
+
+
+class Protocol(StrEnum):
+    """Transport protocols that are dispatched; `number` is IANA's."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+    @property
+    def number(self) -> int:
+        """Return the IP protocol number."""
+        return 6 if self is Protocol.TCP else 17
+
+
+class Forward(StrEnum):
+    """Forwarding methods."""
+
+    MAC = "mac"
+    ENCAP = "encap"
+    NAT = "nat"
+
+
+class Track(StrEnum):
+    """Which flows are remembered: those that must be (auto), every one, or none."""
+
+    AUTO = "auto"
+    ALL = "all"
+    NONE = "none"
+
+
+class OnDown(StrEnum):
+    """What becomes of a down server's established flows: kept there, moved, or reset."""
+
+    KEEP = "keep"
+    MOVE = "move"
+    RESET = "reset"
+
+
+class Mode(StrEnum):
+    """How the XDP program is attached."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    GENERIC = "generic"
+
+
+class OperatingSystem(StrEnum):
+    """Servers' operating systems that Shunt can set up."""
+
+    LINUX = "linux"
+    AIX = "aix"
+    AIX_WPAR = "aix-wpar"
+    HPUX = "hp-ux"
+    SOLARIS10 = "solaris10"
+    SOLARIS11 = "solaris11"
+    ILLUMOS = "illumos"
+    FREEBSD = "freebsd"
+    OPENBSD = "openbsd"
+    NETBSD = "netbsd"
+    MACOS = "macos"
+    WINDOWS2003 = "windows2003"
+    WINDOWS = "windows"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A back-end machine. `addresses` are its own; the first one names it to the kernel."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    weight: int = 10
+    os: OperatingSystem = OperatingSystem.LINUX
+    via: str | None = None  # ssh://user@host:port, winrm://user@host, local; None: nobody lets us in
+    wpar: str | None = None
+    gateway: Address | None = None
+    netns: str | None = None
+    interface: str | None = None  # the server's NIC on the segment, where it must be named
+
+
+@dataclass(frozen=True, slots=True)
+class Sticky:
+    """Client affinity: `time` seconds since the last request, by the client under a prefix length."""
+
+    time: int
+    mask4: int = 32
+    mask6: int = 128
+    cross: tuple[int, ...] = ()  # ports of the same cluster that share the affinity
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A server of a service with its weight there (0 to 65535)."""
+
+    server: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advisor:
+    """A health probe of a service; `settings` are the probe's own keys."""
+
+    type: str
+    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One (cluster address, protocol, port); port 0 = every port of the address not named."""
+
+    cluster: str
+    address: Address
+    protocol: Protocol
+    port: int
+    members: tuple[Member, ...]
+    forward: Forward = Forward.MAC
+    track: Track = Track.AUTO
+    on_down: OnDown = OnDown.KEEP
+    stale: int = 300  # seconds without a packet after which a flow is forgotten
+    udp_idle: int = 60  # seconds after a change in which an unknown UDP flow is taken for an old one
+    sticky: Sticky | None = None
+    advisor: Advisor | None = None
+
+    @property
+    def name(self) -> str:
+        """Return `address:port/protocol`, as messages and commands write it."""
+        host = str(self.address) if isinstance(self.address, IPv4Address) else f"[{self.address}]"
+        return f"{host}:{self.port or 'any'}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """The machine that forwards: its interfaces and the sizes of its tables."""
+
+    interfaces: tuple[str, ...]
+    mode: Mode = Mode.AUTO
+    group: str | None = None  # a group that may use the control socket, besides root
+    secret: bytes | None = None  # 16 bytes; None: made at the first start, kept with the tables
+    exceptions: int = 1 << 20  # flows that can be remembered
+    exceptions_rate: int = 20_000  # flows that may be remembered anew, per second and CPU
+    announce: int = 60  # seconds between gratuitous announcements of the cluster addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file. `services` are in the order of the file, one for each address and port."""
+
+    dispatcher: Dispatcher
+    services: tuple[Service, ...]
+    servers: Mapping[str, Server]
+
+    @property
+    def cluster_addresses(self) -> tuple[Address, ...]:
+        """Return every cluster address once, in the order of the file, wildcards left out."""
+        named = (service.address for service in self.services if not service.address.is_unspecified)
+        return tuple(dict.fromkeys(named))

@@ -1,0 +1,157 @@
+"""The record on a server: what Shunt has done there, and how each of it is undone.
+
+It is written before a step is done, so that also a set-up that was killed half-way can be taken
+back. Only root can write it: its commands are executed on removal.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from shunt.errors import ParseError
+from shunt.model.config import OperatingSystem
+from shunt.servers.steps import Command, Fact, Output, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shunt.model.addresses import Address
+    from shunt.servers.wish import Wish
+
+VERSION = 1
+NAME = "record"
+_WINDOWS = (OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A step that was done, or was about to be."""
+
+    id: str
+    what: str
+    undo: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything that Shunt has done on one server, oldest first; each id once."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Return the ids of the steps that Shunt did."""
+        return frozenset(entry.id for entry in self.entries)
+
+    def with_step(self, step: Step) -> Record:
+        """Return the record with `step`; what undoes it stays what was recorded the first time."""
+        if step.id in self.ids:
+            return self
+        return Record((*self.entries, Entry(step.id, step.what, step.undo)))
+
+    def without(self, ids: Iterable[str]) -> Record:
+        """Return the record without the steps named."""
+        gone = frozenset(ids)
+        return Record(tuple(entry for entry in self.entries if entry.id not in gone))
+
+    def removal(self, ids: Iterable[str] | None = None) -> tuple[Entry, ...]:
+        """Return the entries to undo (all, or those named), the newest first."""
+        chosen = self.ids if ids is None else frozenset(ids)
+        return tuple(entry for entry in reversed(self.entries) if entry.id in chosen)
+
+    def stale(self, wanted: Iterable[Address]) -> tuple[Entry, ...]:
+        """Return the aliases (ids `alias:ADDRESS`) of addresses that nobody wants any more."""
+        keep = {f"alias:{address}" for address in wanted}
+        return self.removal(i for i in self.ids if i.startswith("alias:") and i not in keep)
+
+    def dump(self) -> str:
+        """Return the record as JSON text, which `parse` reads."""
+        entries = [asdict(entry) for entry in self.entries]
+        return json.dumps({"version": VERSION, "entries": entries}, indent=1) + "\n"
+
+
+def parse(output: Output) -> Record:
+    """Return the record that a server holds; empty standard output means there is none.
+
+    Raises:
+        ParseError: It could not be read, is cut off, or was written by a later release.
+    """
+    if output.status:
+        raise ParseError(
+            f"the record of what Shunt did could not be read: {output.stderr.strip()}",
+            hint="it belongs to root: log in as root, or as a user who may use sudo",
+        )
+    if not output.stdout.strip():
+        return Record()
+    try:
+        document = json.loads(output.stdout)
+        if document["version"] != VERSION:
+            raise ParseError(
+                f"the record of what Shunt did has version {document['version']}",
+                hint=f"this release reads {VERSION}; use the release that set the server up",
+            )
+        return Record(tuple(_entry(item) for item in document["entries"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParseError(
+            f"the record of what Shunt did is damaged: {error!r}",
+            hint="look at it on the server, and move it away if it is of no use any more",
+        ) from error
+
+
+def _entry(item: dict[str, list[dict[str, object]]]) -> Entry:
+    undo = tuple(_command(command) for command in item["undo"])
+    return Entry(str(item["id"]), str(item["what"]), undo)
+
+
+def _command(item: dict[str, object]) -> Command:
+    command = Command(**item)  # type: ignore[arg-type]  # checked by `replace` and the tuples below
+    return replace(command, argv=tuple(command.argv), ok=tuple(command.ok))
+
+
+def path(wish: Wish) -> str:
+    """Return where a server keeps its record: one a host, a namespace or a partition."""
+    server = wish.server
+    name = "server"
+    if server.netns:
+        name = f"netns-{server.netns.strip('/').replace('/', '-')}"
+    elif server.wpar:
+        name = f"wpar-{server.wpar}"
+    if server.os in _WINDOWS:
+        return rf"C:\ProgramData\shunt\{name}.json"
+    return f"/var/lib/shunt/{name}.json"
+
+
+def read(wish: Wish) -> Fact:
+    """Return the fact that `parse` reads."""
+    where = path(wish)
+    if wish.server.os in _WINDOWS:
+        return Fact(NAME, _windows_read(where))
+    return Fact(NAME, Command.sh(f"if [ -e {where} ]; then cat {where}; fi"))
+
+
+def write(wish: Wish, record: Record) -> Command:
+    """Return the command that stores `record`, or that removes the file of an empty one."""
+    where = path(wish)
+    if wish.server.os in _WINDOWS:
+        return _windows_write(where, record)
+    if not record.entries:
+        return Command.sh(f"rm -f {where}; rmdir /var/lib/shunt 2>/dev/null || true")
+    return Command.write(where, record.dump(), mode="600")
+
+
+def _windows_read(where: str) -> Command:
+    return Command.powershell(
+        f"if (Test-Path '{where}') {{ Get-Content -Raw -Encoding UTF8 '{where}' }}"
+    )
+
+
+def _windows_write(where: str, record: Record) -> Command:
+    if not record.entries:
+        return Command.powershell(f"Remove-Item -Force -ErrorAction Ignore '{where}'")
+    text = record.dump().replace("'", "''")
+    return Command.powershell(
+        "New-Item -Force -ItemType Directory 'C:\\ProgramData\\shunt' | Out-Null; "
+        f"[IO.File]::WriteAllText('{where}', '{text}')"
+    )

@@ -1,0 +1,82 @@
+"""What a server shall be: the part of the configuration that its set-up needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from shunt.errors import UsageError
+from shunt.model.config import Config, Forward, Server
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+
+
+class Silence(StrEnum):
+    """How a Linux server is kept from answering ARP for a cluster address."""
+
+    AUTO = "auto"
+    SYSCTL = "sysctl"
+    NFT = "nft"
+    ARPTABLES = "arptables"
+    REDIRECT = "redirect"  # no alias at all; see docs/servers/linux.md for its price
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one server shall be.
+
+    Attributes:
+        server: The server; its own addresses may be empty when it is set up locally.
+        clusters: The addresses that it shall hold, without answering ARP or ND for them.
+        forward: How packets for `clusters` reach it, `mac` or `encap`; `nat` if it has none.
+        bare: Addresses of `nat` services: the server must *not* hold these.
+        dispatchers: Addresses of the machines that forward, as far as they are known.
+        silence: How ARP is silenced (Linux).
+        persist: Whether it must come back after a reboot.
+    """
+
+    server: Server
+    clusters: tuple[Address, ...]
+    forward: Forward = Forward.MAC
+    bare: tuple[Address, ...] = ()
+    dispatchers: tuple[Address, ...] = ()
+    silence: Silence = Silence.AUTO
+    persist: bool = True
+
+    @property
+    def clusters4(self) -> tuple[IPv4Address, ...]:
+        """Return the IPv4 addresses among `clusters`."""
+        return tuple(a for a in self.clusters if isinstance(a, IPv4Address))
+
+
+def wish_for(config: Config, name: str) -> Wish:
+    """Return what the configuration wants of the server `name`.
+
+    Raises:
+        UsageError: There is no such server, or it is wanted with and without the same address.
+    """
+    server = config.servers.get(name)
+    if server is None:
+        known = ", ".join(sorted(config.servers)) or "none"
+        raise UsageError(
+            f"there is no server {name!r} in the configuration", hint=f"known: {known}"
+        )
+    ways: dict[Forward, dict[Address, None]] = {forward: {} for forward in Forward}
+    for service in config.services:
+        if any(member.server == name for member in service.members):
+            addresses = (
+                config.cluster_addresses if service.address.is_unspecified else (service.address,)
+            )
+            ways[service.forward].update(dict.fromkeys(addresses))
+    held = {**ways[Forward.MAC], **ways[Forward.ENCAP]}
+    for address in ways[Forward.NAT]:
+        if address in held:
+            raise UsageError(
+                f"server {name} is in a nat service and in another one of {address}",
+                hint="a nat server must not hold the address, the others must: use another server",
+            )
+    forward = Forward.ENCAP if ways[Forward.ENCAP] else Forward.MAC if held else Forward.NAT
+    return Wish(server, tuple(held), forward, tuple(ways[Forward.NAT]))

@@ -1,0 +1,163 @@
+"""Processes of a laboratory: run to the end, or started and stopped later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shunt.errors import HostError, LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_STOP_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A process that has ended: its words and its status (negative: the signal that ended it)."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    check: bool = True,
+    timeout: float = 30,
+    stdin: str | bytes | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run a command to its end, `timeout` seconds at most; `env` is added to our own environment.
+
+    Raises:
+        LabError: it took too long, or (with `check`) left with another status than 0.
+        HostError: there is no such command.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            input=stdin.encode() if isinstance(stdin, str) else (stdin or b""),
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            env=_environment(env),
+        )
+    except FileNotFoundError as error:
+        raise _absent(argv) from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"`{shlex.join(argv)}` did not end within {timeout:g} s") from error
+    completed = Completed(
+        done.returncode,
+        done.stdout.decode(errors="replace"),
+        done.stderr.decode(errors="replace"),
+    )
+    if check and completed.status:
+        words = completed.stderr.strip() or completed.stdout.strip() or "it said nothing"
+        raise LabError(f"`{shlex.join(argv)}` left with status {completed.status}: {words}")
+    return completed
+
+
+class Process:
+    """A process in the background, in a session of its own: Ctrl-C reaches only its owner."""
+
+    def __init__(
+        self, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.argv = tuple(argv)
+        self.log = log
+        with log.open("ab") as sink:
+            try:
+                self._popen = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                    start_new_session=True,
+                    env=_environment(env),
+                )
+            except FileNotFoundError as error:
+                raise _absent(argv) from error
+
+    @property
+    def pid(self) -> int:
+        """Return the process's number; it is also that of its group."""
+        return self._popen.pid
+
+    @property
+    def status(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        return self._popen.poll()
+
+    def output(self) -> str:
+        """Return all that it has written so far, both streams."""
+        return self.log.read_text(errors="replace")
+
+    def wait_until_says(self, words: str, timeout: float = 10) -> None:
+        """Wait until it has written `words`, as a daemon does when it is ready.
+
+        Raises:
+            LabError: it ended before, or `timeout` seconds have passed.
+        """
+        deadline = time.monotonic() + timeout
+        while words not in self.output():
+            ended = self.status is not None
+            if ended and words in self.output():
+                return
+            if ended or time.monotonic() > deadline:
+                how = f"ended with status {self.status}" if ended else f"waits after {timeout:g} s"
+                raise LabError(
+                    f"`{shlex.join(self.argv)}` {how} and has not said {words!r}",
+                    hint=f"it said: {self.output().strip()[-2000:] or 'nothing'}",
+                )
+            time.sleep(0.01)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself; one that has ended is left in peace."""
+        self._popen.send_signal(number)
+
+    def terminate(self, grace: float = _STOP_GRACE) -> int:
+        """Ask it to end, insist after `grace` seconds; return the exit status."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self._popen.wait(grace)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """End it and its group at once; return the exit status."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self._popen.wait()
+
+    def wait(self, timeout: float = 30) -> int:
+        """Wait until it has ended by itself; return the exit status.
+
+        Raises:
+            LabError: it runs still after `timeout` seconds.
+        """
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            message = f"`{shlex.join(self.argv)}` still runs after {timeout:g} s"
+            raise LabError(message, hint=f"its words are in {self.log}") from error
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C.UTF-8", **(extra or {})}
+
+
+def _absent(argv: Sequence[str]) -> HostError:
+    return HostError(
+        f"a laboratory needs the command `{argv[0]}`, which is not installed",
+        hint="`make setup` installs all that laboratories need",
+    )

@@ -8,7 +8,7 @@
     ├── DataplaneError            exit 1   the kernel refused a program or a map (also an OSError's errno)
     │   ├── LoadError                      the verifier refused; its last line, and the full log
     │   └── LayoutError                    the kernel's structs are not the ones this release knows
-    ├── NetworkError              exit 1   netlink or a packet socket failed
+    ├── NetworkError              exit 1   netlink or a packet socket failed (also the errno)
     ├── ControlError              exit 1   the daemon is not there, or refused
     ├── LabError                  exit 1   a laboratory could not be built, run or removed
     └── RemoteError               exit 3   a server could not be reached or a command there failed
@@ -94,7 +94,11 @@ class LayoutError(DataplaneError):
 
 
 class NetworkError(ShuntError):
-    """Netlink or a packet socket failed."""
+    """Netlink or a packet socket failed; `errno` is the kernel's, 0 if none."""
+
+    def __init__(self, message: str, *, errno: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.errno = errno
 
 
 class ControlError(ShuntError):

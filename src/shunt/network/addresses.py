@@ -1,0 +1,100 @@
+"""The addresses that this host holds itself (rtnetlink(7), linux/if_addr.h)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from shunt.errors import NetworkError
+from shunt.network.netlink import Message, Netlink, attributes, number
+from shunt.network.routes import RouteKind, matching_route
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+
+_NEWADDR, _GETADDR = 20, 22
+_HEADER = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
+_ADDRESS, _LOCAL, _FLAGS = 1, 2, 8
+_NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL}
+_DAD_FAILED, _DEPRECATED, _TENTATIVE = 0x08, 0x20, 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddress:
+    """An address of an interface of this host."""
+
+    address: Address
+    prefix: int
+    index: int
+    interface: str
+    tentative: bool = False
+    duplicate: bool = False
+    deprecated: bool = False
+
+    @property
+    def removal(self) -> str:
+        """Return the command that removes it."""
+        return f"ip address del {self.address}/{self.prefix} dev {self.interface}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How this host holds an address: on which interface, and the command that ends it."""
+
+    address: Address
+    interface: str
+    removal: str
+
+
+def addresses() -> tuple[LocalAddress, ...]:
+    """Return every address of this network namespace, in the kernel's order.
+
+    Raises:
+        NetworkError: the kernel did not tell.
+    """
+    with Netlink() as netlink:
+        told = netlink.dump(_GETADDR, _HEADER.pack(0, 0, 0, 0, 0))
+    return tuple(_local(message) for message in told if message.kind == _NEWADDR)
+
+
+def held_by_host(address: Address) -> Held | None:
+    """Return how this host itself takes packets for `address`; None if it does not.
+
+    Besides addresses of interfaces, a `local` route makes a host take a whole prefix (AnyIP).
+
+    Raises:
+        NetworkError: the kernel did not tell.
+    """
+    for local in addresses():
+        if local.address == address:
+            return Held(address, local.interface, local.removal)
+    try:
+        route = matching_route(address)
+    except NetworkError as error:
+        if error.errno not in _NO_ROUTE:
+            raise
+        return None
+    if route.kind is not RouteKind.LOCAL:
+        return None
+    prefix = str(route.destination)
+    removal = f"ip route del local {prefix} dev {route.interface} table {route.table}"
+    return Held(address, route.interface, removal)
+
+
+def _local(message: Message) -> LocalAddress:
+    _, prefix, flags, _, index = _HEADER.unpack_from(message.body)
+    found = attributes(message.body[_HEADER.size :])
+    flags = number(found[_FLAGS]) if _FLAGS in found else flags
+    return LocalAddress(
+        address=ip_address(found[_LOCAL] if _LOCAL in found else found[_ADDRESS]),
+        prefix=prefix,
+        index=index,
+        interface=socket.if_indextoname(index),
+        tentative=bool(flags & _TENTATIVE),
+        duplicate=bool(flags & _DAD_FAILED),
+        deprecated=bool(flags & _DEPRECATED),
+    )

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Which server of the service: the settled slot answers at once, all else is tracked (track.h). */
+#ifndef SHUNT_CHOOSE_H
+#define SHUNT_CHOOSE_H
+
+#include "track.h"
+
+static __always_inline void ask_tracking(struct request *r, const struct service *service)
+{
+	struct question q = {
+	    .flow = r->flow,
+	    .service = *service,
+	    .hash = r->hash,
+	    .slot = r->slot,
+	    .state = r->state,
+	    .tcp_flags = r->tcp_flags,
+	    .dry = r->dry,
+	    .member = SLOT_NONE,
+	};
+
+	choose_tracked(&q);
+	r->member = q.member;
+	r->reason = q.reason;
+}
+
+/* The slot of a flow: sticky services hash the client, all others the whole flow. */
+static __always_inline __u64 hash_request(const struct request *r, const struct service *service)
+{
+	struct affinity_key key;
+
+	if (!service->sticky)
+		return hash_flow(r);
+	key = affinity_key(&r->flow, service);
+	return hash_client(&key);
+}
+
+/* Fill in hash, slot, its state, member and reason. */
+static __always_inline void choose_member(struct request *r, const struct service *service)
+{
+	struct slot *slot;
+
+	r->member = SLOT_NONE;
+	r->hash = hash_request(r, service);
+	r->slot = service->slots_base + ((__u32)r->hash & service->slots_mask);
+	slot = bpf_map_lookup_elem(&slots, &r->slot);
+	if (!slot)
+		return;
+	*(__u32 *)&r->state = *(volatile __u32 *)slot;
+	if (service->track == TRACK_NONE) {
+		r->member = r->state.current;
+		r->reason = REASON_untracked;
+	} else if (r->state.elder == SLOT_SETTLED && service->track == TRACK_AUTO &&
+		   !service->sticky) {
+		r->member = r->state.current;
+		r->reason = REASON_settled;
+	} else {
+		ask_tracking(r, service);
+	}
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Fragments: the first one has the ports and chooses, the others follow it. */
+#ifndef SHUNT_FRAGMENT_H
+#define SHUNT_FRAGMENT_H
+
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline struct fragment_key fragment_key(const struct request *r)
+{
+	return (struct fragment_key){
+	    .client = r->flow.client,
+	    .cluster = r->flow.cluster,
+	    .id = r->fragment_id,
+	    .protocol = r->flow.protocol,
+	};
+}
+
+static __noinline int remember_fragment(struct request *r)
+{
+	struct fragment_key key = fragment_key(r);
+	struct fragment value = {.member = r->index};
+
+	return bpf_map_update_elem(&fragments, &key, &value, BPF_ANY);
+}
+
+static __always_inline struct fragment *find_fragment(const struct request *r)
+{
+	struct fragment_key key = fragment_key(r);
+
+	return bpf_map_lookup_elem(&fragments, &key);
+}
+
+#endif

@@ -1,0 +1,58 @@
+"""Warnings: what is right by the rules, and still looks like a mistake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+
+if TYPE_CHECKING:
+    from shunt.config.reading import Located
+    from shunt.errors import Problem
+
+
+def warnings(located: Located) -> tuple[Problem, ...]:
+    """Return what an operator may want to look at, in the order of the file."""
+    return tuple(sorted([*_unused(located), *_weightless(located), *_second_wpar(located)]))
+
+
+def _unused(located: Located) -> list[Problem]:
+    config = located.config
+    used = {member.server for service in config.services for member in service.members}
+    return [
+        located.problem(
+            ("servers", name),
+            f"server `{name}` is in no service; name it under a port's `servers`, or remove it",
+        )
+        for name in config.servers
+        if name not in used
+    ]
+
+
+def _weightless(located: Located) -> list[Problem]:
+    return [
+        located.problem(
+            ("clusters", service.cluster),
+            f"every server of {service.name} has weight 0; no new connection is taken",
+        )
+        for service in located.config.services
+        if not any(member.weight for member in service.members)
+    ]
+
+
+def _second_wpar(located: Located) -> list[Problem]:
+    """Find partitions of one AIX system: its loopback, and so the alias, is shared by them all."""
+    first: dict[str, str] = {}
+    found = []
+    for name, server in located.config.servers.items():
+        if server.os is not OperatingSystem.AIX_WPAR or server.via is None:
+            continue
+        other = first.setdefault(server.via, name)
+        if other != name:
+            found.append(
+                located.problem(
+                    ("servers", name),
+                    f"`{other}` is a partition of the same AIX system; only one can be a server",
+                )
+            )
+    return found

@@ -1,0 +1,141 @@
+"""The model back to text: every default filled in, always in the same order.
+
+`parse(dump(config)) == config` for every `config` that this room made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Union
+
+import yaml
+
+if TYPE_CHECKING:
+    from shunt.model.config import Advisor, Config, Dispatcher, Server, Service, Sticky
+
+Normal = Union[str, int, list["Normal"], dict[str, "Normal"]]
+
+
+def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
+    """Return the file's keys as plain data, numbers as numbers; `secret` False leaves the key out."""
+    return {
+        "dispatcher": _dispatcher(config.dispatcher, secret=secret),
+        "clusters": _clusters(config.services),
+        "servers": {name: _server(server) for name, server in config.servers.items()},
+    }
+
+
+def dump(config: Config, *, secret: bool = True) -> str:
+    """Return the file's text; with `secret` False the hash key is left out."""
+    return yaml.dump(
+        normalised(config, secret=secret),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+    )
+
+
+def _dispatcher(dispatcher: Dispatcher, *, secret: bool) -> Normal:
+    return _given(
+        interface=list(dispatcher.interfaces),
+        mode=dispatcher.mode.value,
+        group=dispatcher.group,
+        secret=dispatcher.secret.hex() if dispatcher.secret and secret else None,
+        exceptions=dispatcher.exceptions,
+        exceptions_rate=dispatcher.exceptions_rate,
+        announce=dispatcher.announce,
+    )
+
+
+def _clusters(services: tuple[Service, ...]) -> dict[str, Normal]:
+    """Return the clusters; each service of a cluster's first address stands for one port entry."""
+    clusters: dict[str, list[Service]] = {}
+    for service in services:
+        clusters.setdefault(service.cluster, []).append(service)
+    return {
+        name: {
+            "address": [str(address) for address in dict.fromkeys(s.address for s in members)],
+            "ports": [_port(s) for s in members if s.address == members[0].address],
+        }
+        for name, members in clusters.items()
+    }
+
+
+def _port(service: Service) -> Normal:
+    return _given(
+        port=service.port or "any",
+        protocol=service.protocol.value,
+        servers={member.server: member.weight for member in service.members},
+        forward=service.forward.value,
+        track=service.track.value,
+        on_down=service.on_down.value,
+        stale=service.stale,
+        udp_idle=service.udp_idle,
+        sticky=_sticky(service.sticky),
+        advisor=_advisor(service.advisor),
+    )
+
+
+def _sticky(sticky: Sticky | None) -> Normal | None:
+    if sticky is None:
+        return None
+    cross: list[Normal] = [port or "any" for port in sticky.cross]
+    return {"time": sticky.time, "mask": sticky.mask4, "mask6": sticky.mask6, "cross": cross}
+
+
+def _advisor(advisor: Advisor | None) -> Normal | None:
+    if advisor is None:
+        return None
+    return {"type": advisor.type} | {key: _setting(v) for key, v in advisor.settings.items()}
+
+
+def _setting(value: object) -> Normal:
+    if isinstance(value, Mapping):
+        return {key: _setting(item) for key, item in value.items()}
+    return [_setting(item) for item in value] if isinstance(value, tuple) else str(value)
+
+
+def _server(server: Server) -> Normal:
+    return _given(
+        address=[str(address) for address in server.addresses],
+        weight=server.weight,
+        os=server.os.value,
+        via=server.via,
+        wpar=server.wpar,
+        gateway=str(server.gateway) if server.gateway else None,
+        netns=server.netns,
+        interface=server.interface,
+    )
+
+
+def _given(**keys: Normal | list[str] | dict[str, int] | None) -> dict[str, Normal]:
+    return {key: value for key, value in keys.items() if value is not None}  # type: ignore[misc]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text without quotes wherever this room's reader, which guesses nothing, needs none."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, object]]] = {}
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "'" if text in {"", "<<"} else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _int(dumper: _Dumper, number: int) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(number))
+
+
+def _sequence(dumper: _Dumper, items: list[Normal]) -> yaml.SequenceNode:
+    flow = not any(isinstance(item, list | dict) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(int, _int)
+_Dumper.add_representer(list, _sequence)

@@ -1,0 +1,128 @@
+"""A configuration file, read: the model, and where in the file everything stands."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shunt.config import plain, references, resolve, tree
+from shunt.config.draft import draft
+from shunt.config.places import START, Path, Places, Position, render
+from shunt.config.report import Report
+from shunt.errors import ConfigError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path as FilePath
+
+    from shunt.model.addresses import Address
+    from shunt.model.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A configuration with the way back to its text, for checks that come later.
+
+    `addresses` has the path of each cluster address, as `where` and `problem` take it.
+    """
+
+    file: str
+    config: Config
+    places: Places
+    addresses: Mapping[Address, Path]
+
+    def where(self, path: Path) -> Position:
+        """Return line and column, from 1, of the value at `path`: `("clusters", "web", "address", 0)`.
+
+        A path that the file does not have, because a default stands in, is found at the nearest key
+        around it.
+        """
+        return self.places.value(path)
+
+    def problem(self, path: Path, message: str) -> Problem:
+        """Return a problem with the value at `path`, for a `ConfigError` or a warning."""
+        line, column = self.where(path)
+        return Problem(line, column, render(self.places.known(path)), message)
+
+
+def load(path: FilePath) -> Config:
+    """Return the configuration in a file.
+
+    Raises:
+        UsageError: the file cannot be read.
+        ConfigError: it has problems; all of them are listed.
+    """
+    return load_located(path).config
+
+
+def load_located(path: FilePath) -> Located:
+    """Return the configuration in a file with its positions.
+
+    Raises:
+        UsageError: the file cannot be read.
+        ConfigError: it has problems; all of them are listed.
+    """
+    return parse_located(_text(path), str(path))
+
+
+def parse(text: str, file: str) -> Config:
+    """Return the configuration in `text`; `file` names it in messages.
+
+    Raises:
+        ConfigError: it has problems; all of them are listed.
+    """
+    return parse_located(text, file).config
+
+
+def parse_located(text: str, file: str) -> Located:
+    """Return the configuration in `text` with its positions; `file` names it in messages.
+
+    Raises:
+        ConfigError: it has problems; all of them are listed.
+    """
+    report = Report(file)
+    root = tree.compose(text, file)
+    if root is None:
+        report.at(START, "the file is empty; it has the keys dispatcher, clusters and servers")
+        report.raise_if_any()
+        raise AssertionError
+    data = plain.flatten(root, report)
+    made = draft(data, report)
+    references.check(data, report)
+    resolve.check(made, report)
+    report.raise_if_any()
+    return Located(file, resolve.build(made), report.places, resolve.address_paths(made))
+
+
+def _text(path: FilePath) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: there is no such file",
+            hint="name the configuration file, or write one: examples/shunt.yaml shows how",
+        ) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: is a directory", hint="name a file in it") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"{path}: cannot be read: {reason}", hint="look at its owner and mode"
+        ) from None
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        at = _position(data[: error.start])
+        what = (
+            "UTF-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "no UTF-8"
+        )
+        message = (
+            f"the byte 0x{data[error.start]:02x} shows that this is {what}; save the file as UTF-8"
+        )
+        raise ConfigError(str(path), (Problem(at.line, at.column, "", message),)) from None
+
+
+def _position(before: bytes) -> Position:
+    text = before.decode()
+    return Position(text.count("\n") + 1, len(text) - text.rfind("\n"))

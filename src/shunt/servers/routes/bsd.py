@@ -1,0 +1,143 @@
+"""FreeBSD, DragonFly, OpenBSD, NetBSD and macOS: `netstat -rn`, also `route -n show`.
+
+The columns differ between systems and releases, and the heading names them; each section may have
+a heading of its own. The last column (Expire, Label, Tag) may be empty.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from shunt.errors import ParseError
+from shunt.model.config import OperatingSystem
+from shunt.servers.routes.flags import kind_of
+from shunt.servers.routes.rows import Listing, Route
+from shunt.servers.routes.text import (
+    HINT,
+    Line,
+    address_or_none,
+    bsd_destination,
+    filled,
+    numbered,
+)
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+
+LAYOUT = "netstat -rn of BSD"
+
+_START = ("Destination", "Gateway", "Flags")
+_COLUMNS = {  # what a column may hold
+    "Refs": r"\d+",
+    "Use": r"\d+",
+    "Nhop#": r"\d+",
+    "Mtu": r"\d+|-",
+    "Prio": r"\d+",
+    "Netif": r"[a-z]\S*",
+    "Iface": r"[a-z]\S*",
+    "Interface": r"[a-z]\S*",
+    "Expire": r"\d+|!|-",
+    "Label": r"\S.*",
+    "Tag": r"\S.*",
+}
+_INTERFACES = ("Netif", "Iface", "Interface")
+_OPTIONAL = ("Expire", "Label", "Tag")
+_FAMILIES = {"Internet:": 4, "Internet6:": 6}
+_OTHER_FAMILY = re.compile(r"[A-Z][A-Za-z0-9 ]*:")
+_LINK = re.compile(r"link#\d+|[0-9a-fA-F]{1,2}(?:[:.][0-9a-fA-F]{1,2}){5}|[a-z]+\d+")
+_MAC_FLAGS = set("cgiIWY")
+_MAC_INTERFACE = re.compile(r"(?:en|utun|awdl|llw|gif|stf|anpi|bridge10|ap|ipsec)\d+")
+
+
+def claims(text: str) -> bool:
+    """Tell whether a line is a heading with columns that only these systems have."""
+    return any(_heading(line) for line in numbered(text))
+
+
+def _heading(line: Line) -> list[str] | None:
+    fields = line.fields
+    if tuple(fields[:3]) != _START or not all(name in _COLUMNS for name in fields[3:]):
+        return None
+    netbsd = "Interface" in fields and "Mtu" in fields
+    known = netbsd or "Netif" in fields or "Iface" in fields
+    return fields if known else None
+
+
+def parse(text: str) -> Listing:
+    """Read the listing; FreeBSD is said where it might as well be DragonFly.
+
+    Raises:
+        ParseError: a line is not understood, or there is no row.
+    """
+    columns: list[str] = []
+    version: int | None = None  # 0: a family without IP, whose rows do not matter
+    seen: set[str] = set()
+    routes: list[Route] = []
+    for line in filled(numbered(text)):
+        stripped = line.text.strip()
+        if stripped in _FAMILIES:
+            version = _FAMILIES[stripped]
+        elif heading := _heading(line):
+            columns = heading
+            seen.update(heading)
+        elif stripped == "Routing tables" or re.fullmatch(r"Routing tables \(fib: \d+\)", stripped):
+            continue
+        elif _OTHER_FAMILY.fullmatch(stripped):
+            version = 0
+        elif not columns:
+            line.refuse("a row before the heading that names its columns")
+        elif version != 0:
+            routes.append(_row(line, columns, version))
+    if not routes:
+        raise ParseError("the listing has no rows", hint=HINT)
+    return Listing(_system(seen, routes), LAYOUT, tuple(routes))
+
+
+def _row(line: Line, columns: list[str], version: int | None) -> Route:
+    fields = line.text.split(None, len(columns) - 1)
+    least = len(columns) - (columns[-1] in _OPTIONAL)
+    if not least <= len(fields) <= len(columns):
+        line.refuse(f"the heading names {len(columns)} columns, the row has {len(fields)}")
+    for name, value in zip(columns[3:], fields[3:], strict=False):
+        if not re.fullmatch(_COLUMNS[name], value.strip()):
+            line.refuse(f"{value!r} stands in the column {name}")
+    destination, gateway, flags = fields[:3]
+    if not re.fullmatch(r"[A-Za-z0-9]+", flags):
+        line.refuse(f"{flags!r} stands in the column Flags")
+    host = "H" in flags
+    version = version or (6 if ":" in destination else 4)
+    address, prefix = bsd_destination(line, destination, host=host, version=version)
+    return Route(
+        line=line.number,
+        written=destination,
+        address=address,
+        prefix=prefix,
+        gateway=_gateway(line, gateway),
+        interface=next(
+            value for name, value in zip(columns, fields, strict=False) if name in _INTERFACES
+        ),
+        flags=flags,
+        kind=kind_of(flags),
+    )
+
+
+def _gateway(line: Line, written: str) -> Address | None:
+    if _LINK.fullmatch(written):
+        return None
+    address = address_or_none(written)
+    if address is None:
+        line.refuse(f"{written!r} is no gateway", hint="list with numbers: netstat -rn")
+    return address
+
+
+def _system(columns: set[str], routes: list[Route]) -> OperatingSystem:
+    if "Prio" in columns:
+        return OperatingSystem.OPENBSD
+    if "Interface" in columns:
+        return OperatingSystem.NETBSD
+    apple = any(
+        set(route.flags) & _MAC_FLAGS or _MAC_INTERFACE.fullmatch(route.interface)
+        for route in routes
+    )
+    return OperatingSystem.MACOS if apple else OperatingSystem.FREEBSD

@@ -1,0 +1,119 @@
+"""The command that deletes a route, in each system's own form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem as System
+from shunt.servers.routes.rows import Network, Route, Where
+from shunt.servers.routes.sight import command
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+
+ROUTES_STAY = (
+    "Windows 2003 cannot delete routes: ignore this one. If routing is disturbed, remove the alias"
+    " and add it again with another netmask."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Commands to type as they stand (none where the system cannot), and what to know besides."""
+
+    commands: tuple[str, ...]
+    note: str | None = None
+
+
+def deletion(system: System, route: Route, cluster: Address) -> Deletion:
+    """Return how `system` deletes `route`, which came with `cluster`."""
+    if system is System.WINDOWS2003:
+        return Deletion((), ROUTES_STAY)
+    if system is System.LINUX:
+        return _linux(route, cluster)
+    if system is System.WINDOWS:
+        return _windows(route, cluster)
+    return _unix(system, route, cluster)
+
+
+def _unix(system: System, route: Route, cluster: Address) -> Deletion:
+    gateway = str(route.gateway or cluster)
+    if route.network is None:
+        return _without_mask(system, route, gateway)
+    if system is System.HPUX:
+        return _hpux(route, route.network, cluster, gateway)
+    if system in {System.AIX, System.AIX_WPAR}:
+        family = "-net" if route.address.version == 4 else "-inet6 -net"
+        return Deletion((f"route delete {family} {_written(route)} {gateway}",))
+    return _bsd(system, route, route.network)
+
+
+def _written(route: Route) -> str:
+    """Return the destination as the listing has it; AIX's abbreviations are what AIX takes."""
+    return route.written.partition("%")[0]
+
+
+def _linux(route: Route, cluster: Address) -> Deletion:
+    table = "" if route.table in {"", "main"} else f" table {route.table}"
+    kind = "local " if route.where is Where.LOCAL else ""
+    family = "" if route.address.version == 4 else "-6 "
+    device = f" dev {route.interface}" if route.interface else ""
+    via = f" via {route.gateway}" if route.gateway else ""
+    length = cluster.max_prefixlen
+    return Deletion(
+        (f"ip {family}route del {kind}{route.network}{via}{device}{table}",),
+        f"it comes back with the alias: give the alias the mask /{length} instead"
+        f" (ip addr del {cluster}/{route.prefix} dev {route.interface};"
+        f" ip addr add {cluster}/{length} dev {route.interface})",
+    )
+
+
+def _windows(route: Route, cluster: Address) -> Deletion:
+    network = route.network
+    assert network is not None  # every listing of Windows has masks
+    if route.gateway is not None and isinstance(network, IPv4Network):
+        return Deletion(
+            (f"route delete {route.address} {route.gateway}",),
+            "Windows 2003 cannot delete it: ignore it there (--system windows2003)",
+        )
+    if route.gateway is not None:
+        return Deletion((f"route delete {network} {route.gateway}",))
+    index = f"(Get-NetIPAddress -IPAddress {cluster}).InterfaceIndex"
+    return Deletion(
+        (f"Remove-NetRoute -DestinationPrefix {network} -InterfaceIndex {index} -Confirm:$false",),
+        "this is PowerShell; the route comes from the alias' mask, which should be"
+        f" /{cluster.max_prefixlen}",
+    )
+
+
+def _without_mask(system: System, route: Route, gateway: str) -> Deletion:
+    word = "net" if system is System.HPUX else "-net"
+    return Deletion(
+        (f"route delete {word} {route.address} {gateway}",),
+        f"the listing shows no mask; {command(system, route.address.version)} does, and a network"
+        " that is not of its class must be deleted with its mask",
+    )
+
+
+def _hpux(route: Route, network: Network, cluster: Address, gateway: str) -> Deletion:
+    if not isinstance(network, IPv4Network):
+        return Deletion((f"route inet6 delete net {network} {gateway}",))
+    if network.prefixlen == 0:
+        return Deletion((f"route delete default {gateway}",))
+    return Deletion(
+        (f"route delete net {route.address} netmask {network.netmask} {gateway}",),
+        f"older instructions write: route delete {cluster} {cluster}",
+    )
+
+
+def _bsd(system: System, route: Route, network: Network) -> Deletion:
+    target = "default" if network.prefixlen == 0 else str(network)
+    family = "-net" if network.version == 4 else "-inet6"
+    if route.gateway is not None:
+        way = str(route.gateway)
+    else:
+        flag = "-iface" if system in {System.OPENBSD, System.NETBSD} else "-interface"
+        way = f"{flag} {route.interface}"
+    return Deletion((f"route delete {family} {target} {way}",))

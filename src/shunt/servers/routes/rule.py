@@ -1,0 +1,150 @@
+"""Which rows are extra routes, and how bad each is.
+
+A row is an extra route of a cluster address if it is a unicast network (no host, no loopback, no
+multicast network), covers the cluster address, and exists because the address is on the server:
+its gateway, its interface's address or its source is a cluster address, or it leads to a loopback
+interface. Traffic for the other addresses of that network then stays in the server.
+
+This replaces the rule "begins with the first digit of the cluster address, followed by three
+zeroes", which fits networks of class A only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from shunt.servers.routes.rows import Kind, Listing, Route, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shunt.model.addresses import Address
+
+_LOOPBACK = re.compile(r"(?:lo|vni|dummy)\d*(?::\S+)?")
+
+
+class Rule(StrEnum):
+    """What names a row an extra route."""
+
+    GATEWAY = "its gateway is a cluster address"
+    INTERFACE = "its interface holds only cluster addresses there"
+    SOURCE = "its source address is a cluster address"
+    LOOPBACK = "it leads to a loopback interface"
+
+
+class Severity(StrEnum):
+    """Error if the server's own business goes astray, warning if only other addresses do."""
+
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Addresses that the server must be able to reach, or that must reach it."""
+
+    own: tuple[Address, ...] = ()
+    gateways: tuple[Address, ...] = ()
+    dispatchers: tuple[Address, ...] = ()
+
+    def named(self) -> tuple[tuple[str, Address], ...]:
+        """Return each address with what it is."""
+        return tuple(
+            chain(
+                (("the server's own address", address) for address in self.own),
+                (("the gateway", address) for address in self.gateways),
+                (("the dispatcher", address) for address in self.dispatchers),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """An extra route: the row, the cluster address it came with, why it is one, what it covers."""
+
+    route: Route
+    cluster: Address
+    rule: Rule
+    covers: tuple[tuple[str, Address], ...]
+
+    @property
+    def severity(self) -> Severity:
+        """Return how bad it is."""
+        return Severity.ERROR if self.covers else Severity.WARNING
+
+
+def extra_routes(
+    listing: Listing, clusters: Sequence[Address], around: Surroundings
+) -> tuple[Extra, ...]:
+    """Return the extra routes in the order of the listing, each once."""
+    found: list[Extra] = []
+    for route in listing.routes:
+        rule = _rule(route, clusters)
+        if rule is None:
+            continue
+        swallowed = tuple(
+            (what, address)
+            for what, address in around.named()
+            if address not in clusters and route.covers(address)
+        )
+        cluster = _came_with(route, clusters)
+        found.append(Extra(route, cluster, rule, swallowed))
+    return tuple(found)
+
+
+def _rule(route: Route, clusters: Sequence[Address]) -> Rule | None:
+    if (
+        route.kind not in {Kind.UNICAST, Kind.LOCAL}
+        or route.is_host
+        or route.address.is_loopback
+        or route.address.is_multicast
+        or not any(route.covers(cluster) for cluster in clusters)
+    ):
+        return None
+    if route.gateway in clusters:
+        return Rule.GATEWAY
+    if route.gateway is None or route.gateway in route.holders:
+        if route.holders and all(holder in clusters for holder in route.holders):
+            return Rule.INTERFACE
+        if route.source in clusters:
+            return Rule.SOURCE
+    return Rule.LOOPBACK if _LOOPBACK.fullmatch(route.interface) else None
+
+
+def _came_with(route: Route, clusters: Sequence[Address]) -> Address:
+    """Return the cluster address that the row names, else the first that it covers."""
+    named = [route.gateway, route.source, *route.holders]
+    covered = [cluster for cluster in clusters if route.covers(cluster)]
+    return next((cluster for cluster in covered if cluster in named), covered[0])
+
+
+def surroundings(listing: Listing, clusters: Sequence[Address]) -> Surroundings:
+    """Read the gateway and the server's own addresses off the default routes and their interfaces.
+
+    What the listing does not show is not guessed: the tuples are then empty.
+    """
+    defaults = [
+        route
+        for route in listing.routes
+        if route.prefix == 0 and route.gateway is not None and route.gateway not in clusters
+        if route.kind is Kind.UNICAST and route.where is Where.ACTIVE
+    ]
+    interfaces = {default.interface for default in defaults} - {""}
+    own = [
+        address
+        for route in listing.routes
+        if route.interface in interfaces and not route.is_host
+        for address in (*route.holders, route.source, _link_gateway(route))
+        if address is not None and address not in clusters and not address.is_loopback
+    ]
+    gateways = [default.gateway for default in defaults if default.gateway is not None]
+    return Surroundings(tuple(dict.fromkeys(own)), tuple(dict.fromkeys(gateways)))
+
+
+def _link_gateway(route: Route) -> Address | None:
+    """Return the gateway of a row that is on the link: there it is the host's own address."""
+    return route.gateway if route.prefix and "G" not in (route.flags or "G") else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from shunt.errors import HostError, LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _STOP_GRACE = 5.0
@@ -102,24 +102,32 @@ class Process:
         """Return all that it has written so far, both streams."""
         return self.log.read_text(errors="replace")
 
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = 10) -> None:
+        """Wait until `condition` holds; `what` says in a word or two what the process then does.
+
+        Raises:
+            LabError: it ended before, or `timeout` seconds have passed.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            status = self.status
+            if condition():
+                return
+            if status is not None or time.monotonic() > deadline:
+                how = "waits" if status is None else f"ended with status {status}"
+                raise LabError(
+                    f"`{shlex.join(self.argv)}` {how} before it {what}",
+                    hint=f"it said: {self.output().strip()[-2000:] or 'nothing'}",
+                )
+            time.sleep(0.005)
+
     def wait_until_says(self, words: str, timeout: float = 10) -> None:
         """Wait until it has written `words`, as a daemon does when it is ready.
 
         Raises:
             LabError: it ended before, or `timeout` seconds have passed.
         """
-        deadline = time.monotonic() + timeout
-        while words not in self.output():
-            ended = self.status is not None
-            if ended and words in self.output():
-                return
-            if ended or time.monotonic() > deadline:
-                how = f"ended with status {self.status}" if ended else f"waits after {timeout:g} s"
-                raise LabError(
-                    f"`{shlex.join(self.argv)}` {how} and has not said {words!r}",
-                    hint=f"it said: {self.output().strip()[-2000:] or 'nothing'}",
-                )
-            time.sleep(0.01)
+        self.wait_until(lambda: words in self.output(), f"said {words!r}", timeout)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process itself; one that has ended is left in peace."""

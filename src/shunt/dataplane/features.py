@@ -1,0 +1,105 @@
+"""What this machine has of what Shunt needs: library, kernel, privileges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shunt.dataplane.libbpf import libbpf
+from shunt.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_OLDEST_KERNEL = (5, 15)
+# Bits of /proc/PID/status, from <linux/capability.h>, and what each is for.
+_CAPABILITIES = {
+    "CAP_NET_ADMIN": (12, "attaches programs and changes neighbours"),
+    "CAP_NET_RAW": (13, "sends gratuitous ARP and neighbour advertisements"),
+    "CAP_SYS_ADMIN": (21, "opens maps by number and mounts the bpf filesystem"),
+    "CAP_BPF": (39, "loads programs and makes maps"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One thing needed: whether it is there, what was found, and what to do if not."""
+
+    name: str
+    present: bool
+    found: str
+    hint: str = ""
+
+
+def report(root: Path = Path("/")) -> tuple[Feature, ...]:
+    """Look for everything that Shunt needs.
+
+    Args:
+        root: where the machine's /proc and /sys are.
+    """
+    probes: tuple[Callable[[Path], Feature], ...] = (_library, _kernel, _types, _privileges)
+    return tuple(probe(root) for probe in probes)
+
+
+def require(root: Path = Path("/")) -> None:
+    """Insist on everything that `report` looks for.
+
+    Raises:
+        HostError: the first that is missing, and what to do about it.
+    """
+    for feature in report(root):
+        if not feature.present:
+            raise HostError(f"{feature.name}: {feature.found}", hint=feature.hint)
+
+
+def _library(_root: Path) -> Feature:
+    try:
+        return Feature("libbpf", present=True, found=f"version {libbpf().version}")
+    except HostError as error:
+        return Feature("libbpf", present=False, found=error.message, hint=error.hint or "")
+
+
+def _kernel(root: Path) -> Feature:
+    """Links for XDP came with 5.9; 5.15 is the oldest kernel that Shunt is meant for."""
+    text = _read(root / "proc/sys/kernel/osrelease")
+    numbers = [part for part in text.replace("-", ".").split(".")[:2] if part.isdigit()]
+    release = tuple(int(part) for part in numbers)
+    oldest = ".".join(map(str, _OLDEST_KERNEL))
+    return Feature(
+        "kernel",
+        present=len(release) == 2 and release >= _OLDEST_KERNEL,
+        found=text or "release unknown",
+        hint=f"Shunt needs Linux {oldest} or later.",
+    )
+
+
+def _types(root: Path) -> Feature:
+    present = (root / "sys/kernel/btf/vmlinux").exists()
+    return Feature(
+        "kernel type information (BTF)",
+        present=present,
+        found="/sys/kernel/btf/vmlinux" if present else "/sys/kernel/btf/vmlinux is absent",
+        hint="Use a kernel built with CONFIG_DEBUG_INFO_BTF; every distribution's is.",
+    )
+
+
+def _privileges(root: Path) -> Feature:
+    status = _read(root / "proc/self/status")
+    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    effective = int(lines.get("CapEff", "0"), 16)
+    missing = [name for name, (bit, _) in _CAPABILITIES.items() if not effective >> bit & 1]
+    purposes = "; ".join(f"{name} {_CAPABILITIES[name][1]}" for name in missing)
+    return Feature(
+        "privileges",
+        present=not missing,
+        found=f"{', '.join(missing)} missing" if missing else ", ".join(_CAPABILITIES),
+        hint=f"Run as root: {purposes}." if missing else "",
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

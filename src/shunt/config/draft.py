@@ -1,7 +1,7 @@
 """Plain data to the entities of `schema`, each by itself, so that one mistake hides no other.
 
-An entity that is wrong is None in the draft; its problems are in the report. What spans entities is
-checked on the rest.
+The problems are in the report. What is right of an entity stays in the draft, so that checks which
+span entities see it too; the draft is whole only if the report is empty.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from shunt.config import scalars
 from shunt.config.kinds import kind_of
-from shunt.config.places import Path, render
+from shunt.config.places import Path
 from shunt.config.schema import (
+    AdvisorKeys,
     ClusterHead,
     ClusterKeys,
     DispatcherKeys,
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
     from shunt.config.report import Report
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_NESTED: dict[str, type[BaseModel]] = {"sticky": StickyKeys, "servers": MemberKeys}
+_NESTED: dict[str, type[BaseModel]] = {
+    "sticky": StickyKeys,
+    "servers": MemberKeys,
+    "advisor": AdvisorKeys,
+}
+# Checks between entities read these; were one left out, its default would raise false alarms.
+_TELLING = {"interface", "interfaces", "protocol", "os", "wpar"}
 
 
 @dataclass(slots=True)
@@ -145,49 +152,55 @@ def _entity(
 ) -> _Model | None:
     """Return `value` as `model`, or None; `known` has the keys to name if it is not `model`."""
     if not isinstance(value, dict):
-        what = "is empty" if value is None else f"is {kind_of(value)}"
-        report.value(path, f"{what}; give a mapping with {_required(model)}")
+        report.value(path, f"{_is(value)}; give a mapping with {_required(model)}")
         return None
     try:
         return model.model_validate(value)
     except ValidationError as wrong:
-        for error in wrong.errors(include_url=False):
-            _explain(error, known or model, path, report)
-    return None
+        errors = wrong.errors(include_url=False)
+    for error in errors:
+        _explain(error, known or model, path, report)
+    broken = {error["loc"][0] for error in errors}
+    if broken & _TELLING:
+        return None
+    try:
+        return model.model_validate({key: v for key, v in value.items() if key not in broken})
+    except ValidationError:
+        return None
 
 
 def _explain(error: ErrorDetails, model: type[BaseModel], path: Path, report: Report) -> None:
     """Report one of pydantic's errors in our words."""
-    full = (*path, *error["loc"])
-    last = str(error["loc"][-1]) if error["loc"] else ""
-    kind = error["type"]
-    inner = _NESTED.get(str(error["loc"][0]), model) if len(error["loc"]) > 1 else model
+    loc, kind = error["loc"], error["type"]
+    full = (*path, *loc)
+    last = str(loc[-1])
+    inner = _NESTED.get(str(loc[0]), model) if len(loc) > 1 else model
     if kind == "value_error":
         report.value(full, str(error["ctx"]["error"]))
     elif kind == "extra_forbidden":
         report.key(full, _unknown(last, inner, report))
     elif kind == "missing":
-        field = inner.model_fields[last]
-        report.key(full[:-1], f"`{last}` is missing; {_lowered(field.description)}")
+        report.key(full[:-1], f"`{last}` is missing; {_about(inner, last)}")
     elif kind == "too_short":
-        report.value(full, "the list is empty; give at least one")
-    elif kind in {"model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type"}:
-        what = "is empty" if error["input"] is None else f"is {kind_of(error['input'])}"
-        right = (
-            "a list or a mapping"
-            if full[-1] == "<mapping>"
-            else f"a mapping with {_required(inner)}"
-        )
-        report.value(full, f"{what}; give {right}")
+        if not error["input"]:  # else its items were wrong, and are reported
+            report.value(full, "the list is empty; give at least one")
+    elif last == "<mapping>":
+        report.value(full, f"{_is(error['input'])}; give a list of names, or names with weights")
+    elif kind == "model_type":
+        report.value(full, f"{_is(error['input'])}; give a mapping with {_required(_NESTED[last])}")
     else:
-        report.value(full, f"{error['msg']} ({render(full)})")
+        report.value(full, error["msg"])
+
+
+def _is(value: object) -> str:
+    return "is empty" if value is None else f"is {kind_of(value)}"
+
+
+def _about(model: type[BaseModel], key: str) -> str:
+    meaning = (model.model_fields[key].description or "").rstrip(".").partition("; ")[0]
+    return f"write `{key}: ...`, the {meaning[:1].lower()}{meaning[1:]}"
 
 
 def _required(model: type[BaseModel]) -> str:
     names = [name for name, info in model.model_fields.items() if info.is_required()]
-    return ", ".join(names or list(model.model_fields)[:1])
-
-
-def _lowered(description: str | None) -> str:
-    text = (description or "give it").rstrip(".")
-    return text[:1].lower() + text[1:]
+    return ", ".join(f"`{name}`" for name in names or [*model.model_fields][:1])

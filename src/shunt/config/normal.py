@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 import yaml
 
 if TYPE_CHECKING:
     from shunt.model.config import Advisor, Config, Dispatcher, Server, Service, Sticky
 
-Normal = Union[str, int, list["Normal"], dict[str, "Normal"]]
+Normal = str | int | list["Normal"] | dict[str, "Normal"]
 
 
 def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
-    """Return the file's keys as plain data, numbers as numbers; `secret` False leaves the key out."""
+    """Return the file's keys as plain data, numbers as numbers; `secret` False leaves it out."""
     return {
         "dispatcher": _dispatcher(config.dispatcher, secret=secret),
         "clusters": _clusters(config.services),
@@ -38,7 +38,7 @@ def dump(config: Config, *, secret: bool = True) -> str:
 
 def _dispatcher(dispatcher: Dispatcher, *, secret: bool) -> Normal:
     return _given(
-        interface=list(dispatcher.interfaces),
+        interface=[*dispatcher.interfaces],
         mode=dispatcher.mode.value,
         group=dispatcher.group,
         secret=dispatcher.secret.hex() if dispatcher.secret and secret else None,
@@ -109,16 +109,14 @@ def _server(server: Server) -> Normal:
     )
 
 
-def _given(**keys: Normal | list[str] | dict[str, int] | None) -> dict[str, Normal]:
-    return {key: value for key, value in keys.items() if value is not None}  # type: ignore[misc]
+def _given(**keys: Normal | None) -> dict[str, Normal]:
+    return {key: value for key, value in keys.items() if value is not None}
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes text without quotes wherever this room's reader, which guesses nothing, needs none."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, object]]] = {}
-
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, _data: object) -> bool:
         return True
 
 
@@ -136,6 +134,7 @@ def _sequence(dumper: _Dumper, items: list[Normal]) -> yaml.SequenceNode:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
 
 
+_Dumper.yaml_implicit_resolvers = {}
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(int, _int)
 _Dumper.add_representer(list, _sequence)

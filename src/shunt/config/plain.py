@@ -19,7 +19,7 @@ Plain = None | str | list["Plain"] | dict[str, "Plain"]
 MAX_NODES = 1_000_000  # aliases of aliases multiply: nine lines can stand for a billion values
 
 
-class _TooMany(Exception):
+class _TooManyError(Exception):
     """The aliases multiply beyond `MAX_NODES`."""
 
 
@@ -28,7 +28,7 @@ def flatten(root: Node, report: Report) -> Plain:
     walk = _Walk(report)
     try:
         return walk.plain(root, ())
-    except _TooMany:
+    except _TooManyError:
         report.at(root.at, f"aliases make this more than {MAX_NODES:,} values; write less of them")
         report.raise_if_any()
         raise AssertionError from None
@@ -94,4 +94,4 @@ class _Walk:
     def _tick(self) -> None:
         self._count += 1
         if self._count > MAX_NODES:
-            raise _TooMany
+            raise _TooManyError

@@ -33,10 +33,10 @@ class Located:
     addresses: Mapping[Address, Path]
 
     def where(self, path: Path) -> Position:
-        """Return line and column, from 1, of the value at `path`: `("clusters", "web", "address", 0)`.
+        """Return line and column, from 1, of the value at `path`.
 
-        A path that the file does not have, because a default stands in, is found at the nearest key
-        around it.
+        Paths are like `("clusters", "web", "address", 0)`. One that the file does not have,
+        because a default stands in, is found at the nearest key around it.
         """
         return self.places.value(path)
 

@@ -21,7 +21,7 @@ def check(data: Plain, report: Report) -> None:
         return
     defined = data.get("servers")
     known = defined if isinstance(defined, dict) else {}
-    for path, names in _services(data):
+    for names in _services(data):
         first: dict[str, Path] = {}
         for name, place in names:
             if name not in known:
@@ -33,22 +33,15 @@ def check(data: Plain, report: Report) -> None:
             first.setdefault(name, place)
 
 
-def used(data: Plain) -> frozenset[str]:
-    """Return every name of a server that a service of the file has."""
-    if not isinstance(data, dict):
-        return frozenset()
-    return frozenset(name for _, names in _services(data) for name, _ in names)
-
-
-def _services(data: dict[str, Plain]) -> Iterator[tuple[Path, list[tuple[str, Path]]]]:
-    """Yield the place of each service's servers, and the names there with theirs."""
+def _services(data: dict[str, Plain]) -> Iterator[list[tuple[str, Path]]]:
+    """Yield each service's names of servers, with the place of each."""
     clusters = data.get("clusters")
     for cluster, body in clusters.items() if isinstance(clusters, dict) else ():
         ports = body.get("ports") if isinstance(body, dict) else None
         for index, port in enumerate(ports if isinstance(ports, list) else []):
             if isinstance(port, dict):
                 path = ("clusters", cluster, "ports", index, "servers")
-                yield path, _names(port.get("servers"), path)
+                yield _names(port.get("servers"), path)
 
 
 def _names(servers: Plain, path: Path) -> list[tuple[str, Path]]:

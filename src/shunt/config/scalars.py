@@ -1,7 +1,7 @@
 """What single values may say: one function a kind, text in, value out.
 
-Every function raises `ScalarError` with "what is wrong; what would be right". YAML's own guesses play no
-part: `08` is the number 8, `1:30` no duration, `no` a word.
+Every function raises `ScalarError` with "what is wrong; what would be right". YAML's own guesses
+play no part: `08` is the number 8, `1:30` no duration, `no` a word.
 """
 
 from __future__ import annotations

@@ -137,8 +137,8 @@ class FlowKeys(Keys):
     )
     stale: Annotated[int | None, kinds.SECONDS] = Field(
         None,
-        description="Idle time after which a flow is forgotten; default 300, or 900 for port 21 and "
-        "259200 for port 23.",
+        description="Idle time after which a flow is forgotten; default 300, port 21 (ftp) 900, "
+        "port 23 (telnet) 259200.",
     )
     udp_idle: Annotated[int | None, kinds.SECONDS] = Field(
         None, description="Time after a change in which unknown UDP flows count as old; default 60."
@@ -190,7 +190,7 @@ class ClusterHead(FlowKeys):
 
     address: ClusterAddresses = Field(
         min_length=1,
-        description="Cluster address, or list of them; 0.0.0.0 and ::: every address not named.",
+        description="Cluster address, or list of them; 0.0.0.0 or `::` is every address not named.",
     )
 
 

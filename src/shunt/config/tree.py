@@ -105,7 +105,7 @@ class _Builder:
         if event.tag is not None and event.tag not in _PLAIN_TAGS:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise self._error(event, f"the tag `{tag}` is not used here; leave it out")
-        at = _position(event.start_mark)
+        at = _position(event)
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             plain = not event.style
@@ -139,10 +139,11 @@ class _Builder:
             parent.key = None
 
     def _error(self, event: yaml.Event, message: str) -> ConfigError:
-        return _wrong(self._file, _position(event.start_mark), message)
+        return _wrong(self._file, _position(event), message)
 
 
-def _position(mark: yaml.Mark | yaml.cyaml.Mark | None) -> Position:
+def _position(event: yaml.Event) -> Position:
+    mark = event.start_mark
     assert mark is not None
     return Position(mark.line + 1, mark.column + 1)
 

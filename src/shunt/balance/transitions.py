@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike, NDArray
 
 NONE = 0xFFFF
@@ -76,20 +78,21 @@ def shift(
     slots: NDArray[np.uint32],
     sights: Sights,
     wanted: NDArray[np.uint16],
-    gone: ArrayLike,
+    gone: Iterable[int],
     now: int,
 ) -> Change:
     """Return what to write so that every slot's current server is the wanted one.
 
-    A settled slot becomes unsettled, its old server the elder. If it had none, or one that is gone,
-    no flow is left to be kept, and the slot just takes its new server, settled as it was.
+    Flows that are no exceptions have one keeper: the elder, or where there is none, or it is gone,
+    the current server. The keeper stays what it was: it is the elder of a slot whose current server
+    changes. Also when it becomes current again, since there are flows of the server in between.
 
-    An unsettled slot keeps its elder, also when the elder becomes current again: there are flows
-    of the server in between. An elder that is gone becomes GONE.
+    Without a keeper (there was none, or it is gone) no flow needs an elder: a settled slot just
+    takes its new server, settled as it was; an unsettled one has GONE, for it has exceptions.
 
-    The sights: since `now` for a slot that becomes unsettled. For a later change `since` stays, so
-    that changes in quick succession do not put off the end of the UDP idle time; `seen` becomes
-    `now`, so that settling waits again.
+    The sights: a new elder counts from `now`. For a later change under the same elder `since`
+    stays, so that changes in quick succession do not put off the end of the UDP idle time; `seen`
+    becomes `now`, so that settling waits again.
 
     Args:
         slots: SLOT, one for each slot.
@@ -99,16 +102,20 @@ def shift(
         now: seconds of the coarse clock.
     """
     current, elder = current_of(slots), elder_of(slots)
-    is_gone = _flags(gone)
+    is_kept = _kept(gone)
     moves = current != wanted
+    keeper = np.where(is_kept[elder], elder, current)
     settled = elder == SETTLED
-    unsettles = moves & settled & (current != NONE) & ~is_gone[current]
-    elder_goes = is_gone[elder] & ~settled & (elder != GONE)
-    new_elder = np.where(unsettles, current, np.where(elder_goes, GONE, elder))
-    at = np.flatnonzero(moves | elder_goes)
+    without = np.where(settled, np.uint16(SETTLED), np.uint16(GONE))
+    on_move = np.where(is_kept[keeper], keeper, without)
+    on_stay = np.where(is_kept[elder], elder, without)
+    new_elder = np.where(moves, on_move, on_stay)
+    at = np.flatnonzero(moves | (new_elder != elder))
     new_sights = sights[at].copy()
-    new_sights["since"][unsettles[at]] = now
-    new_sights["seen"][moves[at]] = np.where(unsettles[at], 0, now)[moves[at]]
+    starts = is_kept[new_elder[at]] & (new_elder[at] != elder[at])
+    new_sights["since"][starts] = now
+    new_sights["seen"][starts] = 0
+    new_sights["seen"][moves[at] & ~starts] = now
     return Change(at, word(wanted[at], new_elder[at]), new_sights)
 
 
@@ -140,7 +147,7 @@ def settle(
         foreign: whether a live exception names another server than current (`foreign_slots`), from
             exceptions that were read after the slots were last written.
         now: seconds of the coarse clock.
-        stale: seconds after which an idle flow counts as dead.
+        stale: seconds after which an idle flow counts as dead; for UDP at least its idle time.
     """
     current, elder = current_of(slots), elder_of(slots)
     latest = np.maximum(sights["since"], sights["seen"]).astype(np.int64)
@@ -191,8 +198,9 @@ def in_use(slots: NDArray[np.uint32]) -> NDArray[np.int64]:
     return numbers[numbers < GONE]
 
 
-def _flags(numbers: ArrayLike) -> NDArray[np.bool_]:
-    """Return a table of all 2^16 local numbers that says which are among `numbers`."""
-    flags = np.zeros(1 << 16, dtype=np.bool_)
-    flags[np.asarray(numbers, dtype=np.int64)] = True
-    return flags
+def _kept(gone: Iterable[int]) -> NDArray[np.bool_]:
+    """Return for all 2^16 numbers whether they name a server that flows may be kept on."""
+    kept = np.ones(1 << 16, dtype=np.bool_)
+    kept[[NONE, SETTLED, GONE]] = False
+    kept[np.fromiter(gone, dtype=np.int64)] = False
+    return kept

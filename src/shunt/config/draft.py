@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 
 from shunt.config import scalars
 from shunt.config.kinds import kind_of
-from shunt.config.places import Path
 from shunt.config.schema import (
     AdvisorKeys,
     ClusterHead,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from shunt.config.places import Path
     from shunt.config.plain import Plain
     from shunt.config.report import Report
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from shunt.config.report import Report
 from shunt.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path as FilePath
 
     from shunt.model.addresses import Address
@@ -81,6 +83,11 @@ def parse_located(text: str, file: str) -> Located:
     Raises:
         ConfigError: it has problems; all of them are listed.
     """
+    with _collector_at_rest():
+        return _read(text, file)
+
+
+def _read(text: str, file: str) -> Located:
     report = Report(file)
     root = tree.compose(text, file)
     if root is None:
@@ -93,6 +100,19 @@ def parse_located(text: str, file: str) -> Located:
     resolve.check(made, report)
     report.raise_if_any()
     return Located(file, resolve.build(made), report.places, resolve.address_paths(made))
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Hold off the cycle collector: a tree has no cycles, and looking costs a third of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _text(path: FilePath) -> str:

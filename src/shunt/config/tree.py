@@ -88,35 +88,43 @@ class _Builder:
 
     def build(self, events: Iterator[yaml.Event]) -> Node | None:
         for event in events:
-            if isinstance(event, yaml.AliasEvent):
-                self._attach(self._aliased(event))
-            elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-                node = self._node(event)
-                self._attach(node)
-                if not isinstance(node, Scalar):
-                    self._open.append(node)
+            if isinstance(event, yaml.ScalarEvent):
+                self._attach(self._scalar(event))
+            elif isinstance(event, yaml.CollectionStartEvent):
+                collection = self._collection(event)
+                self._attach(collection)
+                self._open.append(collection)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._open.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                self._attach(self._aliased(event))
             elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
                 raise self._error(event, "a second document begins here; the file holds one")
         return self._root
 
-    def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Node:
-        if event.tag is not None and event.tag not in _PLAIN_TAGS:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise self._error(event, f"the tag `{tag}` is not used here; leave it out")
-        at = _position(event)
-        node: Node
-        if isinstance(event, yaml.ScalarEvent):
-            plain = not event.style
-            node = Scalar(at, None if plain and event.value == "" else event.value, plain)
-        elif len(self._open) >= MAX_DEPTH:
-            raise self._error(event, f"nested deeper than {MAX_DEPTH} levels; no key needs that")
-        else:
-            node = Mapping(at) if isinstance(event, yaml.MappingStartEvent) else Sequence(at)
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        self._untagged(event)
+        plain = not event.style
+        text = None if plain and event.value == "" else event.value
+        node = Scalar(_position(event), text, plain)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
+
+    def _collection(self, event: yaml.CollectionStartEvent) -> Sequence | Mapping:
+        self._untagged(event)
+        if len(self._open) >= MAX_DEPTH:
+            raise self._error(event, f"nested deeper than {MAX_DEPTH} levels; no key needs that")
+        made = Mapping if isinstance(event, yaml.MappingStartEvent) else Sequence
+        node = made(_position(event))
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _untagged(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.tag is not None and event.tag not in _PLAIN_TAGS:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise self._error(event, f"the tag `{tag}` is not used here; leave it out")
 
     def _aliased(self, event: yaml.AliasEvent) -> Node:
         node = self._anchors.get(event.anchor or "")

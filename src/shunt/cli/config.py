@@ -1,0 +1,133 @@
+"""`shunt config`: check the configuration file, show it with every default, print its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import cyclopts
+
+from shunt.cli.output import Output
+from shunt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shunt.cli.output import JsonValue
+    from shunt.config import Located
+    from shunt.errors import Problem
+
+app = cyclopts.App(name="config", help="Check and show the configuration file.")
+
+DEFAULT = Path("/etc/shunt/shunt.yaml")
+File = Annotated[Path | None, cyclopts.Parameter(help=f"Configuration file; default {DEFAULT}.")]
+Option = Annotated[
+    Path | None, cyclopts.Parameter(name=("-c", "--config"), help="The same, as other commands do.")
+]
+Json = Annotated[bool, cyclopts.Parameter(help="Print one JSON document.", negative=())]
+
+
+@app.command
+def check(file: File = None, /, *, config: Option = None, json: Json = False) -> int:
+    """Say whether the file is right, or everything that is wrong with it.
+
+    Leaves with 0 if it is right, warnings or not, and with 2 if it is wrong.
+
+    Examples:
+        shunt config check
+        shunt config check shunt.yaml --json
+    """
+    from shunt.config import load_located, warnings
+
+    out = Output(json=json)
+    path = _path(file, config)
+    try:
+        located = load_located(path)
+    except ConfigError as error:
+        if not json:
+            raise
+        out.document(_verdict(str(path), error.problems, ()))
+        return error.exit_code
+    found = warnings(located)
+    out.document(_verdict(str(path), (), found) | _counts(located))
+    for problem in found:
+        out.warn(problem.render(str(path)).replace("[", "\\["))
+    counts = ", ".join(_count(number, what) for what, number in _counts(located).items())
+    out.text(f"{path}: {counts}: right")
+    return 0
+
+
+@app.command
+def show(
+    file: File = None,
+    /,
+    *,
+    config: Option = None,
+    secret: Annotated[bool, cyclopts.Parameter(help="Show the hash key too.", negative=())] = False,
+    json: Json = False,
+) -> int:
+    """Print the file with every default filled in, always in the same order.
+
+    The key of the flow hash is left out, unless asked for with --secret.
+
+    Examples:
+        shunt config show
+        shunt config show shunt.yaml --json
+    """
+    from shunt.config import dump, load, normalised
+
+    out = Output(json=json)
+    model = load(_path(file, config))
+    out.document(normalised(model, secret=secret))
+    if not json:
+        print(dump(model, secret=secret), end="")
+    return 0
+
+
+@app.command
+def schema() -> int:
+    """Print the JSON Schema of the file, for editors that complete and check YAML.
+
+    Examples:
+        shunt config schema > shunt.schema.json
+    """
+    from shunt.config import jsonschema
+
+    print(jsonschema.text(), end="")
+    return 0
+
+
+def _path(file: Path | None, config: Path | None) -> Path:
+    return file or config or DEFAULT
+
+
+def _counts(located: Located) -> dict[str, int]:
+    config = located.config
+    clusters = {service.cluster for service in config.services}
+    return {
+        "clusters": len(clusters),
+        "services": len(config.services),
+        "servers": len(config.servers),
+    }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what.removesuffix('s') if number == 1 else what}"
+
+
+def _verdict(
+    file: str, problems: tuple[Problem, ...], warnings: tuple[Problem, ...]
+) -> dict[str, JsonValue]:
+    return {
+        "file": file,
+        "right": not problems,
+        "problems": [_entry(problem) for problem in problems],
+        "warnings": [_entry(problem) for problem in warnings],
+    }
+
+
+def _entry(problem: Problem) -> dict[str, JsonValue]:
+    return {
+        "line": problem.line,
+        "column": problem.column,
+        "path": problem.path,
+        "message": problem.message,
+    }

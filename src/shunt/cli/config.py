@@ -31,10 +31,10 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
 
     Leaves with 0 if it is right, warnings or not, and with 2 if it is wrong.
 
-    Examples:
-        shunt config check
-        shunt config check shunt.yaml --json
+    For example: `shunt config check shunt.yaml --json`
     """
+    from rich.markup import escape
+
     from shunt.config import load_located, warnings
 
     out = Output(json=json)
@@ -42,14 +42,15 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
     try:
         located = load_located(path)
     except ConfigError as error:
-        if not json:
-            raise
         out.document(_verdict(str(path), error.problems, ()))
+        for problem in error.problems:
+            out.text(problem.render(str(path)))
+        out.text(f"{path}: {_count(len(error.problems), 'problems')}")
         return error.exit_code
     found = warnings(located)
     out.document(_verdict(str(path), (), found) | _counts(located))
     for problem in found:
-        out.warn(problem.render(str(path)).replace("[", "\\["))
+        out.warn(escape(problem.render(str(path))))
     counts = ", ".join(_count(number, what) for what, number in _counts(located).items())
     out.text(f"{path}: {counts}: right")
     return 0
@@ -68,9 +69,7 @@ def show(
 
     The key of the flow hash is left out, unless asked for with --secret.
 
-    Examples:
-        shunt config show
-        shunt config show shunt.yaml --json
+    For example: `shunt config show shunt.yaml > normal.yaml`
     """
     from shunt.config import dump, load, normalised
 
@@ -86,8 +85,7 @@ def show(
 def schema() -> int:
     """Print the JSON Schema of the file, for editors that complete and check YAML.
 
-    Examples:
-        shunt config schema > shunt.schema.json
+    For example: `shunt config schema > shunt.schema.json`
     """
     from shunt.config import jsonschema
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from shunt.network.frames.ethernet import BrokenError
-from shunt.network.frames.ip import ICMP, ICMPV6, Ip, checksum, pseudo_header
+from shunt.network.frames.ip import ICMP, ICMPV6, TCP, UDP, Ip, checksum, pseudo_header
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -92,3 +92,25 @@ def parse_icmp(packet: Ip) -> Echo | IcmpError | None:
     if kind in names:
         return IcmpError(names[kind], code, body[4:])
     return None
+
+
+def quoted(error: IcmpError) -> int | None:
+    """Return the number by which a sender knows its packet again, of the packet in an error.
+
+    That is the source port of TCP and UDP and the identifier of an echo request, as far as the
+    quotation reaches (RFC 792: 8 octets behind the header).
+    """
+    about = error.about
+    if len(about) < 28:
+        return None
+    if about[0] >> 4 == 4:
+        protocol, payload = about[9], about[(about[0] & 15) * 4 :]
+    elif about[0] >> 4 == 6:
+        protocol, payload = about[6], about[40:]
+    else:
+        return None
+    if len(payload) < 8:
+        return None
+    if protocol in (TCP, UDP):
+        return int.from_bytes(payload[:2])
+    return int.from_bytes(payload[4:6]) if protocol in (ICMP, ICMPV6) else None

@@ -1,0 +1,76 @@
+"""Which addresses of the segment the verifier may borrow: nobody's, chosen at random.
+
+At random, so that no server still remembers an address from an earlier run: a server that has to
+ask who that is shows in whose name it asks.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Collection, Iterable, Mapping
+    from ipaddress import IPv4Interface
+
+    from shunt.model.addresses import Address
+
+CANDIDATES = 6  # of each IP version; two of them are needed
+
+
+def home(
+    interfaces: Iterable[IPv4Interface | IPv6Interface], wanted: Iterable[Address], version: int
+) -> IPv4Interface | IPv6Interface | None:
+    """Return the interface address in whose network to borrow.
+
+    The network that holds most of the `wanted` addresses; among equals a routable one.
+    """
+    own = [each for each in interfaces if each.version == version]
+    targets = [address for address in wanted if address.version == version]
+
+    def worth(each: IPv4Interface | IPv6Interface) -> tuple[int, bool]:
+        return sum(target in each.network for target in targets), not each.is_link_local
+
+    return max(own, key=worth, default=None)
+
+
+def candidates(
+    where: IPv4Interface | IPv6Interface, avoid: Collection[Address], chance: random.Random
+) -> tuple[Address, ...]:
+    """Return up to `CANDIDATES` host addresses of the network, none of `avoid`, in random order."""
+    network = where.network
+    kind: type[IPv4Address | IPv6Address] = IPv4Address
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if isinstance(where, IPv6Interface):
+        kind, first = IPv6Address, first + 1  # the network's own is the routers' anycast address
+    elif network.num_addresses > 2:
+        first, last = first + 1, last - 1
+    size = last - first + 1
+    if size <= 4 * CANDIDATES + len(avoid):
+        every = [kind(number) for number in range(first, last + 1)]
+        chance.shuffle(every)
+        return tuple(a for a in every if a not in avoid)[:CANDIDATES]
+    found: dict[Address, None] = {}
+    while len(found) < CANDIDATES:
+        address = kind(first + chance.randrange(size))
+        if address not in avoid:
+            found[address] = None
+    return tuple(found)
+
+
+def choose(
+    offered: Mapping[int, tuple[Address, ...]], taken: Collection[Address]
+) -> tuple[dict[int, Address], dict[int, Address]]:
+    """Return, by IP version, the address for packets and the one that asks by ARP.
+
+    With one free address only, both are the same; with none, the version is left out.
+    """
+    packets: dict[int, Address] = {}
+    asker: dict[int, Address] = {}
+    for version, addresses in offered.items():
+        free = [address for address in addresses if address not in taken]
+        if free:
+            packets[version] = free[0]
+            asker[version] = free[1] if len(free) > 1 else free[0]
+    return packets, asker

@@ -1,0 +1,62 @@
+"""Who says that an address is theirs: the one thing that both `verify` and `watch` listen for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from shunt.network.frames import Advertisement, Arp, Ip, Solicitation
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address, Mac
+    from shunt.network.frames import Frame
+
+_REQUEST = 1
+
+
+class How(StrEnum):
+    """In which kind of frame an address was claimed."""
+
+    REPLY = "ARP reply"
+    REQUEST = "ARP request in its name"
+    GRATUITOUS = "gratuitous ARP"
+    ADVERTISEMENT = "neighbour advertisement"
+    UNSOLICITED = "unsolicited neighbour advertisement"
+    SOLICITATION = "neighbour solicitation in its name"
+
+    @property
+    def unasked(self) -> bool:
+        """Whether nobody had asked for it."""
+        return self not in (How.REPLY, How.ADVERTISEMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A machine at `mac` said that `address` is its own."""
+
+    address: Address
+    mac: Mac
+    how: How
+
+
+def claim_of(frame: Frame) -> Claim | None:
+    """Return what the frame claims; None for a frame that fills no neighbour table."""
+    if isinstance(frame.network, Arp):
+        return _claim_of_arp(frame.network)
+    message = frame.message
+    if isinstance(message, Advertisement):
+        how = How.ADVERTISEMENT if message.solicited else How.UNSOLICITED
+        return Claim(message.target, message.mac or frame.link.source, how)
+    if isinstance(message, Solicitation) and message.mac and isinstance(frame.network, Ip):
+        return Claim(frame.network.source, message.mac, How.SOLICITATION)
+    return None
+
+
+def _claim_of_arp(arp: Arp) -> Claim | None:
+    if arp.claims is None:
+        return None
+    if arp.sender == arp.target:
+        return Claim(arp.sender, arp.sender_mac, How.GRATUITOUS)
+    how = How.REQUEST if arp.operation == _REQUEST else How.REPLY
+    return Claim(arp.sender, arp.sender_mac, how)

@@ -1,0 +1,338 @@
+"""The procedure, without any input or output: what to send in each phase, from what was heard.
+
+`Procedure.phases` is a generator. Whoever runs it sends a phase's frames, lets `hear` know of each
+frame that comes (and sends what that returns), and asks for the next phase when the phase is
+settled or its patience is over. The order is the page's; docs/verify.md shows both side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from shunt.model.config import Protocol
+from shunt.network.frames import (
+    Envelope,
+    arp_request,
+    echo_request,
+    neighbour_solicitation,
+    tcp_syn,
+    udp_datagram,
+)
+from shunt.verify import borrow, responder
+from shunt.verify.ledger import Key, Ledger, Purpose
+from shunt.verify.reading import Reading
+from shunt.verify.subject import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from shunt.model.addresses import Address, Mac
+    from shunt.verify.subject import Cluster, Examined, Port, Subject
+
+ROUNDS = 3
+_GAP = 0.3  # seconds between rounds
+_CONTROL = 1.0  # an owner of a borrowed address gets this long to object
+_PATIENCE = 0.7  # for an answer that is likely to come
+_LISTEN = 1.0  # behind the last question; with the rounds before it 1.6 s: proxies wait up to 0.8
+_CONNECT = 2.5  # an opening connection is repeated after one second by the kernel
+_STRANGERS = 8  # MACs that are looked into
+FAR = IPv4Address("198.51.100.77")  # outside of every segment: TEST-NET-2, RFC 5737
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A frame, not to be sent before `at` seconds after the phase's beginning."""
+
+    frame: bytes
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A connection by a real TCP stack, from `local` port to the port at the server's MAC."""
+
+    local: int
+    server: str
+    mac: Mac
+    address: Address
+    port: Port
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What to send, and how long to listen after the last frame unless `settled` is sooner."""
+
+    name: str
+    title: str
+    outgoing: tuple[Outgoing, ...] = ()
+    requests: tuple[Request, ...] = ()
+    patience: float = 0.0
+    settled: Callable[[], bool] = lambda: False
+
+
+class Procedure:
+    """One examination of `subject`; results are read from `transcript` and `ledger`.
+
+    `offered` are the candidates for borrowed addresses by IP version; an operator's own choice is
+    offered alone. `connects`: a real TCP stack is at hand for requests.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        mac: Mac,
+        offered: Mapping[int, tuple[Address, ...]],
+        *,
+        connects: bool = False,
+        first_number: int = 20000,
+    ) -> None:
+        self.subject = subject
+        self.identity = Identity(mac)
+        self.reading = Reading(subject, Ledger(first_number))
+        self._offered = offered
+        self._connects = connects
+
+    def hear(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> bytes | None:
+        """Take in a frame; return the frame to answer with, if one is due."""
+        heard = self.reading.transcript.heard(at, frame, checksum_ready=checksum_ready)
+        return None if heard is None else responder.answer(self.identity, heard)
+
+    def phases(self) -> Iterator[Phase]:
+        """Yield the phases in order; read what was heard between them."""
+        for phase in self._phases():
+            self.reading.transcript.phase = phase.name
+            yield phase
+
+    def _phases(self) -> Iterator[Phase]:
+        yield self._control()
+        for _ in range(ROUNDS - 1):
+            if self.reading.silent_owners():
+                yield self._control_again()
+        self._borrow()
+        yield self._silence()
+        if self.identity.borrowed:
+            yield self._answers()
+            for attempt in range(1, ROUNDS):
+                if again := self._unanswered(attempt):
+                    yield Phase("answers", "ask again", again, (), _PATIENCE)
+            if doubts := self._doubts():
+                yield Phase("doubts", "find out why something is wrong", doubts, (), _LISTEN)
+        yield replace(self._silence(), name="silence again", patience=_LISTEN)
+
+    def _control(self) -> Phase:
+        own = [
+            Outgoing(frame)
+            for server in self.subject.servers.values()
+            for address in server.addresses
+            for frame in self._who_has(address)
+        ]
+        probes = [
+            Outgoing(frame, _GAP * turn)
+            for turn in range(ROUNDS)
+            for addresses in self._offered.values()
+            for address in addresses
+            for frame in self._who_has(address)
+        ]
+        return Phase(
+            "control",
+            "ask for every server's own address, and for addresses that may be free",
+            (*own, *probes),
+            patience=_CONTROL - _GAP * (ROUNDS - 1) if probes else _PATIENCE,
+            settled=lambda: not probes and not self.reading.silent_owners(),
+        )
+
+    def _control_again(self) -> Phase:
+        again = [
+            Outgoing(frame)
+            for server in self.reading.silent_owners()
+            for address in server.addresses
+            for frame in self._who_has(address)
+        ]
+        return Phase(
+            "control",
+            "ask again for the servers that did not answer",
+            tuple(again),
+            patience=_PATIENCE,
+            settled=lambda: not self.reading.silent_owners(),
+        )
+
+    def _borrow(self) -> None:
+        claimed = {voiced.claim.address for voiced in self.reading.transcript.claims}
+        packets, asker = borrow.choose(self._offered, claimed)
+        self.identity = replace(self.identity, borrowed=packets, asker=asker)
+        self.reading.identity = self.identity
+
+    def _silence(self) -> Phase:
+        everybody = [
+            Outgoing(frame, _GAP * turn)
+            for turn in range(ROUNDS)
+            for cluster in self.subject.clusters
+            for frame in (
+                *self._who_has(cluster.address),
+                *self._who_has(cluster.address, asking=True),
+            )
+        ]
+        each = [
+            Outgoing(frame)
+            for server, cluster in self.subject.pairs
+            if (mac := self.reading.mac(server.name)) is not None
+            for frame in self._who_has(cluster.address, asking=True, only=mac)
+        ]
+        first = self.reading.transcript.phase == "control"
+        return Phase(
+            "silence",
+            "ask everybody, and each server, who has the cluster addresses",
+            (*everybody, *(each if first else ())),
+            patience=_PATIENCE if self.subject.live and self.subject.dispatcher is None else 0.0,
+        )
+
+    def _answers(self) -> Phase:
+        pings = [
+            Outgoing(frame)
+            for server, cluster in self.subject.pairs
+            for frame in self._ping(server, cluster.address, Purpose.PING)
+        ]
+        foreign = [
+            Outgoing(frame)
+            for server in self.subject.servers.values()
+            for version in self.subject.versions
+            for frame in self._foreign(server, version)
+        ]
+        raw: list[Outgoing] = []
+        requests: list[Request] = []
+        for server, cluster in self.subject.pairs:
+            for port in cluster.ports:
+                if self._connects and port.protocol is Protocol.TCP:
+                    requests.extend(self._request(server, cluster.address, port))
+                else:
+                    raw.extend(map(Outgoing, self._knock(server, cluster.address, port)))
+        for cluster, mac in self.reading.dispatchers():
+            for port in cluster.ports:
+                key = Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
+                raw.extend(map(Outgoing, self._knock_at(mac, key)))
+        return Phase(
+            "answers",
+            "send to the cluster address at each server: a ping, its ports, a foreign frame",
+            (*pings, *raw, *foreign),
+            tuple(requests),
+            patience=_CONNECT if requests else _PATIENCE,
+            settled=self.reading.answered,
+        )
+
+    def _unanswered(self, attempt: int) -> tuple[Outgoing, ...]:
+        pings = [
+            Outgoing(frame)
+            for server, cluster in self.subject.pairs
+            if not self.reading.echoes(Key(Purpose.PING, server.name, cluster.address))
+            for frame in self._ping(server, cluster.address, Purpose.PING, attempt)
+        ]
+        ports = [
+            Outgoing(frame)
+            for server, cluster in self.subject.pairs
+            for port in cluster.ports
+            if not (self._connects and port.protocol is Protocol.TCP)
+            and not self.reading.replied(Key(Purpose.PORT, server.name, cluster.address, port))
+            for frame in self._knock(server, cluster.address, port)
+        ]
+        return (*pings, *ports)
+
+    def _doubts(self) -> tuple[Outgoing, ...]:
+        """Return what tells the possible causes apart, where something is wrong."""
+        frames: list[bytes] = []
+        for server, cluster in self.reading.doubtful():
+            own = self.reading.own(server, cluster.address.version)
+            if own is None:
+                continue
+            frames.extend(self._ping(server, own, Purpose.OWN_PING))
+            for port in cluster.ports:
+                key = Key(Purpose.OWN_PORT, server.name, own, port)
+                frames.extend(self._knock(server, own, port, key))
+            if isinstance(own, IPv4Address):
+                frames.extend(self._who_has(own, asking=True))
+                frames.append(arp_request(self.identity.mac, own, FAR))
+        for cluster, mac in self.reading.strangers()[:_STRANGERS]:
+            frames.extend(self._look_into(cluster, mac))
+        return tuple(Outgoing(frame, _GAP * turn) for turn in range(2) for frame in frames)
+
+    def _look_into(self, cluster: Cluster, mac: Mac) -> Iterator[bytes]:
+        """Ask a MAC that nobody knows whether it is a server's, and what it does with packets."""
+        for server in self.subject.servers.values():
+            for own in server.addresses:
+                key = Key(Purpose.WHOSE_MAC, server.name, own, None, mac)
+                yield from self._ping_at(mac, key, ttl=1)
+        yield from self._ping_at(mac, Key(Purpose.STRANGER_PING, "", cluster.address, None, mac))
+        for port in cluster.ports:
+            yield from self._knock_at(
+                mac, Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
+            )
+
+    def _who_has(
+        self, address: Address, *, asking: bool = False, only: Mac | None = None
+    ) -> Iterator[bytes]:
+        """Yield a question to everybody, or to one MAC; `asking`: in the name of an address."""
+        mac, sender = self.identity.mac, self.identity.asker.get(address.version)
+        if asking and sender is None and only is None:
+            return
+        if isinstance(address, IPv4Address):
+            if asking and isinstance(sender, IPv4Address):
+                frame = arp_request(mac, address, sender)
+            else:
+                frame = arp_request(mac, address)
+            yield frame if only is None else only.octets + frame[6:]
+        elif asking and isinstance(sender, IPv6Address):
+            yield neighbour_solicitation(mac, address, sender, only)
+        else:
+            yield neighbour_solicitation(mac, address, destination=only)
+
+    def _envelope(self, mac: Mac, to: Address, ttl: int = 64) -> Envelope | None:
+        source = self.identity.borrowed.get(to.version)
+        return None if source is None else Envelope(self.identity.mac, mac, source, to, ttl)
+
+    def _ping(
+        self, server: Examined, address: Address, purpose: Purpose, attempt: int = 0
+    ) -> Iterator[bytes]:
+        mac = self.reading.mac(server.name)
+        if mac is not None:
+            key = Key(purpose, server.name, address)
+            yield from self._ping_at(mac, key, attempt=attempt)
+
+    def _ping_at(self, mac: Mac, key: Key, *, ttl: int = 64, attempt: int = 0) -> Iterator[bytes]:
+        assert key.address is not None
+        envelope = self._envelope(mac, key.address, ttl)
+        if envelope is not None:
+            number = self.reading.ledger.number(key)
+            yield echo_request(envelope, number, attempt, b"shunt verify")
+
+    def _foreign(self, server: Examined, version: int) -> Iterator[bytes]:
+        mac, to = self.reading.mac(server.name), self.identity.asker.get(version)
+        if mac is None or to is None or to == self.identity.borrowed.get(version):
+            return
+        yield from self._ping_at(mac, Key(Purpose.FOREIGN, server.name, to))
+
+    def _knock(
+        self, server: Examined, address: Address, port: Port, key: Key | None = None
+    ) -> Iterator[bytes]:
+        mac = self.reading.mac(server.name)
+        if mac is not None:
+            yield from self._knock_at(mac, key or Key(Purpose.PORT, server.name, address, port))
+
+    def _knock_at(self, mac: Mac, key: Key) -> Iterator[bytes]:
+        assert key.address is not None
+        assert key.port is not None
+        envelope = self._envelope(mac, key.address)
+        if envelope is None:
+            return
+        number = self.reading.ledger.number(key)
+        ports = number, key.port.number
+        if key.port.protocol is Protocol.TCP:
+            yield tcp_syn(envelope, ports, sequence=number << 16)
+        else:
+            yield udp_datagram(envelope, ports)
+
+    def _request(self, server: Examined, address: Address, port: Port) -> Iterator[Request]:
+        mac = self.reading.mac(server.name)
+        if mac is not None and address.version in self.identity.borrowed:
+            key = Key(Purpose.PORT, server.name, address, port)
+            yield Request(self.reading.ledger.number(key), server.name, mac, address, port)

@@ -1,0 +1,99 @@
+"""What is examined: servers, cluster addresses, their ports; and who the verifier pretends to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.model.addresses import Address, Mac
+
+
+class Application(StrEnum):
+    """What is asked of a port once it is open."""
+
+    HTTP = "http"
+    HTTPS = "https"
+    CONNECT = "connect"  # nothing: that a connection opens is all there is to know
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a cluster address. `request` and `expect` are HTTP's: path, and status or None."""
+
+    number: int
+    protocol: Protocol = Protocol.TCP
+    application: Application = Application.CONNECT
+    path: str = "/"
+    method: str = "GET"
+    expect: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A server: `addresses` are its own."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    os: OperatingSystem = OperatingSystem.LINUX
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster address with its ports and the names of its servers."""
+
+    name: str
+    address: Address
+    servers: tuple[str, ...]
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """All that is examined. `live`: a dispatcher runs, and `dispatcher` is its MAC, if known."""
+
+    servers: Mapping[str, Examined]
+    clusters: tuple[Cluster, ...]
+    live: bool = False
+    dispatcher: Mac | None = None
+
+    @property
+    def pairs(self) -> tuple[tuple[Examined, Cluster], ...]:
+        """Return every server with every cluster address that it serves."""
+        return tuple(
+            (self.servers[name], cluster) for cluster in self.clusters for name in cluster.servers
+        )
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Return the IP versions of the cluster addresses."""
+        return tuple(sorted({cluster.address.version for cluster in self.clusters}))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom the verifier pretends to be: a machine of its own, not the one it runs on.
+
+    Attributes:
+        mac: The pretended machine's MAC.
+        borrowed: By IP version, the unused address that packets come from.
+        asker: By IP version, a second one that only asks by ARP and is never sent to, so that a
+            server that wants to answer `borrowed` has to ask who that is.
+    """
+
+    mac: Mac
+    borrowed: Mapping[int, Address] = field(default_factory=dict)
+    asker: Mapping[int, Address] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """Return every address that the verifier answers for."""
+        return frozenset((*self.borrowed.values(), *self.asker.values()))

@@ -1,0 +1,138 @@
+"""What was sent and what was heard, in order, and questions to it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shunt.network.frames import (
+    Arp,
+    Datagram,
+    Echo,
+    Frame,
+    IcmpError,
+    Ip,
+    Malformed,
+    Segment,
+    Solicitation,
+    parse,
+)
+from shunt.network.frames.icmp import quoted
+from shunt.verify.claims import claim_of
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address, Mac
+    from shunt.verify.claims import Claim
+
+_REQUEST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One frame. `phase` is the phase of the procedure in which it was sent or heard."""
+
+    at: float
+    phase: str
+    frame: bytes
+    parsed: Frame | Malformed
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A heard packet: when, from which MAC, its IP header."""
+
+    at: float
+    mac: Mac
+    ip: Ip
+
+
+@dataclass(frozen=True, slots=True)
+class Voiced:
+    """A claim that was heard; `delay` is the time since somebody here asked for the address."""
+
+    at: float
+    phase: str
+    claim: Claim
+    delay: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request to an application; `error` None: it answered as it should."""
+
+    connected: bool
+    detail: str
+    error: str | None = None
+
+
+class Transcript:
+    """Grows by `sent` and `heard`; hostile frames only add to `malformed`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.phase = ""
+        self.malformed = 0
+        self.claims: list[Voiced] = []
+        self.questions: list[tuple[Mac, Arp | Solicitation]] = []  # who asked, what
+        self.echoes: defaultdict[tuple[int, int], list[Answer]] = defaultdict(list)
+        self.pings: list[tuple[Answer, Echo]] = []  # requests that came to us
+        self.segments: defaultdict[int, list[tuple[Answer, Segment]]] = defaultdict(list)
+        self.datagrams: defaultdict[int, list[Answer]] = defaultdict(list)
+        self.errors: defaultdict[int, list[tuple[Answer, IcmpError]]] = defaultdict(list)
+        self.outcomes: dict[int, Outcome] = {}  # by local port
+        self._asked_at: dict[Address, float] = {}
+
+    def sent(self, at: float, frame: bytes) -> None:
+        """Keep a frame that was sent at `at` (seconds)."""
+        parsed = parse(frame)
+        self.events.append(Event(at, self.phase, frame, parsed, sent=True))
+        if isinstance(parsed, Frame):
+            question = _question(parsed)
+            if question is not None:
+                self._asked_at[question.target] = at
+
+    def heard(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> Frame | None:
+        """Keep a frame that was heard; return what it says, None if it is malformed."""
+        parsed = parse(frame, checksum_ready=checksum_ready)
+        self.events.append(Event(at, self.phase, frame, parsed, sent=False))
+        if isinstance(parsed, Malformed):
+            self.malformed += 1
+            return None
+        if (claim := claim_of(parsed)) is not None:
+            asked = self._asked_at.get(claim.address)
+            self.claims.append(Voiced(at, self.phase, claim, at - asked if asked else None))
+        if (question := _question(parsed)) is not None:
+            self.questions.append((parsed.link.source, question))
+        if isinstance(parsed.network, Ip):
+            self._packet(Answer(at, parsed.link.source, parsed.network), parsed)
+        return parsed
+
+    def _packet(self, answer: Answer, frame: Frame) -> None:
+        message = frame.message
+        if isinstance(message, Echo):
+            if message.reply:
+                self.echoes[message.identifier, message.sequence].append(answer)
+            else:
+                self.pings.append((answer, message))
+        elif isinstance(message, Segment):
+            self.segments[message.destination].append((answer, message))
+        elif isinstance(message, Datagram):
+            self.datagrams[message.destination].append(answer)
+        elif isinstance(message, IcmpError) and (number := quoted(message)) is not None:
+            self.errors[number].append((answer, message))
+
+    def voices(self, address: Address) -> dict[Mac, list[Voiced]]:
+        """Return who claimed the address and when, first come first."""
+        found: dict[Mac, list[Voiced]] = {}
+        for voiced in self.claims:
+            if voiced.claim.address == address:
+                found.setdefault(voiced.claim.mac, []).append(voiced)
+        return found
+
+
+def _question(frame: Frame) -> Arp | Solicitation | None:
+    if isinstance(frame.network, Arp):
+        return frame.network if frame.network.operation == _REQUEST else None
+    return frame.message if isinstance(frame.message, Solicitation) else None

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from shunt.cli.output import JsonValue, Output
 from shunt.errors import UsageError
-from shunt.model.config import OperatingSystem  # noqa: TC001  # cyclopts reads the annotation
+from shunt.model.config import OperatingSystem
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def routes(
-    file: Path = Path("-"),
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)] = Path("-"),
     *,
     cluster: Annotated[list[str], Parameter(negative="")],
     own: Annotated[list[str] | None, Parameter(negative="")] = None,
     gateway: str | None = None,
     dispatcher: Annotated[list[str] | None, Parameter(negative="")] = None,
-    system: OperatingSystem | None = None,
+    system: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Find extra routes in a route table and print the commands that delete them.
@@ -69,7 +69,7 @@ def routes(
         gateways=_addresses([gateway] if gateway else []),
         dispatchers=_addresses(dispatcher or []),
     )
-    result = answer(decode(_read(file)), _addresses(cluster), around, system)
+    result = answer(decode(_read(file)), _addresses(cluster), around, _system(system))
     out = Output(json=json)
     out.document(_document(result))
     _print(out, result)
@@ -82,6 +82,17 @@ def _addresses(texts: list[str]) -> tuple[Address, ...]:
     except ValueError as error:
         raise UsageError(
             str(error), hint="write an address like 192.0.2.10 or 2001:db8::10"
+        ) from error
+
+
+def _system(name: str | None) -> OperatingSystem | None:
+    if name is None:
+        return None
+    try:
+        return OperatingSystem(name)
+    except ValueError as error:
+        raise UsageError(
+            f"{name!r} is no system that Shunt knows", hint=f"known: {', '.join(OperatingSystem)}"
         ) from error
 
 

@@ -29,8 +29,8 @@ LAYOUT = "netstat -rn of BSD"
 
 _START = ("Destination", "Gateway", "Flags")
 _COLUMNS = {  # what a column may hold
-    "Refs": r"\d+",
-    "Use": r"\d+",
+    "Refs": r"\d+|-",
+    "Use": r"\d+|-",
     "Nhop#": r"\d+",
     "Mtu": r"\d+|-",
     "Prio": r"\d+",
@@ -95,7 +95,7 @@ def parse(text: str) -> Listing:
 
 
 def _row(line: Line, columns: list[str], version: int | None) -> Route:
-    fields = line.text.split(None, len(columns) - 1)
+    fields = line.text.strip().split(None, len(columns) - 1)
     least = len(columns) - (columns[-1] in _OPTIONAL)
     if not least <= len(fields) <= len(columns):
         line.refuse(f"the heading names {len(columns)} columns, the row has {len(fields)}")

@@ -41,6 +41,7 @@ _ROW6 = re.compile(
     rf"\s*({_NAME6}/\d{{1,3}})\s+({_NAME6})(?:\s+([A-Za-z!][A-Za-z!]*))?"
     r"\s+-?\d+\s+\d+\s+\d+\s+(\S+)\s*"
 )
+_HEADING = re.compile(r"\s*[^\d\s]+(?:\s+[^\d\s]+){6,9}\s*")
 _ADDRESS = re.compile(rf"(?<!\S){_IP}(?!\S)|{_NAME6}/\d")
 
 
@@ -56,21 +57,21 @@ def parse(text: str) -> Listing:
         ParseError: a line is not understood, or there is no row.
     """
     routes: list[Route] = []
-    headed = 0
-    rows = False
+    headed = False  # the line before names the columns, or is a row
+    titles = 0
     for line in filled(numbered(text)):
         match4, match6 = _ROW4.fullmatch(line.text), _ROW6.fullmatch(line.text)
         if match4 or match6:
             if not headed:
                 line.refuse("a row without the heading that names its columns")
             routes.append(_row4(line, match4) if match4 else _row6(line, match6))
-            rows = True
+            titles = 0
             continue
-        headed = 1 if rows else headed + 1
-        rows = False
-        if _ADDRESS.search(line.text) or headed > 2:
+        headed = bool(_HEADING.fullmatch(line.text))
+        titles += 1
+        if _ADDRESS.search(line.text) or titles > 2:
             line.refuse("neither a row nor a heading of net-tools")
-    if not routes or not rows:
+    if not routes or titles:
         raise ParseError("the listing of Linux has no rows behind its heading", hint=HINT)
     return Listing(OperatingSystem.LINUX, LAYOUT, tuple(routes))
 

@@ -96,11 +96,10 @@ def unfold(text: str) -> tuple[Line, ...]:
 
 def _split_titles(piece: str) -> list[str]:
     """Cut `Default Gateway: 9.9.9.9 Persistent Routes: None` into what were lines."""
-    if _NUMERIC.search(piece) and _ACTIVE4_LINE.fullmatch(piece) is None and ":" in piece:
-        piece = re.sub(rf"([:\uff1a]\s*{_IP})(?=\s|$)", "\\1\n", piece)
-    elif not _NUMERIC.search(piece):
-        piece = re.sub(r"([:\uff1a])(?=\s|$)", "\\1\n", piece)
-    return piece.split("\n")
+    if _FOLDED.fullmatch(piece):
+        return [piece]
+    piece = re.sub(rf"([:\uff1a]\s*{_IP})(?!\S)", "\\1\n", piece)
+    return re.sub(rf"([:\uff1a])(?=\s)(?!\s*{_IP}\s)", "\\1\n", piece).split("\n")
 
 
 def parse(text: str) -> Listing:

@@ -1,0 +1,130 @@
+"""The rule of extra routes, case by case, and jc as a second reader where it can read."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from typing import Any
+
+import jc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shunt.model.config import OperatingSystem as System
+from shunt.servers.routes.delete import deletion
+from shunt.servers.routes.recognise import read
+from shunt.servers.routes.rows import Kind, Listing, Route, Where
+from shunt.servers.routes.rule import Rule, Severity, Surroundings, extra_routes
+
+from .captures import CAPTURES
+
+CLUSTER = ip_address("192.0.2.10")
+OWN = ip_address("192.0.2.21")
+
+
+def route(
+    destination: str, gateway: str | None = None, interface: str = "em0", **more: Any
+) -> Route:
+    network = ip_network(destination)
+    via = ip_address(gateway) if gateway else None
+    return Route(1, destination, network.network_address, network.prefixlen, via, interface, **more)
+
+
+def judge(row: Route, around: Surroundings | None = None) -> tuple[Rule, Severity] | None:
+    found = extra_routes(
+        Listing(System.FREEBSD, "", (row,)), (CLUSTER,), around or Surroundings((OWN,))
+    )
+    return (found[0].rule, found[0].severity) if found else None
+
+
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        (route("192.0.2.0/24", "192.0.2.10"), Rule.GATEWAY),
+        (route("0.0.0.0/0", "192.0.2.10"), Rule.GATEWAY),
+        (route("192.0.2.0/24", interface="lo0"), Rule.LOOPBACK),
+        (route("192.0.2.0/24", interface="lo0:1"), Rule.LOOPBACK),
+        (route("192.0.2.0/24", "127.0.0.1", interface="lo0"), Rule.LOOPBACK),
+        (route("192.0.0.0/16", interface="7", holders=(CLUSTER,)), Rule.INTERFACE),
+        (route("192.0.2.0/24", interface="x", source=CLUSTER), Rule.SOURCE),
+        (route("192.0.2.0/24", "192.0.2.21"), None),
+        (route("192.0.2.10/32", "192.0.2.10", interface="lo0"), None),
+        (route("198.51.100.0/24", "192.0.2.10"), None),
+        (route("224.0.0.0/3", "192.0.2.10"), None),
+        (route("127.0.0.0/8", "127.0.0.1", interface="lo0"), None),
+        (route("0.0.0.0/0", interface="lo0", kind=Kind.REFUSE), None),
+        (route("192.0.2.0/24", interface="lo0", kind=Kind.OTHER), None),
+        (route("192.0.0.0/16", interface="7", holders=(CLUSTER, OWN)), None),
+        (route("0.0.0.0/0", "192.0.2.1", interface="eth0", source=CLUSTER), None),
+        (route("2001:db8::/64", interface="lo0"), None),
+    ],
+    ids=str,
+)
+def test_rule(row: Route, rule: Rule | None) -> None:
+    found = judge(row)
+    assert (found[0] if found else None) == rule
+
+
+def test_severity_is_what_the_route_covers() -> None:
+    row = route("192.0.2.0/28", "192.0.2.10")
+    assert judge(row) == (Rule.GATEWAY, Severity.WARNING)
+    for around in (
+        Surroundings(own=(ip_address("192.0.2.9"),)),
+        Surroundings(gateways=(ip_address("192.0.2.1"),)),
+        Surroundings(dispatchers=(ip_address("192.0.2.2"),)),
+    ):
+        assert judge(row, around) == (Rule.GATEWAY, Severity.ERROR)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 31))
+def test_any_network_of_the_cluster_address_is_found_whatever_its_class(prefix: int) -> None:
+    network = IPv4Network((CLUSTER, prefix), strict=False)
+    row = Route(1, "", network.network_address, prefix, IPv4Address(CLUSTER.packed), "em0")
+    assert judge(row) == (Rule.GATEWAY, Severity.ERROR if OWN in network else Severity.WARNING)
+
+
+ROW = route("192.0.2.0/24", "192.0.2.10", interface="lo0")
+DEFAULT = route("0.0.0.0/0", "192.0.2.10")
+LINK = route("10.0.0.0/8", interface="lo0")
+LOCAL = route("192.0.2.0/24", interface="lo", where=Where.LOCAL, table="local")
+
+
+@pytest.mark.parametrize(
+    ("system", "row", "commands"),
+    [
+        (System.AIX, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
+        (System.AIX_WPAR, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
+        (System.HPUX, ROW, ["route delete net 192.0.2.0 netmask 255.255.255.0 192.0.2.10"]),
+        (System.HPUX, DEFAULT, ["route delete default 192.0.2.10"]),
+        (System.SOLARIS10, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
+        (System.ILLUMOS, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
+        (System.FREEBSD, DEFAULT, ["route delete -net default 192.0.2.10"]),
+        (System.OPENBSD, LINK, ["route delete -net 10.0.0.0/8 -iface lo0"]),
+        (System.MACOS, LINK, ["route delete -net 10.0.0.0/8 -interface lo0"]),
+        (System.LINUX, LOCAL, ["ip route del local 192.0.2.0/24 dev lo table local"]),
+        (System.WINDOWS, ROW, ["route delete 192.0.2.0 192.0.2.10"]),
+        (System.WINDOWS2003, ROW, []),
+    ],
+)  # fmt: skip
+def test_delete_commands(system: System, row: Route, commands: list[str]) -> None:
+    assert list(deletion(system, row, CLUSTER).commands) == commands
+
+
+@pytest.mark.parametrize("name", ["linux-netstat", "linux-route-dummy-german"])
+def test_jc_reads_the_same_rows_of_net_tools(name: str) -> None:
+    text = next(capture.text for capture in CAPTURES if capture.name == name)
+    english = text.replace("Ziel   ", "Destination ").replace("Router ", "Gateway ")
+    theirs = jc.parse("route", english, quiet=True)
+    ours = read(text).routes
+    assert [(row["destination"], row["genmask"], row["iface"]) for row in theirs] == [
+        (r.written, str(r.network.netmask if r.network else ""), r.interface) for r in ours
+    ]
+
+
+def test_jc_reads_the_same_rows_of_freebsd() -> None:
+    text = next(capture.text for capture in CAPTURES if capture.name == "freebsd-old-columns")
+    theirs = jc.parse("netstat", text, quiet=True)
+    assert [(row["destination"], row["iface"]) for row in theirs] == [
+        (r.written, r.interface) for r in read(text).routes
+    ]

@@ -1,0 +1,141 @@
+"""What is not understood is refused, with its line, and is never "no extra routes"."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shunt.errors import ParseError, UsageError
+from shunt.model.config import OperatingSystem
+from shunt.servers.routes.answer import answer
+from shunt.servers.routes.recognise import read
+from shunt.servers.routes.rule import Surroundings
+from shunt.servers.routes.text import decode
+
+from .captures import CAPTURES, LINEWISE, Capture
+
+CLUSTER = ip_address("192.0.2.10")
+
+
+@pytest.mark.parametrize("capture", LINEWISE, ids=lambda c: c.name)
+def test_a_spoilt_row_is_refused_with_its_line(capture: Capture) -> None:
+    lines = capture.text.split("\n")
+    for route in read(capture.text).routes:
+        spoilt = list(lines)
+        spoilt[route.line - 1] = "?? " + spoilt[route.line - 1].strip() + " ??"
+        with pytest.raises(ParseError, match=r"line|layout"):
+            read("\n".join(spoilt))
+
+
+@pytest.mark.parametrize("capture", LINEWISE, ids=lambda c: c.name)
+def test_strange_lines_are_refused(capture: Capture) -> None:
+    lines = capture.text.split("\n")
+    for route in read(capture.text).routes[1:]:
+        for strange in ("  192.0.2.300 what 7 ever", "segmentation fault, core dumped 4711 times"):
+            text = "\n".join([*lines[: route.line], strange, *lines[route.line :]])
+            with pytest.raises(ParseError):
+                read(text)
+
+
+@pytest.mark.parametrize("capture", LINEWISE, ids=lambda c: c.name)
+def test_headings_without_rows_are_no_clean_table(capture: Capture) -> None:
+    first = min(route.line for route in read(capture.text).routes)
+    with pytest.raises(ParseError):
+        read("\n".join(capture.text.split("\n")[: first - 1]))
+
+
+@pytest.mark.parametrize("capture", LINEWISE, ids=lambda c: c.name)
+def test_rows_without_headings_are_refused(capture: Capture) -> None:
+    if capture.name.startswith("linux-iproute"):
+        pytest.skip("ip route has no headings")
+    lines = capture.text.split("\n")
+    rows = [lines[route.line - 1] for route in read(capture.text).routes]
+    with pytest.raises(ParseError):
+        read("\n".join(rows))
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "[]", "{}", "null", "netstat: command not found"])
+def test_nothing_is_an_error(text: str) -> None:
+    with pytest.raises(ParseError):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"dst":"default"',
+        '[{"dst":"10.0.0.0/8","type":"teleport"}]',
+        '[{"dst":"10.0.0.1/8","dev":"lo"}]',
+        '[{"dst":5}]',
+        '{"dst":"default"}',
+        '[{"DestinationPrefix":"10.0.0.0/8","NextHop":"x","InterfaceIndex":1}]',
+        '[{"DestinationPrefix":"10.0.0.0/8","NextHop":"0.0.0.0"}]',
+        '{"DestinationPrefix"',
+        "default encap mpls 100 via 192.0.2.1 dev eth0",
+        "default via 192.0.2.1 dev",
+        "    nexthop via 192.0.2.1 dev eth0 weight 1",
+    ],
+)
+def test_broken_json_and_unknown_words(text: str) -> None:
+    with pytest.raises(ParseError):
+        read(text)
+
+
+def test_two_listings_at_once_are_refused() -> None:
+    texts = {capture.name: capture.text for capture in CAPTURES}
+    with pytest.raises(ParseError, match="at once"):
+        read(texts["openbsd-extra"] + texts["solaris-verbose"])
+
+
+def test_the_wrong_system_is_refused() -> None:
+    text = next(c.text for c in CAPTURES if c.name == "windows-old")
+    with pytest.raises(ParseError, match="aix does not print"):
+        read(text, OperatingSystem.AIX)
+
+
+def test_bad_requests() -> None:
+    text = CAPTURES[0].text
+    with pytest.raises(UsageError, match="no cluster address"):
+        answer(text, ())
+    with pytest.raises(UsageError, match="own"):
+        answer(text, (CLUSTER,), Surroundings(own=(CLUSTER,)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet='0123456789./: \n-=abdefUGHSlo*%[]{}",', max_size=300))
+def test_garbage_never_parses_as_clean(text: str) -> None:
+    """Either it is refused, or rows were found; a listing without rows does not exist."""
+    try:
+        listing = read(text)
+    except ParseError:
+        return
+    assert listing.routes
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_text_or_refused(data: bytes) -> None:
+    try:
+        read(decode(data))
+    except ParseError:
+        return
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(LINEWISE), st.data())
+def test_a_cut_row_is_refused_or_still_a_row(capture: Capture, data: st.DataObject) -> None:
+    """Losing a word never makes a row vanish without a word said."""
+    lines = capture.text.split("\n")
+    routes = read(capture.text).routes
+    line = data.draw(st.sampled_from(routes)).line - 1
+    words = lines[line].split()
+    gone = data.draw(st.integers(0, len(words) - 1))
+    lines[line] = "  ".join([*words[:gone], *words[gone + 1 :]])
+    try:
+        again = read("\n".join(lines))
+    except ParseError:
+        return
+    assert len(again.routes) == len(routes)

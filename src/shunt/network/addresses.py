@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _NEWADDR, _GETADDR = 20, 22
 _HEADER = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ADDRESS, _LOCAL, _FLAGS = 1, 2, 8
+_USUAL_TABLES = {254, 255}  # main and local: one until a rule divides them, and then told as main
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL}
 _DAD_FAILED, _DEPRECATED, _TENTATIVE = 0x08, 0x20, 0x40
 
@@ -80,8 +81,8 @@ def held_by_host(address: Address) -> Held | None:
         return None
     if route.kind is not RouteKind.LOCAL:
         return None
-    prefix = str(route.destination)
-    removal = f"ip route del local {prefix} dev {route.interface} table {route.table}"
+    table = "" if route.table in _USUAL_TABLES else f" table {route.table}"
+    removal = f"ip route del local {route.destination} dev {route.interface}{table}"
     return Held(address, route.interface, removal)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _NEWROUTE, _GETROUTE = 24, 26
 _HEADER = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, dst and src length, tos, table, ...
+_LOOKUP_TABLE = 0x1000  # tell the table that decided: IPv4 says "main" without, IPv6 always tells
 _FIB_MATCH = 0x2000  # answer with the route that matched instead of the resolved way
 
 _DESTINATION, _INTERFACE, _GATEWAY, _SOURCE, _TABLE, _VIA = 1, 4, 5, 7, 15, 18
@@ -80,7 +81,10 @@ def matching_route(address: Address) -> Route:
 
 
 def _ask(address: Address, flags: int) -> Route:
-    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    if isinstance(address, IPv4Address):
+        family, flags = socket.AF_INET, flags | _LOOKUP_TABLE
+    else:
+        family = socket.AF_INET6
     body = _HEADER.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, flags)
     with Netlink() as netlink:
         request = Request(_GETROUTE, body + attribute(_DESTINATION, address.packed))

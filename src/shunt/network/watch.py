@@ -25,7 +25,7 @@ _GROUP_NEIGHBOUR = 3
 _CREATE, _REPLACE = 0x400, 0x100
 _USE = 0x01
 
-_TICK = 0.1  # seconds between looks at what is due
+TICK = 0.1  # seconds between looks at what is due
 _REROUTE = 1.0  # seconds between looks for another way to addresses without a MAC
 _REREAD = 60.0  # seconds between readings of the whole table: heals what nobody foresaw
 
@@ -149,7 +149,7 @@ class NeighbourWatch:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(TICK)
             with self._guarded():
                 now = self._loop.time()
                 if now - self._read >= _REREAD:

@@ -309,7 +309,7 @@ STEPS = st.one_of(
 
 
 @given(history=st.lists(STEPS, min_size=5, max_size=40))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=1000)
 def test_a_flow_keeps_the_server_it_began_with(history: list[Open | Want | Wait | Grow]) -> None:
     plane = Plane(2)
     plane.want([0, 1], set())
@@ -322,9 +322,10 @@ def test_a_flow_keeps_the_server_it_began_with(history: list[Open | Want | Wait 
             case Wait(seconds):
                 for _ in range(seconds):
                     plane.tick()
+                plane.talk(plane.flows)
             case Grow() if plane.size < 8:
                 plane.grow()
-        plane.talk(plane.flows)
+    plane.talk(plane.flows)
     assert plane.moved == []
 
 

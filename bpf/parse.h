@@ -20,6 +20,7 @@
 
 #define VLAN_TAGS	  2
 #define EXTENSION_HEADERS 6
+#define EXTENSIONS_END	  1023 /* bytes into the frame; nothing real comes near */
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET	  0x1fff
 
@@ -47,6 +48,7 @@ struct request {
 	struct flow_key flow;
 	__u64 hash;
 	__u32 fragment_id;
+	__u32 l4_offset;   /* in the frame, behind extension headers only */
 	__u32 cause;	   /* enum cause */
 	__u32 service;	   /* number of the service */
 	__u32 slot;	   /* index into slots */
@@ -63,7 +65,7 @@ struct request {
 	__u8 plain;   /* no options and no extension headers */
 	__u8 dry;     /* nothing may be remembered: a trace, or an ICMP error about the flow */
 	__u8 trace;   /* nothing may be counted, either */
-	__u8 zero[3];
+	__u8 zero[7];
 };
 
 struct vlan_header {
@@ -181,37 +183,56 @@ static __always_inline int is_extension(__u8 protocol)
 	       protocol == IPPROTO_AH;
 }
 
-/* RFC 8200, section 4. In a later fragment what follows the fragment header is payload. */
-static __noinline int parse_extensions(struct packet *p, struct request *r)
+/*
+ * RFC 8200, section 4, from `offset` in the frame. In a later fragment what follows the fragment
+ * header is payload. A global function: the verifier walks its loop once, not once per caller.
+ */
+__noinline int walk_extensions(struct xdp_md *ctx, struct request *r, __u32 offset)
 {
-	__u8 next = r->flow.protocol;
+	void *end = (void *)(long)ctx->data_end;
+	void *start = (void *)(long)ctx->data;
+	__u8 next;
 
-	r->plain = 0;
+	if (!r)
+		return -1;
+	next = r->flow.protocol;
 	for (int i = 0; i < EXTENSION_HEADERS && is_extension(next); i++) {
-		struct extension_header *extension = p->position;
-		struct fragment_header *fragment = p->position;
+		struct extension_header *extension = start + (offset & EXTENSIONS_END);
+		struct fragment_header *fragment = (void *)extension;
 
-		if ((void *)(extension + 1) > p->end)
+		if (offset > EXTENSIONS_END || (void *)(extension + 1) > end)
 			return -1;
 		if (next == IPPROTO_FRAGMENT) {
-			__u16 offset = bpf_ntohs(fragment->offset);
+			__u16 field = bpf_ntohs(fragment->offset);
 
-			if (offset & ~6) /* not an atomic fragment (RFC 6946) */
-				r->place = offset & ~7 ? FRAGMENT_LATER : FRAGMENT_FIRST;
+			if (field & ~6) /* not an atomic fragment (RFC 6946) */
+				r->place = field & ~7 ? FRAGMENT_LATER : FRAGMENT_FIRST;
 			r->fragment_id = fragment->id;
-			p->position = fragment + 1;
+			offset += sizeof(*fragment);
 		} else if (next == IPPROTO_AH) {
-			p->position += (extension->length + 2) * 4; /* RFC 4302, section 2.2 */
+			offset += (extension->length + 2) * 4; /* RFC 4302, section 2.2 */
 		} else {
-			p->position += (extension->length + 1) * 8;
+			offset += (extension->length + 1) * 8;
 		}
 		next = extension->next;
 		if (r->place == FRAGMENT_LATER)
 			break;
 	}
 	r->flow.protocol = next;
-	p->l4 = p->position;
+	r->l4_offset = offset;
 	return is_extension(next) && r->place != FRAGMENT_LATER ? -1 : next;
+}
+
+static __always_inline int parse_extensions(struct xdp_md *ctx, struct packet *p, struct request *r)
+{
+	int next;
+
+	r->plain = 0;
+	next = walk_extensions(ctx, r, (r->l2_size & 31) + sizeof(struct ipv6hdr));
+	if (next < 0 || r->l4_offset > EXTENSIONS_END)
+		return -1;
+	p->l4 = p->position = (void *)p->eth + r->l4_offset;
+	return next;
 }
 
 static __always_inline int parse_tcp(struct packet *p, struct request *r)

@@ -67,7 +67,7 @@ static __always_inline int handle_ip(struct xdp_md *ctx, struct packet *p, struc
 	if (protocol < 0)
 		return end(r, CAUSE_passed_truncated, XDP_PASS);
 	if (r->version == 6 && is_extension(protocol)) {
-		protocol = parse_extensions(p, r);
+		protocol = parse_extensions(ctx, p, r);
 		if (protocol < 0)
 			return refuse(r, CAUSE_dropped_malformed);
 	}

@@ -11,4 +11,14 @@ const char cause_words[] SEC("shunt.words.cause") = SHUNT_CAUSES(X);
 const char reason_words[] SEC("shunt.words.reason") = SHUNT_REASONS(X);
 #undef X
 
+/* Compilers leave out the enums that no object uses; Python needs them all. */
+const struct {
+	enum cause cause;
+	enum reason reason;
+	enum track track;
+	enum slot_special slot_special;
+	enum member_flags member_flags;
+	enum address_flags address_flags;
+} enumerations SEC("shunt.words.enums") = {0};
+
 #endif

@@ -8,7 +8,7 @@ from ctypes import c_char, c_uint8, c_uint32, c_uint64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shunt.dataplane.btf import Btf, parse_btf
+from shunt.dataplane.btf import Btf, Kind, parse_btf
 from shunt.dataplane.kernel import LinkType
 from shunt.dataplane.layouts import AnyDtype, dtype_of
 from shunt.dataplane.libbpf import checked, libbpf
@@ -160,7 +160,10 @@ def map_info(fd: int) -> MapInfo:
     btf = _kernel_btf(info.btf_id) if info.btf_id else None
 
     def dtype(type_id: int) -> AnyDtype | None:
-        return dtype_of(btf, type_id) if btf is not None and type_id else None
+        # A data section's offsets are in the object's symbol table, not in the kernel's types.
+        if btf is None or not type_id or btf[type_id].kind is Kind.DATASEC:
+            return None
+        return dtype_of(btf, type_id)
 
     return MapInfo(
         kind=info.type,

@@ -126,7 +126,17 @@ class Layouts:
         found = self._elf.sections.get(section)
         if found is None:
             raise LayoutError(f"the object has no section {section!r}", hint=_REBUILD)
-        return tuple(text.decode() for text in found.rstrip(b"\0").split(b"\0"))
+        return tuple(text.decode(errors="replace") for text in found.rstrip(b"\0").split(b"\0"))
+
+    def words(self, section: str) -> tuple[str, ...]:
+        """Return the strings of a section, each ended by NUL in the object.
+
+        Raises:
+            LayoutError: the object has no such section.
+        """
+        if section not in self._elf.sections:
+            raise LayoutError(f"the object has no section {section!r}", hint=_REBUILD)
+        return tuple(self._elf.sections[section].decode().rstrip("\0").split("\0"))
 
     def holder(self, constant: str) -> str:
         """Return the data section that holds a variable.
@@ -165,7 +175,7 @@ def _dtype(btf: Btf, type_id: int, depth: int) -> AnyDtype:
         case Kind.PTR:
             return np.dtype("u8")
         case Kind.ARRAY:
-            return np.dtype((_dtype(btf, found.target, depth + 1), (found.count,)))
+            return _array_dtype(_dtype(btf, found.target, depth + 1), found.count)
         case Kind.STRUCT | Kind.UNION:
             return _struct_dtype(found.name, _fields(btf, type_id, depth), found.size)
     raise LayoutError(f"{found.kind.name.lower()} {found.name!r} has no layout in numpy")
@@ -190,6 +200,13 @@ def _fields(btf: Btf, type_id: int, depth: int) -> dict[str, tuple[AnyDtype, int
         for name, (dtype, offset) in _fields(btf, inner, depth + 1).items():
             fields[name] = (dtype, at + offset)
     return fields
+
+
+def _array_dtype(element: AnyDtype, count: int) -> AnyDtype:
+    try:
+        return np.dtype((element, (count,)))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise LayoutError(f"an array of {count} has no layout in numpy: {error}") from error
 
 
 def _struct_dtype(name: str, fields: Mapping[str, tuple[AnyDtype, int]], size: int) -> AnyDtype:

@@ -1,0 +1,284 @@
+"""The data plane of one dispatcher: its maps with their names and types, its programs, its pins.
+
+`Plane.start` makes everything anew; `Plane.take_over` opens what an earlier process left pinned,
+puts this release's program in its place, and keeps the maps, so that no packet notices.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shunt.dataplane.attach import Attachment, Mode, attach, query
+from shunt.dataplane.kernel import PER_CPU
+from shunt.dataplane.layouts import Layouts
+from shunt.dataplane.object import Object
+from shunt.errors import LayoutError
+from shunt.model.addresses import Address, packed16
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from shunt.dataplane.maps import Map
+    from shunt.dataplane.pins import PinDirectory
+    from shunt.dataplane.program import Program
+
+OBJECT = Path(__file__).with_name("shunt.bpf.o")
+_RODATA = ".rodata"
+_CONSTANTS = "constants"
+_MAPS = (
+    "services", "addresses", "slots", "sights", "members", "settings", "ports", "devices",
+    "flows", "affinities", "fragments", "tallies", "causes", "budgets", "decisions",
+)  # fmt: skip
+_PROGRAM, _TRACE = "shunt", "shunt_trace"
+_LINK = "link_"
+NANOSECONDS = 1_000_000_000
+_CLOCK_MONOTONIC_COARSE = 6  # linux/time.h; Python does not name it
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Entries of the maps whose size is a matter of configuration."""
+
+    slots: int = 1 << 20
+    members: int = 1 << 12
+    flows: int = 1 << 20
+    affinities: int = 1 << 18
+    ports: int = 1 << 10
+
+    def by_map(self) -> dict[str, int]:
+        """Return entries by map."""
+        return {
+            "slots": self.slots,
+            "sights": self.slots,
+            "members": self.members,
+            "tallies": self.members,
+            "flows": self.flows,
+            "affinities": self.affinities,
+            "ports": self.ports,
+        }
+
+
+def address_key(address: Address) -> NDArray[np.uint64]:
+    """Return `struct address`: 16 bytes in network order as two words of this machine."""
+    return np.frombuffer(packed16(address), np.uint64)
+
+
+def address_of(halves: NDArray[np.uint64]) -> bytes:
+    """Return the 16 bytes of a `struct address`."""
+    return np.asarray(halves, np.uint64).tobytes()
+
+
+@dataclass(slots=True)
+class Plane:
+    """Open maps and programs of one dispatcher.
+
+    Attributes:
+        layouts: structs and enumerations of abi.h.
+        maps: every map by its name there.
+        hash_key: 16 bytes, the key of the flow hash.
+        links: attachments by interface name.
+    """
+
+    layouts: Layouts
+    maps: Mapping[str, Map]
+    program: Program
+    trace: Program
+    hash_key: bytes
+    pins: PinDirectory
+    links: dict[str, Attachment] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, pins: PinDirectory, sizes: Sizes, hash_key: bytes) -> Plane:
+        """Load the data plane anew and pin it.
+
+        Raises:
+            LoadError: the kernel's verifier refused.
+            DataplaneError: the kernel refused something else, such as the memory.
+        """
+        words = np.frombuffer(hash_key, "<u8")
+        with Object.open(OBJECT, sizes=sizes.by_map(), constants={"hash_key": words}) as loading:
+            loading.load()
+            plane = cls._opened(loading, pins, hash_key)
+            pins.pin(_CONSTANTS, loading.map(_RODATA))
+        for name, shared in plane.maps.items():
+            pins.pin(name, shared)
+        plane._pin_programs()
+        return plane
+
+    @classmethod
+    def take_over(cls, pins: PinDirectory) -> Plane:
+        """Load this release's programs onto the pinned maps, and put them in place everywhere.
+
+        Raises:
+            LayoutError: the pinned maps are another release's; nothing was changed.
+            DataplaneError: nothing usable is pinned, or the kernel refused.
+        """
+        plane = cls._reload(pins, {}, {})
+        plane._replace_everywhere()
+        return plane
+
+    @classmethod
+    def inspect(cls, pins: PinDirectory) -> Plane:
+        """Open what is pinned and change nothing.
+
+        Raises:
+            LayoutError: the pinned maps are another release's.
+            DataplaneError: nothing usable is pinned.
+        """
+        layouts = Layouts.read(OBJECT)
+        maps = {name: pins.open_map(name, layouts.maps[name]) for name in _MAPS}
+        plane = cls(
+            layouts, maps, pins.open_program(_PROGRAM), pins.open_program(_TRACE),
+            _pinned_key(pins, layouts), pins,
+        )  # fmt: skip
+        plane._open_links()
+        return plane
+
+    def grown(self, sizes: Mapping[str, int]) -> Plane:
+        """Return a plane with larger arrays, their content copied, in place of this one.
+
+        Packets are forwarded all the while; what they count in the copied arrays during the
+        few milliseconds of the change is lost.
+
+        Args:
+            sizes: entries by map, at least as many as now.
+
+        Raises:
+            DataplaneError: the kernel refused; this plane goes on as it was.
+        """
+        larger = type(self)._reload(self.pins, sizes, {n: self.maps[n] for n in sizes})
+        larger._replace_everywhere()
+        return larger
+
+    @classmethod
+    def _reload(
+        cls, pins: PinDirectory, sizes: Mapping[str, int], copied: Mapping[str, Map]
+    ) -> Plane:
+        layouts = Layouts.read(OBJECT)
+        key = _pinned_key(pins, layouts)
+        reuse = {n: pins.open_map(n, layouts.maps[n]) for n in _MAPS if n not in sizes}
+        with Object.open(
+            OBJECT,
+            sizes=sizes,
+            constants={"hash_key": np.frombuffer(key, "<u8")},
+            reuse=reuse,
+        ) as loading:
+            loading.load()
+            plane = cls._opened(loading, pins, key)
+        for name, old in copied.items():
+            _copy(old, plane.maps[name])
+        plane._open_links()
+        for name in sizes:
+            pins.pin(name, plane.maps[name])
+        return plane
+
+    @classmethod
+    def _opened(cls, loading: Object, pins: PinDirectory, key: bytes) -> Plane:
+        maps = {name: loading.map(name) for name in _MAPS}
+        return cls(
+            loading.layouts, maps, loading.program(_PROGRAM), loading.program(_TRACE), key, pins
+        )
+
+    def _open_links(self) -> None:
+        for name in sorted(self.pins.names()):
+            if not name.startswith(_LINK):
+                continue
+            link = self.pins.open_link(name)
+            found = query(link.info().ifindex) if link.info().ifindex else None
+            mode = found.mode if found and found.mode else Mode.GENERIC
+            self.links[name.removeprefix(_LINK)] = Attachment(link, mode)
+
+    def _replace_everywhere(self) -> None:
+        for attachment in self.links.values():
+            if attachment.link.info().ifindex:
+                attachment.link.update(self.program)
+        self._pin_programs()
+
+    def _pin_programs(self) -> None:
+        self.pins.pin(_PROGRAM, self.program)
+        self.pins.pin(_TRACE, self.trace)
+
+    def attach(
+        self, interface: str, ifindex: int, mode: Mode | None, *, replace: bool = False
+    ) -> Attachment:
+        """Attach the program to an interface, and pin the attachment; kept if it is there already.
+
+        Raises:
+            HostError: the interface carries someone else's program.
+            DataplaneError: the kernel refused.
+        """
+        present = self.links.get(interface)
+        if present is not None:
+            if present.link.info().ifindex == ifindex and mode in (None, present.mode):
+                return present
+            self.detach(interface)
+        attachment = attach(ifindex, self.program, mode, replace=replace)
+        self.pins.pin(_LINK + interface, attachment.link)
+        self.links[interface] = attachment
+        return attachment
+
+    def detach(self, interface: str) -> None:
+        """Take the program off an interface; none there is fine."""
+        attachment = self.links.pop(interface, None)
+        if attachment is not None and attachment.link.info().ifindex:
+            attachment.link.detach()
+        self.pins.unpin(_LINK + interface)
+
+    def remove(self) -> None:
+        """Detach everywhere and unpin everything: the kernel forgets this dispatcher."""
+        for interface in tuple(self.links):
+            self.detach(interface)
+        self.pins.remove()
+
+    def now(self) -> int:
+        """Return the data plane's clock: seconds of the coarse monotonic clock, and its offset."""
+        offset = int(self.maps["settings"].get(0)["clock_offset"])
+        return (time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE) + offset) // NANOSECONDS
+
+    def causes(self) -> dict[str, int]:
+        """Return how many packets ended under each cause, over all CPUs."""
+        names = [name.removeprefix("CAUSE_") for name in self.layouts.enum("cause")][:-1]
+        _, counts = self.maps["causes"].items()
+        totals = counts.sum(axis=1)
+        return {name: int(totals[number]) for number, name in enumerate(names)}
+
+    def record(self, struct: str, **fields: Any) -> Any:
+        """Return a record of a struct of abi.h with these fields, the rest zero.
+
+        Raises:
+            LayoutError: the struct has no such field.
+        """
+        dtype = self.layouts.dtype(struct)
+        made = np.zeros((), dtype)
+        for name, value in fields.items():
+            if dtype.names is None or name not in dtype.names:
+                raise LayoutError(f"struct {struct} has no field {name!r}")
+            made[name] = value
+        return made
+
+
+def sentences(layouts: Layouts, kind: str) -> dict[str, str]:
+    """Return the sentences of `enum cause` or `enum reason` by name, as abi.h has them."""
+    prefix = kind.upper() + "_"
+    names = [name.removeprefix(prefix) for name in layouts.enum(kind) if name.startswith(prefix)]
+    return dict(zip(names, layouts.words(f"shunt.words.{kind}"), strict=True))
+
+
+def _pinned_key(pins: PinDirectory, layouts: Layouts) -> bytes:
+    with pins.open_map(_CONSTANTS) as constants:
+        value = np.asarray(constants.get(0)).tobytes()
+    return np.frombuffer(value, layouts.section(_RODATA))[0]["hash_key"].astype("<u8").tobytes()
+
+
+def _copy(old: Map, new: Map) -> None:
+    if old.kind in PER_CPU:
+        new.update_batch(*old.items())
+    else:
+        new.view()[: old.max_entries] = old.view()

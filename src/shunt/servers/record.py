@@ -34,6 +34,10 @@ class Entry:
     undo: tuple[Command, ...]
 
 
+def _rank(entry: Entry) -> int:
+    return {"alias": 0, "silence": 2}.get(entry.id.partition(":")[0], 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Everything that Shunt has done on one server, oldest first; each id once."""
@@ -57,9 +61,13 @@ class Record:
         return Record(tuple(entry for entry in self.entries if entry.id not in gone))
 
     def removal(self, ids: Iterable[str] | None = None) -> tuple[Entry, ...]:
-        """Return the entries to undo (all, or those named), the newest first."""
+        """Return the entries to undo (all, or those named), the newest first.
+
+        Whatever the order in which they were done: aliases go before, silence goes last.
+        """
         chosen = self.ids if ids is None else frozenset(ids)
-        return tuple(entry for entry in reversed(self.entries) if entry.id in chosen)
+        entries = [entry for entry in reversed(self.entries) if entry.id in chosen]
+        return tuple(sorted(entries, key=_rank))
 
     def stale(self, wanted: Iterable[Address]) -> tuple[Entry, ...]:
         """Return the aliases (ids `alias:ADDRESS`) of addresses that nobody wants any more."""
@@ -113,11 +121,9 @@ def _command(item: dict[str, object]) -> Command:
 def path(wish: Wish) -> str:
     """Return where a server keeps its record: one a host, a namespace or a partition."""
     server = wish.server
-    name = "server"
-    if server.netns:
-        name = f"netns-{server.netns.strip('/').replace('/', '-')}"
-    elif server.wpar:
-        name = f"wpar-{server.wpar}"
+    if server.netns:  # a namespace does not outlive a reboot, nor shall its record
+        return f"/run/shunt/netns-{server.netns.strip('/').replace('/', '-')}.json"
+    name = f"wpar-{server.wpar}" if server.wpar else "server"
     if server.os in _WINDOWS:
         return rf"C:\ProgramData\shunt\{name}.json"
     return f"/var/lib/shunt/{name}.json"
@@ -137,7 +143,9 @@ def write(wish: Wish, record: Record) -> Command:
     if wish.server.os in _WINDOWS:
         return _windows_write(where, record)
     if not record.entries:
-        return Command.sh(f"rm -f {where}; rmdir /var/lib/shunt 2>/dev/null || true")
+        # Namespaces share their directory, and another one may be about to write there.
+        swept = "" if wish.server.netns else "; rmdir /var/lib/shunt 2>/dev/null || true"
+        return Command.sh(f"rm -f {where}{swept}")
     return Command.write(where, record.dump(), mode="600")
 
 

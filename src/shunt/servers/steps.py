@@ -150,6 +150,10 @@ class Plan:
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    def __add__(self, other: Plan) -> Plan:
+        """Return both plans, one after the other."""
+        return Plan(self.steps + other.steps, self.findings + other.findings)
+
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do and nothing found makes the server unfit."""

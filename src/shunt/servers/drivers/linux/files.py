@@ -1,0 +1,153 @@
+"""The files that Shunt writes on a Linux server, and their texts."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from shunt.model.config import Forward
+from shunt.servers.drivers.linux import alias, filters, silence, tunnel
+from shunt.servers.drivers.linux.commands import dotted, setting
+from shunt.servers.wish import Silence, Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from ipaddress import IPv4Address
+
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.linux.observed import Host
+
+SYSCTL = "/etc/sysctl.d/99-zz-shunt.conf"  # after 99-sysctl.conf, which is /etc/sysctl.conf
+NETWORKD = "/etc/systemd/network/10-shunt-lo.network"
+NETPLAN = "/etc/netplan/90-shunt.yaml"
+PROFILE = "/etc/NetworkManager/system-connections/shunt-lo.nmconnection"
+IF_UP = "/etc/network/if-up.d/shunt"
+IFCFG = "/etc/sysconfig/network-scripts/ifcfg-lo:shunt"
+SCRIPT = "/etc/shunt/server-up"
+UNIT = "/etc/systemd/system/shunt-server.service"
+UNIT_NAME = "shunt-server.service"
+
+_HEAD = (
+    "# Made by Shunt, which sets this machine up as a server; `shunt server remove` deletes it.\n"
+)
+_DROP_IN = "/50-shunt.conf"
+
+UNIT_TEXT = f"""\
+{_HEAD}[Unit]
+Description=Cluster addresses of this server: silence first, then the alias
+Documentation=file://{SCRIPT}
+After=systemd-sysctl.service network-pre.target networking.service
+After=systemd-networkd.service NetworkManager.service nftables.service
+PartOf=networking.service systemd-networkd.service NetworkManager.service nftables.service
+Before=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh {SCRIPT}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def asked(number_of_addresses: int) -> tuple[str, ...]:
+    """Return every file whose content a plan may need to know; one is a pattern."""
+    ifcfg = (f"{IFCFG}{number}" for number in range(number_of_addresses))
+    drop_ins = f"/etc/systemd/network/*.network.d{_DROP_IN}"
+    return (SYSCTL, NETWORKD, drop_ins, NETPLAN, PROFILE, IF_UP, SCRIPT, UNIT, *ifcfg)
+
+
+def sysctl_text(values: Mapping[str, int]) -> str:
+    """Return the sysctl.d file that sets `values`."""
+    lines = (f"{dotted(path)} = {value}\n" for path, value in values.items())
+    return _HEAD + "".join(lines)
+
+
+def networkd_path(used: str | None) -> str:
+    """Return the .network file for `lo`, or the drop-in of the one that is `used` already."""
+    if used is None or used == NETWORKD:
+        return NETWORKD
+    return f"/etc/systemd/network/{used.rsplit('/', 1)[1]}.d{_DROP_IN}"
+
+
+def networkd_text(addresses: Iterable[Address], *, drop_in: bool) -> str:
+    """Return the text of systemd.network(5) that adds the addresses to `lo`."""
+    head = "" if drop_in else "[Match]\nName=lo\n\n[Network]\nKeepConfiguration=static\n\n"
+    sections = (
+        f"[Address]\nAddress={a}/{a.max_prefixlen}\n"
+        + (
+            "Scope=host\n"
+            if a.version == 4
+            else "PreferredLifetime=0\nDuplicateAddressDetection=none\n"
+        )
+        for a in addresses
+    )
+    return _HEAD + head + "\n".join(sections)
+
+
+def netplan_text(addresses: Iterable[Address]) -> str:
+    """Return the netplan file that adds the addresses to `lo`."""
+    lines = "".join(f'        - "{a}/{a.max_prefixlen}"\n' for a in addresses)
+    return f"{_HEAD}network:\n  version: 2\n  ethernets:\n    lo:\n      addresses:\n{lines}"
+
+
+def network_manager_text(addresses: Iterable[Address]) -> str:
+    """Return the keyfile of a loopback profile, nm-settings-keyfile(5); it must name ::1, too."""
+    mine = list(addresses)
+    name = uuid.uuid5(uuid.NAMESPACE_DNS, "lo.server.shunt")
+    profile = f"id=shunt-lo\nuuid={name}\ntype=loopback\ninterface-name=lo\n"
+    sections = [f"[connection]\n{profile}autoconnect-priority=100\n"]
+    for version, first in ((4, "127.0.0.1/8"), (6, "::1/128")):
+        names = [first, *(f"{a}/{a.max_prefixlen}" for a in mine if a.version == version)]
+        lines = "".join(f"address{number}={name}\n" for number, name in enumerate(names, 1))
+        sections.append(f"[ipv{version}]\nmethod=manual\n{lines}")
+    return _HEAD + "\n".join(sections)
+
+
+def ifcfg_text(address: IPv4Address, number: int) -> str:
+    """Return the ifcfg file of an alias, without the announcements that ifup would send."""
+    return (
+        f"{_HEAD}DEVICE=lo:shunt{number}\nIPADDR={address}\nNETMASK=255.255.255.255\n"
+        "ONBOOT=yes\nONPARENT=yes\nARPCHECK=no\nARPUPDATE=no\n"
+    )
+
+
+def script_text(host: Host, wish: Wish, *, guard: bool) -> str:
+    """Return the script that brings everything back, silence first.
+
+    With `guard` it is one of ifupdown's, called for every interface, and acts for `lo` only.
+    """
+    lines = ['[ "$IFACE" = lo ] || exit 0'] if guard else []
+    lines += ["set -e", "PATH=$PATH:/usr/sbin:/sbin"]
+    lines += _silence_lines(host, wish)
+    if wish.forward is Forward.ENCAP:
+        for device, module in tunnel.devices(wish):
+            lines.append(tunnel.up_line(device, module))
+            if device != "ip6tnl0":
+                lines.append(f"echo 2 > {setting(f'ipv4/conf/{device}/rp_filter')}")
+    if silence.method(host, wish) is not Silence.REDIRECT:
+        lines += [alias.add_words(address) for address in wish.clusters]
+    return f"#!/bin/sh\n{_HEAD}" + "\n".join(lines) + "\n"
+
+
+def _silence_lines(host: Host, wish: Wish) -> list[str]:
+    chosen = silence.method(host, wish)
+    if chosen is Silence.REDIRECT:
+        return [f"nft -f - <<'END'\n{filters.redirect_rules(wish)}END"]
+    if not wish.clusters4:
+        return []
+    own = filters.own_address(host, wish)
+    if chosen is Silence.NFT and own:
+        return [f"nft -f - <<'END'\n{filters.arp_rules(wish.clusters4, own)}END"]
+    if chosen is Silence.ARPTABLES and own:
+        return [
+            line
+            for rule in filters.arptables_lines(wish.clusters4, own)
+            for line in (
+                f"while arptables -D {rule} 2>/dev/null; do :; done",
+                f"arptables -A {rule}",
+            )
+        ]
+    values = silence.wanted_values(host, wish)
+    return [f"echo {value} > {setting(path)}" for path, value in values.items()]

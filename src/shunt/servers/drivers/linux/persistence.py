@@ -1,0 +1,197 @@
+"""What comes back after a reboot, and after a restart of whoever manages the network.
+
+Silence lies in sysctl.d, which is read before any network is up. The alias is given to the manager
+in charge; where that is none that knows of loopback addresses, or where more than an alias must
+come back (a filter, a tunnel), one script does it all, silence first, started by ifupdown or by a
+systemd unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from shunt.model.config import Forward
+from shunt.servers.drivers.linux import files, silence
+from shunt.servers.drivers.linux.commands import content_is, dotted, restore
+from shunt.servers.drivers.linux.paths import on_segment
+from shunt.servers.steps import Command, Finding, Plan, Severity, Step
+from shunt.servers.wish import Silence, Wish
+
+if TYPE_CHECKING:
+    from shunt.servers.drivers.linux.observed import Host
+
+
+class Manager(StrEnum):
+    """Who brings the alias back."""
+
+    NETPLAN = "netplan"
+    NETWORKD = "systemd-networkd"
+    NETWORK_MANAGER = "NetworkManager"
+    IFUPDOWN = "ifupdown"
+    IFCFG = "ifcfg"
+    UNIT = "a systemd unit"
+
+
+_UNIT = files.UNIT_NAME
+_WHY = "without it the server drops out of the cluster at its next reboot"
+_WHY_LOUD = "without it the server answers ARP for the cluster address after its next reboot"
+
+
+def manager(host: Host, wish: Wish) -> Manager | None:
+    """Return who brings the alias back on this host; None if nobody there is known."""
+    who = host.managers
+    plain = wish.forward is not Forward.ENCAP and silence.method(host, wish) is Silence.SYSCTL
+    if plain and who.networkd:
+        return Manager.NETPLAN if who.netplan else Manager.NETWORKD
+    if plain and who.network_manager and who.network_manager >= (1, 42):
+        return Manager.NETWORK_MANAGER
+    if who.ifupdown and not (who.networkd or who.network_manager):
+        return Manager.IFUPDOWN
+    if plain and who.ifcfg and not who.network_manager and not _has_ipv6(wish):
+        return Manager.IFCFG
+    return Manager.UNIT if who.systemd else None
+
+
+def _has_ipv6(wish: Wish) -> bool:
+    return any(address.version == 6 for address in wish.clusters)
+
+
+def plan_silence(host: Host, wish: Wish) -> Plan:
+    """Return what keeps the settings over a reboot."""
+    if not wish.persist or not wish.clusters4:
+        return Plan()
+    values: dict[str, int] = {}
+    if silence.method(host, wish) is Silence.SYSCTL and host.writable:
+        values.update(silence.wanted_values(host, wish))
+    values.update(_loose(host, wish))
+    if not values:
+        return Plan()
+    file = _File(files.SYSCTL, files.sysctl_text(values))
+    step = _file_step(host, "persist:sysctl", file, "keep these settings over a reboot", _WHY_LOUD)
+    return Plan(step, _contradictions(host, values))
+
+
+def _loose(host: Host, wish: Wish) -> dict[str, int]:
+    """Return the reverse path filters that Shunt loosens, or has loosened before."""
+    ways_back = {route.device for route in host.default_routes(4)}
+    return {
+        f"ipv4/conf/{link.name}/rp_filter": 2
+        for link in host.wires
+        if on_segment(link, wish)
+        and ways_back
+        and link.name not in ways_back
+        and (
+            host.effective("rp_filter", link) == 1
+            or f"rp_filter:ipv4/conf/{link.name}/rp_filter" in host.record.ids
+        )
+    }
+
+
+def plan_alias(host: Host, wish: Wish) -> Plan:
+    """Return what brings the aliases (and filters and tunnels) back after a reboot."""
+    if not wish.persist or not wish.clusters:
+        return Plan()
+    chosen = manager(host, wish)
+    if chosen is None:
+        return Plan(findings=(_nobody(wish),))
+    kept = _kept(host, wish, chosen)
+    what = f"have {chosen} bring the cluster addresses back"
+    return Plan(
+        tuple(
+            step
+            for number, file in enumerate(kept)
+            for step in _file_step(host, f"persist:alias-{number}", file, what, _WHY)
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that keeps something, and what its manager must be told when it changes."""
+
+    path: str
+    text: str
+    mode: str = "644"
+    after: tuple[Command, ...] = ()
+    before_undo: tuple[Command, ...] = ()
+    after_undo: tuple[Command, ...] = ()
+
+
+def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
+    """Return the files by which `chosen` brings the aliases back, in the order of writing."""
+    if chosen is Manager.NETWORKD:
+        path = files.networkd_path(host.managers.networkd_file)
+        return (_File(path, files.networkd_text(wish.clusters, drop_in=path != files.NETWORKD)),)
+    if chosen is Manager.NETPLAN:
+        told = (Command(("netplan", "generate")),)
+        text = files.netplan_text(wish.clusters)
+        return (_File(files.NETPLAN, text, "600", after=told, after_undo=told),)
+    if chosen is Manager.NETWORK_MANAGER:
+        told = (Command(("nmcli", "connection", "reload")),)
+        text = files.network_manager_text(wish.clusters)
+        return (_File(files.PROFILE, text, "600", after=told, after_undo=told),)
+    if chosen is Manager.IFCFG:
+        return tuple(
+            _File(f"{files.IFCFG}{number}", files.ifcfg_text(address, number))
+            for number, address in enumerate(wish.clusters4)
+        )
+    script = files.script_text(host, wish, guard=chosen is Manager.IFUPDOWN)
+    if chosen is Manager.IFUPDOWN:
+        return (_File(files.IF_UP, script, "755"),)
+    return (
+        _File(files.SCRIPT, script, "755"),
+        _File(
+            files.UNIT,
+            files.UNIT_TEXT,
+            after=(Command.sh(f"systemctl daemon-reload && systemctl enable --now -q {_UNIT}"),),
+            before_undo=(Command.sh(f"systemctl disable --now -q {_UNIT} 2>/dev/null || true"),),
+            after_undo=(Command(("systemctl", "daemon-reload")),),
+        ),
+    )
+
+
+def _file_step(host: Host, name: str, file: _File, what: str, why: str) -> tuple[Step, ...]:
+    """Return the step that makes a file what it shall be, or none if it is."""
+    before = host.files.get(file.path)
+    if before == file.text:
+        return ()
+    step = Step(
+        id=name,
+        what=f"{what} ({file.path})",
+        why=why,
+        do=(Command.write(file.path, file.text, mode=file.mode), *file.after),
+        check=(content_is(file.path, file.text),),
+        undo=(*file.before_undo, restore(file.path, before, mode=file.mode), *file.after_undo),
+    )
+    return (step,)
+
+
+def _contradictions(host: Host, values: dict[str, int]) -> tuple[Finding, ...]:
+    """Return the lines of other sysctl files that may undo the settings at boot."""
+    wanted = {dotted(path): value for path, value in values.items()}
+    ours = files.SYSCTL.rsplit("/", 1)[1]
+    return tuple(
+        Finding(
+            Severity.WARNING,
+            f"{line.file} sets {line.key} to {line.value}",
+            f"it may be read after {files.SYSCTL}, and undo it",
+            f"set it to {wanted[line.key]} there, or delete the line",
+        )
+        for line in host.settings
+        if line.key in wanted
+        and line.value != str(wanted[line.key])
+        and line.file != files.SYSCTL
+        and (line.file == "/etc/sysctl.conf" or line.file.rsplit("/", 1)[1] > ours)
+    )
+
+
+def _nobody(wish: Wish) -> Finding:
+    names = ", ".join(str(address) for address in wish.clusters)
+    return Finding(
+        Severity.WARNING,
+        f"nothing brings {names} back after a reboot",
+        "neither systemd nor ifupdown nor another manager known to Shunt runs here",
+        "run `shunt server script` and call what it prints with `apply` at the end of the boot",
+    )

@@ -1,0 +1,39 @@
+"""Which runner a server needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.errors import UsageError
+from shunt.model.config import OperatingSystem
+from shunt.servers.runners.via import parse
+
+if TYPE_CHECKING:
+    from shunt.model.config import Server
+    from shunt.servers.runners.base import Access, Runner
+
+
+def runner_for(server: Server, access: Access) -> Runner:
+    """Return the runner for `server`, not connected yet.
+
+    Raises:
+        UsageError: Nobody is let in there, or the way makes no sense.
+    """
+    if server.via is None:
+        raise UsageError(
+            f"the configuration has no way into server {server.name}",
+            hint=f"add `via: ssh://root@...`, or use `shunt server script {server.name}`",
+        )
+    via = parse(server.via)
+    if via.scheme == "local":
+        from shunt.servers.runners.local import LocalRunner
+
+        return LocalRunner(netns=server.netns, timeout=access.timeout)
+    if via.scheme == "winrm":
+        from shunt.servers.runners.winrm import WinRmRunner
+
+        return WinRmRunner(via, access)
+    from shunt.servers.runners.ssh import SshRunner
+
+    unix = server.os not in {OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003}
+    return SshRunner(via, access, netns=server.netns, unix=unix)

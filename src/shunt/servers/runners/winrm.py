@@ -1,0 +1,116 @@
+"""The runner of a Windows server that is reached by WinRM over HTTPS, its certificate checked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from shunt.errors import HostError, RemoteError
+from shunt.servers.runners.base import Access
+from shunt.servers.steps import Command, Output
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from shunt.servers.runners.via import Via
+
+
+class WinRmRunner:
+    """Executes PowerShell statements in one runspace. The library is synchronous: threads wait."""
+
+    def __init__(self, via: Via, access: Access) -> None:
+        self._via = via
+        self._access = access
+        self._pool: Any = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._pool = await self._in_thread(self._open, self._access.connect_timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.close)
+
+    async def run(self, command: Command) -> Output:
+        """Return what the command gave back; see `Runner`."""
+        async with self._one_at_a_time:
+            return await self._in_thread(lambda: self._invoke(command), self._access.timeout)
+
+    async def _in_thread(self, job: Any, seconds: float) -> Any:  # noqa: ANN401  # pypsrp has no types
+        from requests import RequestException
+
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(job), seconds)
+        except TimeoutError as error:
+            raise RemoteError(
+                f"{self._via} does not answer within {seconds:g} seconds",
+                hint="is WinRM on (winrm quickconfig -transport:https), and port 5986 open?",
+            ) from error
+        except RequestException as error:
+            hint = None
+            if "certificate" in str(error).lower():
+                hint = "give the server a certificate of a known authority, or name it with --ca"
+            raise RemoteError(f"{self._via} cannot be reached: {error}", hint=hint) from error
+
+    def _open(self) -> Any:  # noqa: ANN401  # pypsrp has no types
+        try:
+            from pypsrp.powershell import RunspacePool
+            from pypsrp.wsman import WSMan
+        except ImportError as error:
+            raise HostError(
+                "WinRM needs the package pypsrp", hint="pip install 'shunt[winrm]'"
+            ) from error
+        from pypsrp.exceptions import AuthenticationError, WinRMError
+
+        connection = WSMan(
+            self._via.host,
+            port=self._via.port or 5986,
+            username=self._via.user,
+            password=self._access.password,
+            ssl=True,
+            cert_validation=str(self._access.ca) if self._access.ca else True,
+            connection_timeout=int(self._access.connect_timeout),
+            # The read must outlast the server's own wait for output.
+            operation_timeout=int(self._access.timeout),
+            read_timeout=int(self._access.timeout) + 5,
+            reconnection_retries=0,
+        )
+        pool = RunspacePool(connection)
+        try:
+            pool.open()
+        except (AuthenticationError, WinRMError) as error:
+            raise RemoteError(f"{self._via}: {error}") from error
+        return pool
+
+    def _invoke(self, command: Command) -> Output:
+        from pypsrp.exceptions import WinRMError
+        from pypsrp.powershell import PowerShell
+
+        shell = PowerShell(self._pool)
+        shell.add_script(statement(command))
+        shell.add_cmdlet("Out-String").add_parameter("Stream")
+        try:
+            lines = shell.invoke()
+        except WinRMError as error:
+            return Output("", str(error), 1)
+        errors = "\n".join(str(record) for record in shell.streams.error)
+        return Output("\n".join(map(str, lines)), errors, 1 if shell.had_errors else 0)
+
+
+def statement(command: Command) -> str:
+    """Return the PowerShell text of a command; a program's exit status becomes an error."""
+    if command.shell == "powershell":
+        return f"$ErrorActionPreference = 'Stop'; {command.argv[0]}"
+    text = " ".join(command.argv).replace("'", "''")
+    good = ", ".join(map(str, command.ok))
+    return (
+        f"& cmd.exe /d /c '{text}'; "
+        f"if (@({good}) -notcontains $LASTEXITCODE) {{ throw \"status $LASTEXITCODE\" }}"
+    )

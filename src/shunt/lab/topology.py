@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shunt import dataplane
 from shunt.errors import LabError
 from shunt.model.addresses import Mac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from shunt.lab.host import Host
     from shunt.lab.lab import Lab
@@ -28,6 +29,7 @@ SEGMENT = "lan"
 CLUSTERS: tuple[Address, ...] = (IPv4Address("192.0.2.10"), IPv6Address("2001:db8::10"))
 WEIGHTS: Mapping[str, int] = {"a": 10, "b": 20, "c": 30}
 _FIRST_SERVER = 21
+_PASS_PROGRAM = Path(dataplane.__file__).with_name("lab_pass.bpf.o")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def build(lab: Lab, weights: Mapping[str, int] = WEIGHTS) -> Topology:
             addresses=[f"{four}/24", f"{six}/64"],
             mac=_mac(number),
         )
+    let_transmit(lab, lab.hosts["dispatcher"])
     client = lab.hosts["client"]
     client.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
     client.sysctl("net.ipv4.tcp_tw_reuse", "1")
@@ -116,23 +119,23 @@ def prepare(server: Host) -> None:
     add_alias(server)
 
 
-def let_transmit(lab: Lab, host: Host, pass_program: Path, interface: str = "eth0") -> None:
+def let_transmit(lab: Lab, host: Host, interface: str = "eth0") -> None:
     """Let an XDP program on the host's interface send frames out of it (XDP_TX).
 
     A virtual Ethernet pair carries such frames in native mode only if the other end runs an XDP
-    program as well; `pass_program` is an object whose section "xdp" passes every frame. A real
-    interface needs nothing of the kind.
+    program as well; this gives the switch's port one that passes every frame. A real interface
+    needs nothing of the kind.
 
     Raises:
-        LabError: there is no such object, or the kernel refuses it.
+        LabError: the program is not built, or the kernel refuses it.
     """
-    if not pass_program.exists():
-        raise LabError(f"{pass_program} is not built", hint="`make setup` builds the data plane")
+    if not _PASS_PROGRAM.exists():
+        raise LabError(f"{_PASS_PROGRAM} is not built", hint="`make setup` builds the data plane")
     port = lab.peer_port(host, interface)
-    switch = lab.segments[SEGMENT]
+    (switch,) = (each for each in lab.segments.values() if each.path == port.namespace)
     switch.ip(
         *("link", "set", "dev", port.interface),
-        *("xdpdrv", "object", str(pass_program), "section", "xdp"),
+        *("xdpdrv", "object", str(_PASS_PROGRAM), "section", "xdp"),
     )
 
 

@@ -49,7 +49,7 @@ def parse_elf(data: bytes) -> Elf:
         )
     try:
         return _parse(data, order)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise LayoutError(f"the object file is damaged: {error}") from error
 
 

@@ -64,13 +64,13 @@ class Map(Handle):
         self.kind = info.kind
         self.max_entries = info.max_entries
         self._mappable = bool(info.flags & F_MMAPABLE)
-        our_key, our_value = (spec.key, spec.value) if spec else (None, None)
-        self.key = _agreed(f"map {self.name}: its key", our_key, info.key, info.key_size)
-        self.value = _agreed(f"map {self.name}: its value", our_value, info.value, info.value_size)
         if spec and spec.kind != info.kind:
             raise LayoutError(
                 f"map {self.name} is of kind {spec.kind} here, {info.kind} in the kernel"
             )
+        our_key, our_value = (spec.key, spec.value) if spec else (None, None)
+        self.key = _agreed(f"map {self.name}: its key", our_key, info.key, info.key_size)
+        self.value = _agreed(f"map {self.name}: its value", our_value, info.value, info.value_size)
         if self.kind in HASHED and (holes := padding(self.key)):
             raise LayoutError(
                 f"map {self.name}: its key has bytes without a name at {holes}",

@@ -7,11 +7,11 @@ import re
 _BEGIN = re.compile(r"prog '([^']+)'.*BEGIN PROG LOAD LOG")
 _END = re.compile(r"END PROG LOAD LOG")
 _NOISE = re.compile(
-    r"processed \d+ insns|verification time|stack depth|max_states|mark_precise|"
-    r"^\d+: \(|^from \d+ to \d+|^R\d+.*=|^$|BPF program is too large\. Processed 0"
+    r"^processed \d+ insns|^verification time|^stack depth|^mark_precise|"
+    r"^\d+: |^from \d+ to \d+|^R\d+.*=|^$"
 )
 _SOURCE = re.compile(r"^; (.*\S)")
-_FOLLOWED = re.compile(r"failed to load object|failed to load BPF skeleton|: failed to load: -\d+")
+_BESIDE = re.compile(r"failed to load object|: failed to load: -\d+|Retrying without BTF")
 
 
 def verifier_reason(log: str) -> str:
@@ -34,4 +34,4 @@ def verifier_reason(log: str) -> str:
     if reason:
         return f"{program}: {reason}" + (f" (at `{source}`)" if source else "")
     complaints = (line.removeprefix("libbpf: ").strip() for line in log.splitlines())
-    return next((line for line in complaints if line and not _FOLLOWED.search(line)), "")
+    return next((line for line in complaints if line and not _BESIDE.search(line)), "")

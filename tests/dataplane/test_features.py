@@ -1,0 +1,65 @@
+"""What the machine has, read from a machine made of files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.dataplane import features
+from shunt.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALL = "000001ffffffffff"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    for folder in ("proc/sys/kernel", "proc/self", "sys/kernel/btf"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/osrelease").write_text("6.1.0-18-amd64\n")
+    (tmp_path / "proc/self/status").write_text(f"Name:\tshunt\nCapEff:\t{ALL}\n")
+    (tmp_path / "sys/kernel/btf/vmlinux").touch()
+    return tmp_path
+
+
+def test_a_good_machine_passes(machine: Path) -> None:
+    features.require(machine)
+    assert [feature.present for feature in features.report(machine)] == [True] * 4
+
+
+@pytest.mark.parametrize("release", ["5.4.0-1-generic", "4.19.0", "", "strange"])
+def test_an_old_kernel_is_named(machine: Path, release: str) -> None:
+    (machine / "proc/sys/kernel/osrelease").write_text(release)
+    with pytest.raises(HostError, match=f"kernel: {release}") as raised:
+        features.require(machine)
+    assert "5.15" in (raised.value.hint or "")
+
+
+def test_a_kernel_without_types_is_named(machine: Path) -> None:
+    (machine / "sys/kernel/btf/vmlinux").unlink()
+    with pytest.raises(HostError, match="/sys/kernel/btf/vmlinux is absent"):
+        features.require(machine)
+
+
+@pytest.mark.parametrize(
+    ("effective", "missing"),
+    [
+        ("0000000000000000", "CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF missing"),
+        (f"{int(ALL, 16) & ~(1 << 39):016x}", "privileges: CAP_BPF missing"),
+        (f"{int(ALL, 16) & ~(1 << 12):016x}", "privileges: CAP_NET_ADMIN missing"),
+    ],
+)
+def test_each_missing_privilege_is_named(machine: Path, effective: str, missing: str) -> None:
+    (machine / "proc/self/status").write_text(f"CapEff:\t{effective}\n")
+    with pytest.raises(HostError, match=missing) as raised:
+        features.require(machine)
+    assert "Run as root" in (raised.value.hint or "")
+
+
+def test_unreadable_privileges_are_none(machine: Path) -> None:
+    (machine / "proc/self/status").unlink()
+    with pytest.raises(HostError, match="CAP_BPF missing"):
+        features.require(machine)

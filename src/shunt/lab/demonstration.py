@@ -16,7 +16,7 @@ from shunt.lab import asking, daemon, nginx, requests, topology, witness
 from shunt.lab.topology import CLUSTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from shunt.lab.lab import Lab
     from shunt.lab.nginx import Nginx
@@ -139,7 +139,7 @@ def run(lab: Lab, wishes: Wishes, tell: Callable[[str], None]) -> Findings:
     began = time.monotonic()
     standing, unprepared, prepared = prepare(lab, tell)
     tell("starting nginx on each server")
-    webs = {name: nginx.start(host, _web_places()) for name, host in standing.servers.items()}
+    webs = nginx.start_all(standing)
     tell("starting the dispatcher")
     configuration = standing.configuration(wishes.mode)
     daemon.start(standing.dispatcher, configuration)
@@ -175,10 +175,6 @@ def run(lab: Lab, wishes: Wishes, tell: Callable[[str], None]) -> Findings:
         cost=Cost(mode, spent.runs, spent.ns_per_run or 0.0),
         seconds=time.monotonic() - began,
     )
-
-
-def _web_places() -> Iterable[tuple[Address, int]]:
-    return [(address, 80) for address in CLUSTERS]
 
 
 def _claims(standing: Topology) -> Claims:

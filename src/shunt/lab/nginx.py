@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
+from shunt.lab.topology import CLUSTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from shunt.lab.host import Host
     from shunt.lab.processes import Process
+    from shunt.lab.topology import Topology
     from shunt.model.addresses import Address
 
 _CONFIGURATION = """\
@@ -118,6 +120,19 @@ def start(
     process = host.start(["nginx", "-c", str(path), "-e", str(errors)], log="nginx.log")
     process.wait_until(pid.exists, "listens")  # nginx writes it when its sockets are open
     return Nginx(host, process, access, files)
+
+
+def start_all(standing: Topology, *, log: bool = True, keepalive: bool = False) -> dict[str, Nginx]:
+    """Start nginx on port 80 of both cluster addresses on every server, all of them prepared.
+
+    Raises:
+        LabError: one refuses, as it does when it does not hold the addresses.
+    """
+    places = [(address, 80) for address in CLUSTERS]
+    return {
+        name: start(server, places, log=log, keepalive=keepalive)
+        for name, server in standing.servers.items()
+    }
 
 
 def parse_log(text: str) -> Answered:

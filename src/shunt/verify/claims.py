@@ -26,9 +26,9 @@ class How(StrEnum):
     SOLICITATION = "neighbour solicitation in its name"
 
     @property
-    def unasked(self) -> bool:
-        """Whether nobody had asked for it."""
-        return self not in (How.REPLY, How.ADVERTISEMENT)
+    def asks(self) -> bool:
+        """Whether it came along with a question about another address."""
+        return self in (How.REQUEST, How.SOLICITATION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Procedure:
             if self.reading.silent_owners():
                 yield self._control_again()
         self._borrow()
-        yield self._silence()
+        yield self._silence(first=True)
         if self.identity.borrowed:
             yield self._answers()
             for attempt in range(1, ROUNDS):
@@ -119,7 +119,7 @@ class Procedure:
                     yield Phase("answers", "ask again", again, (), _PATIENCE)
             if doubts := self._doubts():
                 yield Phase("doubts", "find out why something is wrong", doubts, (), _LISTEN)
-        yield replace(self._silence(), name="silence again", patience=_LISTEN)
+        yield replace(self._silence(first=False), name="silence again", patience=_LISTEN)
 
     def _control(self) -> Phase:
         own = [
@@ -159,12 +159,11 @@ class Procedure:
         )
 
     def _borrow(self) -> None:
-        claimed = {voiced.claim.address for voiced in self.reading.transcript.claims}
-        packets, asker = borrow.choose(self._offered, claimed)
+        packets, asker = borrow.choose(self._offered, self.reading.transcript.claims)
         self.identity = replace(self.identity, borrowed=packets, asker=asker)
         self.reading.identity = self.identity
 
-    def _silence(self) -> Phase:
+    def _silence(self, *, first: bool) -> Phase:
         everybody = [
             Outgoing(frame, _GAP * turn)
             for turn in range(ROUNDS)
@@ -180,7 +179,6 @@ class Procedure:
             if (mac := self.reading.mac(server.name)) is not None
             for frame in self._who_has(cluster.address, asking=True, only=mac)
         ]
-        first = self.reading.transcript.phase == "control"
         return Phase(
             "silence",
             "ask everybody, and each server, who has the cluster addresses",

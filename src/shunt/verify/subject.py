@@ -1,4 +1,4 @@
-"""What is examined: servers, cluster addresses, their ports; and who the verifier pretends to be."""
+"""What is examined, and whom the verifier pretends to be while it examines."""
 
 from __future__ import annotations
 

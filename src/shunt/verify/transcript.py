@@ -19,13 +19,14 @@ from shunt.network.frames import (
     parse,
 )
 from shunt.network.frames.icmp import quoted
-from shunt.verify.claims import claim_of
+from shunt.verify.claims import How, claim_of
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address, Mac
     from shunt.verify.claims import Claim
 
 _REQUEST = 1
+_SLOWEST_ANSWER = 1.5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,17 @@ class Voiced:
     claim: Claim
     delay: float | None
 
+    @property
+    def answer(self) -> bool:
+        """Whether it answers a question of ours.
+
+        The answer to a duplicate detection looks like an unsolicited advertisement.
+        """
+        how = self.claim.how
+        if how is How.UNSOLICITED:
+            return self.delay is not None and self.delay < _SLOWEST_ANSWER
+        return how in (How.REPLY, How.ADVERTISEMENT)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -74,7 +86,8 @@ class Transcript:
         self.events: list[Event] = []
         self.phase = ""
         self.malformed = 0
-        self.claims: list[Voiced] = []
+        self.claims: defaultdict[Address, list[Voiced]] = defaultdict(list)
+        self.arp_replies: list[Arp] = []
         self.questions: list[tuple[Mac, Arp | Solicitation]] = []  # who asked, what
         self.echoes: defaultdict[tuple[int, int], list[Answer]] = defaultdict(list)
         self.pings: list[tuple[Answer, Echo]] = []  # requests that came to us
@@ -102,9 +115,12 @@ class Transcript:
             return None
         if (claim := claim_of(parsed)) is not None:
             asked = self._asked_at.get(claim.address)
-            self.claims.append(Voiced(at, self.phase, claim, at - asked if asked else None))
+            delay = None if asked is None else at - asked
+            self.claims[claim.address].append(Voiced(at, self.phase, claim, delay))
         if (question := _question(parsed)) is not None:
             self.questions.append((parsed.link.source, question))
+        elif isinstance(parsed.network, Arp):
+            self.arp_replies.append(parsed.network)
         if isinstance(parsed.network, Ip):
             self._packet(Answer(at, parsed.link.source, parsed.network), parsed)
         return parsed
@@ -126,9 +142,8 @@ class Transcript:
     def voices(self, address: Address) -> dict[Mac, list[Voiced]]:
         """Return who claimed the address and when, first come first."""
         found: dict[Mac, list[Voiced]] = {}
-        for voiced in self.claims:
-            if voiced.claim.address == address:
-                found.setdefault(voiced.claim.mac, []).append(voiced)
+        for voiced in self.claims.get(address, []):
+            found.setdefault(voiced.claim.mac, []).append(voiced)
         return found
 
 

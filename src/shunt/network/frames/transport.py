@@ -131,3 +131,10 @@ def _mss(options: bytes) -> int | None:
             return int.from_bytes(options[2:4])
         options = options[options[1] :]
     return None
+
+
+def with_checksum(packet: Ip) -> bytes:
+    """Return the TCP segment of a packet with the checksum that its sender had left to a NIC."""
+    data = packet.payload[:16] + b"\0\0" + packet.payload[18:]
+    total = checksum(pseudo_header(packet.source, packet.destination, TCP, len(data)) + data)
+    return data[:16] + total.to_bytes(2) + data[18:]

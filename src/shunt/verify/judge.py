@@ -1,0 +1,147 @@
+"""From what was heard to verdicts: one finding per server and check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.network.frames import Arp
+from shunt.verify import judge_packets, judge_segment
+from shunt.verify.findings import Cause, Check, Finding, Verdict
+from shunt.verify.vendors import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shunt.model.addresses import Mac
+    from shunt.verify.reading import Reading
+    from shunt.verify.subject import Cluster, Examined
+    from shunt.verify.transcript import Voiced
+
+_LATE = 0.1  # seconds; an owner answers within milliseconds, a proxy waits at random up to 0.8 s
+AGAIN = "silence again"
+
+
+def judge(reading: Reading) -> tuple[Finding, ...]:
+    """Return the findings in the procedure's order: servers first, then the segment."""
+    return tuple(_findings(reading))
+
+
+def _findings(reading: Reading) -> Iterator[Finding]:
+    for server in reading.subject.servers.values():
+        yield _own_address(reading, server)
+        for cluster in reading.subject.clusters:
+            if server.name in cluster.servers:
+                yield _silence(reading, server, cluster, Check.SILENCE)
+                yield from judge_packets.packets(reading, server, cluster)
+                yield _leaks(reading, server, cluster)
+                yield _silence(reading, server, cluster, Check.AGAIN)
+        yield from judge_packets.foreign(reading, server)
+    for cluster in reading.subject.clusters:
+        yield from judge_segment.segment(reading, cluster)
+
+
+def _own_address(reading: Reading, server: Examined) -> Finding:
+    macs = reading.macs(server)
+    names = ", ".join(map(str, server.addresses))
+    if not macs:
+        return Finding(
+            Check.OWN,
+            server.name,
+            None,
+            Verdict.WRONG,
+            Cause.OWN_SILENT,
+            evidence=(f"asked several times who has {names}; nobody answered",),
+        )
+    evidence = tuple(
+        f"{voices[0].claim.address} is at {describe(mac)}" for mac, voices in macs.items()
+    )
+    for other in reading.subject.servers.values():
+        shared = macs.keys() & reading.macs(other).keys()
+        if other.name != server.name and shared:
+            also = f"so is {other.name} ({other.addresses[0]})"
+            return Finding(
+                Check.OWN,
+                server.name,
+                None,
+                Verdict.WRONG,
+                Cause.SAME_MAC,
+                evidence=(*evidence, also),
+            )
+    cause = Cause.TWO_MACS if len(macs) > 1 else None
+    verdict = Verdict.WRONG if cause else Verdict.RIGHT
+    return Finding(Check.OWN, server.name, None, verdict, cause, evidence=evidence)
+
+
+def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check) -> Finding:
+    if reading.mac(server.name) is None:
+        return Finding(check, server.name, cluster.address, Verdict.UNKNOWN, Cause.NO_CONTROL)
+    owners = reading.owners()
+    excepted = {mac for _, mac in reading.dispatchers()}
+    for mac, voices in reading.transcript.voices(cluster.address).items():
+        if owners.get(mac) != server.name or mac in excepted:
+            continue
+        then = [
+            voiced
+            for voiced in voices
+            if voiced.answer and (voiced.phase == AGAIN) == (check is Check.AGAIN)
+        ]
+        if then:
+            return Finding(
+                check,
+                server.name,
+                cluster.address,
+                Verdict.WRONG,
+                _why_it_answers(reading, server, cluster, mac, voices),
+                evidence=_heard(mac, then),
+            )
+    return Finding(check, server.name, cluster.address, Verdict.RIGHT)
+
+
+def _why_it_answers(
+    reading: Reading, server: Examined, cluster: Cluster, mac: Mac, voices: list[Voiced]
+) -> Cause:
+    if max((voiced.delay or 0.0) for voiced in voices) > _LATE:
+        return Cause.PUBLISHED
+    if mac != reading.mac(server.name):
+        return Cause.ANSWERS_OTHER_NIC
+    return Cause.ANSWERS_ARP if cluster.address.version == 4 else Cause.ANSWERS_ND
+
+
+def _heard(mac: Mac, voices: list[Voiced]) -> tuple[str, ...]:
+    first = voices[0]
+    after = "" if first.delay is None else f", {first.delay * 1000:.0f} ms after the question"
+    times = f", {len(voices)} times" if len(voices) > 1 else ""
+    return (f"{first.claim.how}: {first.claim.address} is at {describe(mac)}{after}{times}",)
+
+
+def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
+    owners = reading.owners()
+    excepted = {mac for _, mac in reading.dispatchers()}
+    for mac, voices in reading.transcript.voices(cluster.address).items():
+        unasked = [voiced for voiced in voices if not voiced.answer]
+        if owners.get(mac) == server.name and mac not in excepted and unasked:
+            asks = unasked[0].claim.how.asks
+            cause = Cause.ASKS_IN_ITS_NAME if asks else Cause.ANNOUNCES
+            return Finding(
+                Check.LEAKS,
+                server.name,
+                cluster.address,
+                Verdict.WRONG,
+                cause,
+                evidence=_heard(mac, unasked),
+            )
+    verdict, cause = Verdict.UNKNOWN, Cause.NO_CONTROL
+    evidence: tuple[str, ...] = ()
+    if reading.mac(server.name) is not None:
+        cause = Cause.NO_FREE_ADDRESS
+    if (borrowed := reading.identity.borrowed.get(cluster.address.version)) is not None:
+        cause = Cause.DID_NOT_ASK
+        clusters = {each.address for each in reading.subject.clusters}
+        for mac, question in reading.transcript.questions:
+            in_its_name = isinstance(question, Arp) and question.sender in clusters
+            if owners.get(mac) == server.name and question.target == borrowed and not in_its_name:
+                evidence = (f"{describe(mac)} asked who has {borrowed}, in its own name",)
+                return Finding(
+                    Check.LEAKS, server.name, cluster.address, Verdict.RIGHT, evidence=evidence
+                )
+    return Finding(Check.LEAKS, server.name, cluster.address, verdict, cause)

@@ -72,7 +72,7 @@ def test_constants_and_texts(layouts: Layouts) -> None:
     assert record["secret"].tolist() == [1, 2]
     assert record["limits"].tolist() == (3, 4)
     assert layouts.holder("answer") == ".rodata"
-    assert layouts.texts("words") == ("first", "second")
+    assert layouts.words("words") == ("first", "second")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_constants_and_texts(layouts: Layouts) -> None:
         (lambda known: known.dtype("nothing"), "nothing"),
         (lambda known: known.enum("record"), "record"),
         (lambda known: known.holder("poem"), "poem"),
-        (lambda known: known.texts(".nowhere"), ".nowhere"),
+        (lambda known: known.words(".nowhere"), ".nowhere"),
     ],
 )
 def test_what_is_unknown_is_named(layouts: Layouts, ask: Any, missing: str) -> None:
@@ -107,7 +107,7 @@ def test_another_programs_file_is_refused(tmp_path: Path) -> None:
 def test_a_section_table_beyond_the_file_is_damage(compiled: Path, offset: int) -> None:
     whole = bytearray((compiled / "shapes.bpf.o").read_bytes())
     struct.pack_into(ORDER + "Q", whole, 40, offset)
-    with pytest.raises(LayoutError, match="is damaged|BPF|type information"):
+    with pytest.raises(LayoutError, match=r"is damaged|BPF|type information"):
         Layouts.parse(bytes(whole))
 
 

@@ -117,17 +117,6 @@ class Layouts:
         dtype = self.section(name)
         return np.frombuffer(bytearray(self._elf.sections.get(name, b"")), dtype).reshape(())
 
-    def texts(self, section: str) -> tuple[str, ...]:
-        """Return the NUL-terminated texts that a section of the object holds, in order.
-
-        Raises:
-            LayoutError: there is no such section.
-        """
-        found = self._elf.sections.get(section)
-        if found is None:
-            raise LayoutError(f"the object has no section {section!r}", hint=_REBUILD)
-        return tuple(text.decode(errors="replace") for text in found.rstrip(b"\0").split(b"\0"))
-
     def words(self, section: str) -> tuple[str, ...]:
         """Return the strings of a section, each ended by NUL in the object.
 

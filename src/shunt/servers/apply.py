@@ -130,6 +130,17 @@ async def remove(runner: Runner, wish: Wish, report: Report) -> Result:
     return Result(tuple(f"undid: {entry.what}" for entry in entries), Examination(Plan(), left))
 
 
+async def recorded(runner: Runner, wish: Wish, report: Report) -> Examination:
+    """Return what `remove` would undo, as `stale`; only reads.
+
+    Raises:
+        RemoteError: The record could not be read.
+    """
+    report(Event(wish.server.name, Stage.ASKING))
+    record = await _record(runner, wish)
+    return Examination(Plan(), record, record.removal())
+
+
 async def _record(runner: Runner, wish: Wish) -> Record:
     try:
         return records.parse(await runner.run(records.read(wish).command))

@@ -1,0 +1,137 @@
+"""`shunt server`: plan, apply, check and remove the set-up of servers, or print it as a script."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from cyclopts import App, Parameter
+
+from shunt.cli.output import Output
+from shunt.cli.server_choice import Choice, access, need_clusters, wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from shunt.servers.apply import Examination, Report, Result
+    from shunt.servers.fleet import Outcome
+    from shunt.servers.runners.base import Runner
+    from shunt.servers.wish import Wish
+
+T = TypeVar("T", "Examination", "Result")
+
+app = App(name="server", help="Set up the servers: silence, alias, routes, and what makes it last.")
+Json = Annotated[bool, Parameter(help="Print one JSON document.", negative=())]
+DryRun = Annotated[bool, Parameter(help="Change nothing; say what would be done.", negative=())]
+_ANY = Choice()
+
+
+@app.command
+def plan(*names: str, choice: Choice = _ANY, json: Json = False) -> int:
+    """Show what is still to be done on servers, with the commands and the reasons.
+
+    Changes nothing. Leaves with 0 if nothing is to be done, 1 if something is, 3 if a host failed.
+
+    For example: `shunt server plan --all`, or on the server itself
+    `shunt server plan --local --cluster 192.0.2.10`
+    """
+    from shunt.servers.apply import examine
+
+    chosen = wishes(names, choice)
+    need_clusters(chosen, choice)
+    return _finish(Output(json=json), chosen, choice, lambda report: _with(examine, report))
+
+
+@app.command
+def check(*names: str, choice: Choice = _ANY, json: Json = False) -> int:
+    """Say whether servers are as they must be, and why not.
+
+    The same as `plan`, for monitoring: 0 right, 1 something is missing or wrong, 3 a host failed.
+
+    For example: `shunt server check a b --json`
+    """
+    return plan(*names, choice=choice, json=json)
+
+
+@app.command
+def apply(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Json = False) -> int:
+    """Do what is missing on servers: each step is checked, and undone if a later one fails.
+
+    May be repeated. Leaves with 0 if all is right then, 1 if something is left that you must do,
+    3 if a host failed.
+
+    For example: `shunt server apply a b`, or on the server itself
+    `shunt server apply --local --cluster 192.0.2.10`
+    """
+    from shunt.servers.apply import apply as do
+
+    if dry_run:
+        return plan(*names, choice=choice, json=json)
+    chosen = wishes(names, choice)
+    need_clusters(chosen, choice)
+    return _finish(Output(json=json), chosen, choice, lambda report: _with(do, report))
+
+
+@app.command
+def remove(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Json = False) -> int:
+    """Take away what Shunt did on servers, and give back what it had changed.
+
+    Leaves with 0 if nothing of it is left, 3 if a host failed.
+
+    For example: `shunt server remove --all`, or on the server itself `shunt server remove --local`
+    """
+    from shunt.servers.apply import recorded
+    from shunt.servers.apply import remove as undo
+
+    chosen = wishes(names, choice)
+    out = Output(json=json)
+    if dry_run:
+        return _finish(out, chosen, choice, lambda report: _with(recorded, report))
+    return _finish(out, chosen, choice, lambda report: _with(undo, report))
+
+
+@app.command
+def script(*names: str, choice: Choice = _ANY) -> int:
+    """Print the set-up of one server as a commented script with check, apply and undo.
+
+    For those who let nobody in: a shell script, for Windows PowerShell (a batch file for 2003).
+
+    For example: `shunt server script a > shunt-a.sh`
+    """
+    from shunt.errors import UsageError
+    from shunt.servers.scripts.writing import write_script
+
+    chosen = wishes(names, choice)
+    need_clusters(chosen, choice)
+    if len(chosen) != 1:
+        raise UsageError("a script is for one server", hint="name one")
+    print(write_script(chosen[0]), end="")
+    return 0
+
+
+def _with(
+    job: Callable[[Runner, Wish, Report], Awaitable[T]], report: Report
+) -> Callable[[Runner, Wish], Awaitable[T]]:
+    return lambda runner, wish: job(runner, wish, report)
+
+
+def _finish(
+    out: Output,
+    chosen: Sequence[Wish],
+    choice: Choice,
+    job: Callable[[Report], Callable[[Runner, Wish], Awaitable[T]]],
+) -> int:
+    """Do the job on every server, show what came of it, and return the exit code."""
+    from shunt.cli import server_view
+    from shunt.servers.fleet import each
+
+    way = access(choice, chosen)
+    with server_view.progress(out, len(chosen)) as (event, advance):
+        outcomes: tuple[Outcome[T], ...] = asyncio.run(
+            each(chosen, job(event), way, at_once=choice.jobs, finished=lambda _: advance())
+        )
+    out.document(server_view.document(outcomes))
+    server_view.show(out, outcomes)
+    if any(outcome.error for outcome in outcomes):
+        return 3
+    return 0 if all(server_view.standing(o.value) == "right" for o in outcomes) else 1

@@ -1,0 +1,198 @@
+"""Which servers a `shunt server` command is about, and how to get into them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from shunt.errors import UsageError
+from shunt.model.config import OperatingSystem, Server
+from shunt.servers.wish import Silence, Wish, wish_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shunt.model.addresses import Address
+    from shunt.servers.runners.base import Access
+
+DEFAULT = Path("/etc/shunt/shunt.yaml")
+_HERE = Group("Without a configuration", sort_key=2)
+_WAY = Group("The way in", sort_key=3)
+_SYSTEMS = {
+    "Linux": OperatingSystem.LINUX,
+    "AIX": OperatingSystem.AIX,
+    "HP-UX": OperatingSystem.HPUX,
+    "FreeBSD": OperatingSystem.FREEBSD,
+    "OpenBSD": OperatingSystem.OPENBSD,
+    "NetBSD": OperatingSystem.NETBSD,
+    "Darwin": OperatingSystem.MACOS,
+    "Windows": OperatingSystem.WINDOWS,
+}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Options that every command has."""
+
+    config: Annotated[Path | None, Parameter(name=("-c", "--config"))] = None
+    """Configuration file; default /etc/shunt/shunt.yaml."""
+
+    all: Annotated[bool, Parameter(negative=())] = False
+    """Every server of the configuration."""
+
+    local: Annotated[bool, Parameter(negative=(), group=_HERE)] = False
+    """This machine; needs --cluster."""
+
+    via: Annotated[str | None, Parameter(group=_HERE)] = None
+    """A machine by its way in (ssh://root@192.0.2.21); needs --cluster."""
+
+    cluster: Annotated[tuple[str, ...], Parameter(group=_HERE, negative=())] = ()
+    """Cluster address that the server shall hold; may be given again."""
+
+    own: Annotated[tuple[str, ...], Parameter(group=_HERE, negative=())] = ()
+    """The server's own address; may be given again."""
+
+    os: Annotated[OperatingSystem | None, Parameter(group=_HERE)] = None
+    """Operating system; for --local it is known."""
+
+    netns: Annotated[str | None, Parameter(group=_HERE)] = None
+    """Network namespace there: a name of `ip netns`, a process's number, or a path."""
+
+    silence: Silence = Silence.AUTO
+    """How a Linux server is kept from answering ARP."""
+
+    persist: bool = True
+    """Make it last over a reboot; never in a network namespace."""
+
+    identity: Annotated[
+        tuple[Path, ...], Parameter(name=("-i", "--identity"), group=_WAY, negative=())
+    ] = ()
+    """Private key for SSH; default: the agent's, and those of ~/.ssh."""
+
+    known_hosts: Annotated[Path | None, Parameter(group=_WAY)] = None
+    """File of known host keys; default ~/.ssh/known_hosts."""
+
+    jump: Annotated[str | None, Parameter(name=("-J", "--jump"), group=_WAY)] = None
+    """Host to go through, as user@host:port."""
+
+    ca: Annotated[Path | None, Parameter(group=_WAY)] = None
+    """Certificates that WinRM servers' must descend from."""
+
+    jobs: Annotated[int, Parameter(name=("-j", "--jobs"), group=_WAY)] = 20
+    """Servers at once."""
+
+    timeout: Annotated[float, Parameter(group=_WAY)] = 30.0
+    """Seconds that one command on a server may take."""
+
+    connect_timeout: Annotated[float, Parameter(group=_WAY)] = 10.0
+    """Seconds until a connection must stand."""
+
+
+def wishes(names: Sequence[str], choice: Choice) -> list[Wish]:
+    """Return what is wanted of each server chosen.
+
+    Raises:
+        UsageError: The choice is empty, contradicts itself, or names what is not there.
+    """
+    if choice.local or choice.via:
+        if names or choice.all or choice.config:
+            raise UsageError("--local and --via stand alone: no names, no --all, no --config")
+        return [_by_hand(choice)]
+    if choice.cluster or choice.own or choice.netns or choice.os:
+        raise UsageError(
+            "--cluster, --own, --os and --netns go with --local or --via",
+            hint="otherwise the configuration says all that",
+        )
+    if bool(names) == choice.all:
+        raise UsageError("name the servers, or all of them with --all (not both)")
+    from shunt.config import load
+
+    config = load(choice.config or DEFAULT)
+    chosen = list(config.servers) if choice.all else list(dict.fromkeys(names))
+    return [_tuned(wish_for(config, name), choice) for name in chosen]
+
+
+def _by_hand(choice: Choice) -> Wish:
+    system = choice.os
+    if system is None and choice.local:
+        system = _SYSTEMS.get(platform.system())
+        if system is None:
+            raise UsageError("this system is not known", hint="name it with --os")
+    via = "local" if choice.local else choice.via
+    server = Server(
+        name=platform.node() if choice.local else str(choice.via).rpartition("@")[2],
+        addresses=tuple(_address(text) for text in choice.own),
+        os=system or OperatingSystem.LINUX,
+        via=via,
+        netns=choice.netns,
+    )
+    clusters = tuple(dict.fromkeys(_address(text) for text in choice.cluster))
+    return _tuned(Wish(server, clusters), choice)
+
+
+def need_clusters(chosen: Sequence[Wish], choice: Choice) -> None:
+    """Refuse `--local` and `--via` without an address.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if (choice.local or choice.via) and not all(wish.clusters for wish in chosen):
+        raise UsageError("name the cluster address", hint="for example: --cluster 192.0.2.10")
+
+
+def _tuned(wish: Wish, choice: Choice) -> Wish:
+    from dataclasses import replace
+
+    persist = choice.persist and wish.server.netns is None
+    return replace(wish, silence=choice.silence, persist=persist)
+
+
+def _address(text: str) -> Address:
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no IP address", hint="write it like 192.0.2.10") from error
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        raise UsageError(f"{address} cannot be the address of a cluster or a server")
+    return address
+
+
+def access(choice: Choice, chosen: Sequence[Wish]) -> Access:
+    """Return how to get in; asks for WinRM's password, once, where it is needed.
+
+    Raises:
+        UsageError: A number makes no sense, or the password cannot be asked for.
+    """
+    from shunt.servers.runners.base import Access
+
+    if choice.jobs < 1 or choice.timeout <= 0 or choice.connect_timeout <= 0:
+        raise UsageError("--jobs, --timeout and --connect-timeout must be greater than 0")
+    winrm = any((wish.server.via or "").startswith("winrm:") for wish in chosen)
+    return Access(
+        timeout=choice.timeout,
+        connect_timeout=choice.connect_timeout,
+        identities=choice.identity,
+        known_hosts=choice.known_hosts,
+        jump=choice.jump,
+        password=_password() if winrm else None,
+        ca=choice.ca,
+    )
+
+
+def _password() -> str:
+    from getpass import getpass
+
+    known = os.environ.get("SHUNT_WINRM_PASSWORD")
+    if known is not None:
+        return known
+    if not sys.stdin.isatty():
+        raise UsageError("WinRM needs a password", hint="set SHUNT_WINRM_PASSWORD")
+    return getpass("Password for WinRM: ")

@@ -1,0 +1,171 @@
+"""Shell scripts for Unix servers."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shunt.servers.steps import Command, Plan, Step
+    from shunt.servers.wish import Wish
+
+# Solaris 10 still has a Bourne shell as /bin/sh.
+_SHELLS = {OperatingSystem.SOLARIS10: "/usr/xpg4/bin/sh"}
+_MARK = "SHUNT_END"
+_HEAD = """\
+#!{shell}
+# Sets up {name} as a server of {clusters}.
+#
+#   sh {file} check   says what is missing; exit status 1 if anything is
+#   sh {file} apply   does what is missing, each step checked; undoes its steps if one fails
+#   sh {file} undo    takes back what `apply` did
+#
+# Run it as root. Every part may be repeated. Former contents of changed files are kept in
+# {state} until `undo`.
+{notes}
+set -u
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+state={state}
+
+# keep FILE: save its content, once.
+keep() {{
+    slot="$state/$(echo "$1" | tr / _)"
+    if [ -e "$slot" ] || [ -e "$slot.absent" ]; then return 0; fi
+    mkdir -p "$state" || return 1
+    if [ -e "$1" ]; then cat "$1" > "$slot.new" && mv "$slot.new" "$slot"
+    else : > "$slot.absent"; fi
+}}
+
+# give_back FILE: restore what was saved.
+give_back() {{
+    slot="$state/$(echo "$1" | tr / _)"
+    if [ -e "$slot" ]; then if [ -e "$1" ]; then cat "$slot" > "$1"; fi && rm -f "$slot"
+    elif [ -e "$slot.absent" ]; then rm -f "$1" "$slot.absent"; fi
+}}
+"""
+_TAIL = """
+title() {{
+    case $1 in
+{titles}
+    esac
+}}
+
+check() {{
+    missing=0
+    for step in $steps; do
+        if "check_$step" 2>/dev/null; then echo "right:   $(title "$step")"
+        else echo "missing: $(title "$step")"; missing=1; fi
+    done
+    return $missing
+}}
+
+undo_these() {{
+    failed=0
+    for step in "$@"; do
+        if [ ! -e "$state/did_$step" ]; then continue; fi
+        echo "undo:    $(title "$step")"
+        if "undo_$step"; then rm -f "$state/did_$step"
+        else echo "FAILED:  undo $(title "$step")" >&2; failed=1; fi
+    done
+    rmdir "$state" /var/lib/shunt 2>/dev/null
+    return $failed
+}}
+
+apply() {{
+    reached=
+    for step in $steps; do
+        if "check_$step" 2>/dev/null; then echo "right:   $(title "$step")"; continue; fi
+        echo "do:      $(title "$step")"
+        reached="$step $reached"
+        mkdir -p "$state" && : > "$state/did_$step"
+        if "do_$step" && "check_$step"; then continue; fi
+        echo "FAILED:  $(title "$step")" >&2
+        undo_these $reached
+        return 1
+    done
+}}
+
+case ${{1:-}} in
+    check) check ;;
+    apply) apply ;;
+    undo) undo_these $backwards ;;
+    *) echo "usage: sh $0 check|apply|undo" >&2; exit 2 ;;
+esac
+"""
+
+
+def script(wish: Wish, plan: Plan) -> str:
+    """Return the plan as a shell script."""
+    name = wish.server.name
+    steps = list(enumerate(plan.steps, 1))
+    notes = [f"# Note: {finding.what}. {finding.why}." for finding in plan.findings]
+    head = _HEAD.format(
+        shell=_SHELLS.get(wish.server.os, "/bin/sh"),
+        name=name,
+        clusters=", ".join(str(address) for address in wish.clusters),
+        file=f"shunt-{name}.sh",
+        state=shlex.quote(f"/var/lib/shunt/script-{name}"),
+        notes="\n".join(notes),
+    )
+    numbers = [str(number) for number, _ in steps]
+    lists = f'\nsteps="{" ".join(numbers)}"\nbackwards="{" ".join(reversed(numbers))}"\n'
+    titles = "\n".join(f"        {n}) echo {shlex.quote(step.what)} ;;" for n, step in steps)
+    bodies = "".join(_step(number, step) for number, step in steps)
+    return head + bodies + lists + _TAIL.format(titles=titles)
+
+
+def _step(number: int, step: Step) -> str:
+    note = f"# {step.note}\n" if step.note else ""
+    undo = ((_give_back(command) if command.file else _line(command)) for command in step.undo)
+    return (
+        f"\n# {number}. {step.what}\n# Why: {step.why}.\n{note}"
+        + _function(f"check_{number}", (_line(command) for command in step.check))
+        + _function(f"do_{number}", (text for command in step.do for text in _do(command)))
+        + _function(f"undo_{number}", undo)
+    )
+
+
+def _function(name: str, lines: Iterable[str]) -> str:
+    body = "".join(f"{_or_return(line)}\n" for line in lines) or "    :\n"
+    return f"{name}() {{\n{body}}}\n"
+
+
+def _or_return(line: str) -> str:
+    """Return the line, ending the function if it fails; a here-document follows its first line."""
+    first, newline, rest = line.partition("\n")
+    if not newline or f"<<'{_MARK}'" in first:
+        return f"    {first} || return 1{newline}{rest}"
+    return f"    {line} || return 1"
+
+
+def _do(command: Command) -> tuple[str, ...]:
+    keep = (f"keep {shlex.quote(command.file)}",) if command.file else ()
+    return (*keep, _line(command))
+
+
+def _give_back(command: Command) -> str:
+    assert command.file is not None
+    return f"give_back {shlex.quote(command.file)}"
+
+
+def _line(command: Command) -> str:
+    if command.argv[:2] == ("sh", "-c"):
+        line = command.argv[2].strip()
+        text = f"({chr(10)}{line}{chr(10)}    )" if "\n" in line else f"( {line} )"
+    else:
+        text = shlex.join(command.argv)
+    if command.ok != (0,):
+        text = f"{{ {text}; case $? in {'|'.join(map(str, command.ok))}) ;; *) false ;; esac; }}"
+    if command.stdin is None:
+        return text
+    assert _MARK not in command.stdin, "the content would end the here-document"
+    if command.stdin.endswith("\n"):
+        one_line = "\n" not in text
+        assert one_line, "a here-document needs its command on one line"
+        return f"{text} <<'{_MARK}'\n{command.stdin}{_MARK}"
+    return f"printf %s {shlex.quote(command.stdin)} | {text}"

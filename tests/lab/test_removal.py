@@ -122,6 +122,8 @@ def test_a_kept_laboratory_stands_until_it_is_taken_down() -> None:
         lab.join(lab.host("left"), "lan", addresses=["192.0.2.1/24"])
         process = lab.hosts["left"].start(["sleep", "600"])
     try:
+        with pytest.raises(LabError, match="stands already"):
+            Lab.create(lab.ident)
         again = Lab.open(lab.ident)
         assert again.describe().state == "kept"
         assert again.hosts["left"].run(["hostname"]).status == 0

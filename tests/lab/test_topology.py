@@ -55,6 +55,7 @@ def test_requests_are_counted_alike_by_client_server_and_switch(standing: Topolo
     topology.prepare(server)
     web = nginx.start(server, [(address, 80) for address in topology.CLUSTERS])
     (web.files / "payload").write_bytes(b"\0\xff" * 500)
+    standing.client.run(["ping", "-n", "-c1", "192.0.2.21"])  # the switch learns who is where
     witness.place(standing)
     for address in topology.CLUSTERS:
         mac = str(server.interface("eth0").mac)

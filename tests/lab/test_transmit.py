@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hatch_build import FLAGS, system_headers
 
-from shunt.lab import topology
+from shunt.lab import namespaces, topology
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +31,11 @@ def test_frames_sent_by_an_xdp_program_arrive(lab: Lab, tmp_path: Path) -> None:
         ["clang", *FLAGS, *system_headers(), "-c", str(source), "-o", str(built)], check=True
     )
     lab.segment("lan")
-    host = lab.host("reflector")
+    host, asker = lab.host("reflector"), lab.host("asker")
+    for each in (host, asker):
+        namespaces.silence(each.path)  # only the frames that the test sends are to be counted
     port = lab.join(host, "lan")
     host.ip("link", "set", "dev", "eth0", "xdpdrv", "object", str(built), "section", "xdp")
-    asker = lab.host("asker")
     lab.join(asker, "lan", addresses=["192.0.2.1/24"])
     asker.ip("neighbour", "add", "192.0.2.9", "lladdr", "02:00:00:00:00:09", "dev", "eth0")
     switch = lab.segments["lan"]
@@ -46,4 +47,4 @@ def test_frames_sent_by_an_xdp_program_arrive(lab: Lab, tmp_path: Path) -> None:
 
     assert reflected() == 0
     topology.let_transmit(lab, host)
-    assert reflected() >= 3  # and whatever IPv6 says of its own
+    assert reflected() == 3

@@ -13,24 +13,20 @@ removes the laboratory when the owner dies, in whatever way.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import re
 import secrets
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from shunt.errors import HostError, LabError, UsageError
-from shunt.lab import namespaces, reaper
+from shunt.lab import namespaces, ownership, reaper
 from shunt.lab.host import Host
 from shunt.lab.processes import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -91,8 +87,11 @@ class Lab:
             raise UsageError(
                 f"{ident!r} cannot name a laboratory", hint="up to 16 lower-case letters and digits"
             )
-        lock = _take(ident)
-        if lock is None or (reaper.BASE / ident).exists():
+        lock = ownership.take(ident)
+        if lock is not None and (reaper.BASE / ident).exists():  # it is kept: nobody holds its lock
+            os.close(lock)
+            lock = None
+        if lock is None:
             raise LabError(
                 f"a laboratory {ident!r} stands already",
                 hint=f"`shunt lab down {ident}` removes it",
@@ -100,7 +99,7 @@ class Lab:
         lab = cls(ident, lock=lock, keep=keep)
         try:
             lab.dir.mkdir()
-            _start_reaper(ident)
+            ownership.watch(ident)
             lab.bpf.mkdir()
             run(["mount", "-t", "bpf", "bpf", str(lab.bpf)])
             lab._record()
@@ -116,13 +115,14 @@ class Lab:
         Raises:
             LabError: there is none of this name.
         """
-        try:
-            record = json.loads((reaper.BASE / ident / _RECORD).read_text())
-        except (FileNotFoundError, NotADirectoryError):
+        record = _read_record(ident)
+        if record is None:
             there = ", ".join(each.ident for each in cls.standing()) or "none"
-            raise LabError(
-                f"no laboratory {ident!r} stands here", hint=f"there is: {there}"
-            ) from None
+            raise LabError(f"no laboratory {ident!r} stands here", hint=f"there is: {there}")
+        return cls._from_record(ident, record)
+
+    @classmethod
+    def _from_record(cls, ident: str, record: dict[str, Any]) -> Lab:
         lab = cls(ident, lock=None, keep=False)
         for name, addresses in record["hosts"].items():
             lab.hosts[name] = lab._host(name)
@@ -137,25 +137,29 @@ class Lab:
     @classmethod
     def standing(cls) -> list[Description]:
         """Return the laboratories that stand on this machine, by name."""
-        found = sorted(path.name for path in reaper.BASE.glob("*") if path.is_dir())
+        records = {ident: _read_record(ident) for ident in reaper.idents()}
         return [
-            cls.open(ident).describe()
-            for ident in found
-            if (reaper.BASE / ident / _RECORD).exists()
+            cls._from_record(ident, record).describe()
+            for ident, record in records.items()
+            if record
         ]
 
     @classmethod
     def sweep(cls) -> list[str]:
-        """Remove the laboratories whose owner died and that are not kept; return their names."""
+        """Remove the laboratories whose owner died and that are not kept; return their names.
+
+        Raises:
+            LabError: something would not go.
+        """
         removed = []
-        for path in reaper.BASE.glob("*"):
-            if not path.is_dir() or (path / reaper.KEPT).exists():
+        for ident in reaper.idents():
+            lock = ownership.take(ident)
+            if lock is None:
                 continue
-            lock = _take(path.name)
-            if lock is not None:
-                removed.append(path.name)
-                _remove(path.name)
-                os.close(lock)
+            if not (reaper.BASE / ident / reaper.KEPT).exists():
+                _remove(ident)
+                removed.append(ident)
+            os.close(lock)
         return removed
 
     @property
@@ -260,8 +264,10 @@ class Lab:
         """Return what the laboratory consists of and whether its owner lives."""
         if (self.dir / reaper.KEPT).exists():
             state = "kept"
+        elif self._lock is not None or ownership.is_taken(self.ident):
+            state = "in use"
         else:
-            state = "in use" if self._lock is not None or _is_locked(self.ident) else "orphan"
+            state = "orphan"
         return Description(self.ident, state, dict(self._addresses), sorted(self.segments))
 
     def __enter__(self) -> Self:
@@ -324,41 +330,13 @@ class Lab:
             self._lock = None
 
 
-def _take(ident: str) -> int | None:
-    """Return the laboratory's lock, taken, or None if someone holds it."""
-    path = reaper.lock_path(ident)
-    while True:
-        path.parent.mkdir(mode=0o755, exist_ok=True)
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:  # the last laboratory left just now, and its directory with it
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        if os.fstat(lock).st_nlink:
-            return lock
-        os.close(lock)  # removed between our opening and locking it
-
-
-def _is_locked(ident: str) -> bool:
-    with contextlib.suppress(FileNotFoundError), _opened(reaper.lock_path(ident)) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _read_record(ident: str) -> dict[str, Any] | None:
+    """Return what the laboratory consists of; None if there is none, or not yet, or no more."""
     try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        found: dict[str, Any] = json.loads((reaper.BASE / ident / _RECORD).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found
 
 
 def _remove(ident: str) -> None:
@@ -369,17 +347,3 @@ def _remove(ident: str) -> None:
             f"laboratory {ident!r} would not go: {error}",
             hint=f"try `shunt lab down {ident}` again",
         ) from error
-
-
-def _start_reaper(ident: str) -> None:
-    """Start the process that outlives us; it is handed to init at once, so it leaves no zombie."""
-    command = [sys.executable, "-I", "-S", reaper.__file__, ident]
-    starter = "import os,sys\nif os.fork()==0: os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
-    subprocess.run(
-        [sys.executable, "-I", "-S", "-c", starter, *command],
-        check=True,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )

@@ -31,6 +31,11 @@ def lock_path(ident: str) -> Path:
     return BASE / f"{ident}.lock"
 
 
+def idents() -> list[str]:
+    """Return the name of every laboratory that has a lock file, whether someone holds it or not."""
+    return sorted(path.stem for path in BASE.glob("*.lock"))
+
+
 def namespaces_of(ident: str) -> list[Path]:
     """Return the namespaces of the laboratory; an ident has no hyphen, so none is another's."""
     return sorted(NAMESPACES.glob(f"shunt-{ident}-*"))

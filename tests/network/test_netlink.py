@@ -20,6 +20,7 @@ from shunt.network.netlink import (
     Request,
     attribute,
     attributes,
+    interface_name,
     messages,
     number,
     text,
@@ -68,6 +69,12 @@ def test_values_of_attributes() -> None:
     assert number(struct.pack("=I", 7)) == 7
     assert number(struct.pack("=H", 513)) == 513
     assert text(b"eth0\0") == "eth0"
+
+
+def test_an_interface_that_went_away_is_told() -> None:
+    assert interface_name(1) == "lo"
+    with pytest.raises(NetworkError, match="interface 2147483646 went away"):
+        interface_name(0x7FFFFFFE)
 
 
 def test_a_refusal_says_why_and_has_the_kernels_number() -> None:

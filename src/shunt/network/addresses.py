@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from shunt.errors import NetworkError
-from shunt.network.netlink import Message, Netlink, attributes, number
+from shunt.network.netlink import Message, Netlink, attributes, interface_name, number
 from shunt.network.routes import RouteKind, matching_route
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _local(message: Message) -> LocalAddress:
         address=ip_address(found[_LOCAL] if _LOCAL in found else found[_ADDRESS]),
         prefix=prefix,
         index=index,
-        interface=socket.if_indextoname(index),
+        interface=interface_name(index),
         tentative=bool(flags & _TENTATIVE),
         duplicate=bool(flags & _DAD_FAILED),
         deprecated=bool(flags & _DEPRECATED),

@@ -127,8 +127,8 @@ class Change:
 class Table:
     """The watched addresses, and which of them wait for which hop."""
 
-    neighbours: Mapping[Address, Neighbour]
-    hops: Mapping[Hop, tuple[Address, ...]]
+    neighbours: MappingProxyType[Address, Neighbour]
+    hops: MappingProxyType[Hop, tuple[Address, ...]]
 
 
 EMPTY = Table(MappingProxyType({}), MappingProxyType({}))
@@ -195,7 +195,7 @@ def routed(
 
     What is known of an address is kept if its way is the old one.
     """
-    neighbours = dict(table.neighbours)
+    neighbours = table.neighbours.copy()
     changes = []
     for address, route in routes.items():
         before = neighbours.get(address)
@@ -219,7 +219,7 @@ def merge(table: Table, entry: Entry, now: float) -> tuple[Table, tuple[Change, 
     waiting = table.hops.get(entry.hop, ())
     if not waiting:
         return table, ()
-    neighbours = dict(table.neighbours)
+    neighbours = table.neighbours.copy()  # copied whole: hashing every address anew costs far more
     changes = []
     for address in waiting:
         before = neighbours[address]

@@ -104,6 +104,18 @@ def number(payload: bytes) -> int:
     return int.from_bytes(payload, sys.byteorder)
 
 
+def interface_name(index: int) -> str:
+    """Return the name of the interface with this index.
+
+    Raises:
+        NetworkError: it went away since the kernel told its index.
+    """
+    try:
+        return socket.if_indextoname(index)
+    except OSError as error:
+        raise NetworkError(f"interface {index} went away", errno=error.errno or 0) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, without its netlink header; `flags` beside REQUEST and ACK."""

@@ -17,7 +17,7 @@ from ipaddress import (
 from typing import TYPE_CHECKING
 
 from shunt.errors import NetworkError
-from shunt.network.netlink import Netlink, Request, attribute, attributes, number
+from shunt.network.netlink import Netlink, Request, attribute, attributes, interface_name, number
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -112,7 +112,7 @@ def _route(body: bytes) -> Route:
         destination=ip_network((destination, length), strict=False),
         kind=_KINDS.get(kind, RouteKind.OTHER),
         index=index,
-        interface=socket.if_indextoname(index) if index else "",
+        interface=interface_name(index) if index else "",
         gateway=_gateway(found),
         source=ip_address(found[_SOURCE]) if _SOURCE in found else None,
         table=number(found[_TABLE]) if _TABLE in found else table,

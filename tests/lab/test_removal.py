@@ -138,6 +138,16 @@ def test_a_kept_laboratory_stands_until_it_is_taken_down() -> None:
         Lab.open(lab.ident)
 
 
+def test_what_was_mounted_within_goes_too() -> None:
+    with Lab.create() as lab:
+        outer = lab.host("left").directory / "outer"
+        for place in (outer, outer / "inner"):
+            place.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place)], check=True)
+        (outer / "inner" / "file").touch()
+    assert not traces(lab.ident)
+
+
 def test_a_name_is_had_by_one_at_a_time() -> None:
     name = f"t{os.getpid()}"
     with Lab.create(name), pytest.raises(LabError, match="stands already"):

@@ -67,7 +67,7 @@ def demo(
 def _progress(out: Output) -> Iterator[Callable[[str], None]]:
     """Say what is being done: in one changing line on a terminal, line by line elsewhere."""
     if not out.err.is_terminal:
-        yield lambda words: out.err.print(f"shunt: {words}", markup=False)
+        yield lambda words: out.err.print(f"demo: {words}", markup=False)
         return
     with out.err.status("making a laboratory", spinner="dots") as status:
         yield lambda words: status.update(f"{words} ...")

@@ -116,7 +116,7 @@ def prepare(lab: Lab, tell: Callable[[str], None]) -> tuple[Topology, Claims, Cl
     Raises:
         LabError: the kernel refuses something.
     """
-    tell("building a client, a switch, a dispatcher and three servers")
+    tell(f"laboratory {lab.ident}: building a client, a switch, a dispatcher and three servers")
     standing = topology.build(lab)
     tell("trying the servers' set-up without ARP silence: who answers?")
     for server in standing.servers.values():

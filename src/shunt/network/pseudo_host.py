@@ -132,7 +132,7 @@ def _leave_namespace() -> None:
     else:
         from pyroute2 import netns
 
-        libc = netns._get_libc()
+        libc = netns._get_libc()  # noqa: SLF001 - the one way to unshare(2) before 3.12
         if libc.unshare(netns.CLONE_NEWNET) != 0:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 

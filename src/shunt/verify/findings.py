@@ -94,87 +94,94 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.OWN_SILENT: (
         "nothing answers for the server's own address",
         (
-            "The server is down or not on this segment, or its interface answers no ARP at all "
-            "(arp_ignore=8, arp off). Silence for the cluster address proves nothing then."
+            "The server is down or not on this segment, or its interface answers no ARP at "
+            "all (arp_ignore=8, arp off). Silence for the cluster address proves nothing "
+            "then."
         ),
     ),
     Cause.TWO_MACS: (
         "two MACs answer for the server's own address",
         (
-            "Another machine has the same address, or a second interface of the server on this "
-            "segment answers for the first. Frames then reach either of them by chance."
+            "Another machine has the same address, or a second interface of the server on "
+            "this segment answers for the first. Frames then reach either of them by chance."
         ),
     ),
     Cause.SAME_MAC: (
         "two servers have one MAC",
         (
-            "A dispatcher reaches servers by their MACs: one of the two gets the frames of both. "
-            "Cloned virtual machines are the usual reason; or two names mean one machine."
+            "A dispatcher reaches servers by their MACs: one of the two gets the frames of "
+            "both. Cloned virtual machines are the usual reason; or two names mean one "
+            "machine."
         ),
     ),
     Cause.NO_CONTROL: (
         "the server's MAC is not known",
-        "Without an answer for its own address, silence proves nothing and no frame can be sent.",
+        ("Without an answer for its own address, silence proves nothing and no frame can be sent."),
     ),
     Cause.ANSWERS_ARP: (
         "the server answers ARP for the cluster address",
         (
-            "Clients and routers then send to this server and past the dispatcher. Either the kernel "
-            "answers for every address it holds (arp_ignore), or the address is on a network card."
+            "Clients and routers then send to this server and past the dispatcher. Either the "
+            "kernel answers for every address it holds (arp_ignore), or the address is on a "
+            "network card."
         ),
     ),
     Cause.ANSWERS_ND: (
         "the server answers neighbour solicitations for the cluster address",
         (
-            "Clients and routers then send past the dispatcher. The address is on a network card, "
-            "or a proxy entry is published; on the loopback it would be silent."
+            "Clients and routers then send past the dispatcher. The address is on a network "
+            "card, or a proxy entry is published; on the loopback it would be silent."
         ),
     ),
     Cause.ANSWERS_OTHER_NIC: (
         "another interface of the server answers for the cluster address",
         (
-            "A second card on the same segment, or a macvlan, is not silenced: settings of one "
-            "interface do not speak for another."
+            "A second card on the same segment, or a macvlan, is not silenced: settings of "
+            "one interface do not speak for another."
         ),
     ),
     Cause.PUBLISHED: (
         "the server answers for the cluster address, and late, as for a published entry",
         (
-            "A published (proxy) ARP or neighbour entry draws the clients to this server, whether or "
-            "not it holds the address."
+            "A published (proxy) ARP or neighbour entry draws the clients to this server, "
+            "whether or not it holds the address."
         ),
     ),
     Cause.PING_FILTERED: (
         "pings are filtered, the address is there",
         (
-            "A firewall drops echo requests. That harms nothing that is balanced, but the page's own "
-            "procedure would have called this server wrong."
+            "A firewall drops echo requests. That harms nothing that is balanced, but the "
+            "page's own procedure would have called this server wrong."
         ),
     ),
     Cause.ALIAS_MISSING: (
         "the server does not take frames for the cluster address",
         (
-            "It answers for its own address at the same MAC, so it lives: the alias is missing, or a "
-            "firewall or a strong host model drops what is addressed to it. Clients see a black hole."
+            "It answers for its own address at the same MAC, so it lives: the alias is "
+            "missing, or a firewall or a strong host model drops what is addressed to it. "
+            "Clients see a black hole."
         ),
     ),
     Cause.WIDE_ALIAS: (
         "the alias has a wide mask",
         (
-            "The server takes its neighbours' addresses for its own: it answers a far asker and not "
-            "one on this segment. An alias needs /32 (IPv6: /128)."
+            "The server takes its neighbours' addresses for its own: it answers a far asker "
+            "and not one on this segment. An alias needs /32 (IPv6: /128)."
         ),
     ),
     Cause.REVERSE_PATH: (
         "the server drops packets by their source",
         (
-            "It answers ARP that names no sender, but nothing that comes from this segment: the "
-            "reverse-path filter (rp_filter) expects these senders on another interface."
+            "It answers ARP that names no sender, but nothing that comes from this segment: "
+            "the reverse-path filter (rp_filter) expects these senders on another interface."
         ),
     ),
     Cause.DROPS_ALL: (
         "the server answers ARP but no packet, not even for its own address",
-        "A firewall drops everything from here. Whether the alias is there, the wire cannot tell.",
+        (
+            "A firewall drops everything from here. Whether the alias is there, the wire "
+            "cannot tell."
+        ),
     ),
     Cause.PORT_FILTERED: (
         "the address is there, the port is silent",
@@ -182,18 +189,18 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     ),
     Cause.PORT_REJECTED: (
         "the server rejects the port by ICMP",
-        "A firewall on the server rejects connections to this port of the cluster address.",
+        ("A firewall on the server rejects connections to this port of the cluster address."),
     ),
     Cause.BOUND_ELSEWHERE: (
         "the service listens on the server's own address only",
         (
-            "The alias is there, but the application is bound to another address; a health check of "
-            "the own address would never see it."
+            "The alias is there, but the application is bound to another address; a health "
+            "check of the own address would never see it."
         ),
     ),
     Cause.NOT_LISTENING: (
         "nothing listens on the port",
-        "The alias is there, and no service on this port, neither here nor at the own address.",
+        ("The alias is there, and no service on this port, neither here nor at the own address."),
     ),
     Cause.UDP_SILENT: (
         "nobody says that the port is closed",
@@ -202,8 +209,8 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.REPLIES_ELSEWHERE: (
         "replies leave from another MAC than requests reach",
         (
-            "The server has two interfaces and its routes lead out of the other one. That works, if "
-            "no switch or filter on the way minds."
+            "The server has two interfaces and its routes lead out of the other one. That "
+            "works, if no switch or filter on the way minds."
         ),
     ),
     Cause.APPLICATION_FAILS: (
@@ -213,29 +220,30 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.ASKS_IN_ITS_NAME: (
         "the server asks for MACs in the name of the cluster address",
         (
-            "Everybody who hears it learns the server's MAC for the cluster address: the routers' "
-            "tables are poisoned although the server never answers (arp_announce is not 2)."
+            "Everybody who hears it learns the server's MAC for the cluster address: the "
+            "routers' tables are poisoned although the server never answers (arp_announce is "
+            "not 2)."
         ),
     ),
     Cause.ANNOUNCES: (
         "the server announces the cluster address unasked",
         (
-            "A gratuitous announcement overwrites everybody's table. Network scripts send it when an "
-            "alias is put on a network card."
+            "A gratuitous announcement overwrites everybody's table. Network scripts send it "
+            "when an alias is put on a network card."
         ),
     ),
     Cause.DID_NOT_ASK: (
         "the server did not have to ask for anybody's MAC",
         (
-            "It knew the verifier's borrowed address already, or answered nothing; so it did not show "
-            "in whose name it asks."
+            "It knew the verifier's borrowed address already, or answered nothing; so it did "
+            "not show in whose name it asks."
         ),
     ),
     Cause.FORWARDS: (
         "the server forwards frames that are not for it",
         (
-            "If its alias is ever missing it sends the cluster's frames back to the segment, to the "
-            "dispatcher, again and again."
+            "If its alias is ever missing it sends the cluster's frames back to the segment, "
+            "to the dispatcher, again and again."
         ),
     ),
     Cause.ANSWERS_FOREIGN: (
@@ -245,13 +253,14 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.STRANGER: (
         "a machine that is no server of the cluster owns the cluster address",
         (
-            "Two machines with one address: clients reach either by chance. A forgotten standby, an "
-            "address left on a card after a migration, or the dispatcher, which should be off."
+            "Two machines with one address: clients reach either by chance. A forgotten "
+            "standby, an address left on a card after a migration, or the dispatcher, which "
+            "should be off."
         ),
     ),
     Cause.STRANGER_PUBLISHES: (
         "a machine that is no server answers for the cluster address and does not take it",
-        "A published (proxy) entry or proxy_arp on a router or host draws the clients away.",
+        ("A published (proxy) entry or proxy_arp on a router or host draws the clients away."),
     ),
     Cause.DISPATCHER_RUNS: (
         "a dispatcher answers for the cluster address and hands connections to a server",
@@ -260,13 +269,13 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.SEVERAL_DISPATCHERS: (
         "more machines than the dispatcher answer for the cluster address",
         (
-            "Clients reach either by chance. A standby must be silent; anything else must not have "
-            "the address."
+            "Clients reach either by chance. A standby must be silent; anything else must not "
+            "have the address."
         ),
     ),
     Cause.DISPATCHER_SILENT: (
         "the dispatcher does not answer for the cluster address",
-        "Nobody finds the cluster. The daemon is down, on standby, or does not know the address.",
+        ("Nobody finds the cluster. The daemon is down, on standby, or does not know the address."),
     ),
     Cause.DISPATCHER_LOSES: (
         "the dispatcher answers, but a connection through it does not open",

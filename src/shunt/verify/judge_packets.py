@@ -15,7 +15,7 @@ from shunt.verify.vendors import describe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shunt.model.addresses import Address, Mac
+    from shunt.model.addresses import Address
     from shunt.verify.reading import Reading
     from shunt.verify.subject import Cluster, Examined, Port
     from shunt.verify.transcript import Answer

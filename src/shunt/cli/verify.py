@@ -1,0 +1,137 @@
+"""`shunt verify`: prove from another machine of the segment that the servers are set up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from shunt.cli.output import Output
+from shunt.errors import UsageError
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address, Mac
+    from shunt.verify.examine import Report
+    from shunt.verify.procedure import Phase
+
+DEFAULT = Path("/etc/shunt/shunt.yaml")
+_WIDE = 160  # columns where no terminal sets a limit
+Flag = Annotated[bool, Parameter(negative=())]
+
+
+def verify(  # noqa: PLR0913 - each is an option of the command
+    *clusters: str,
+    config: Annotated[Path | None, Parameter(name=("-c", "--config"))] = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    server: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    port: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    live: Flag = False,
+    dispatcher: str | None = None,
+    borrow: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    mac: str | None = None,
+    rate: float = 200,
+    requests: bool = True,
+    explain: Flag = False,
+    pcap: Path | None = None,
+    json: Flag = False,
+) -> int:
+    """Prove from the wire that every server is set up and that nobody else answers.
+
+    Run it on another machine of the servers' segment, while no dispatcher runs, or with --live
+    while one does. It sends and reads raw frames as a machine of its own, with an address that
+    it borrows, and leaves this machine's network settings alone.
+
+    Leaves with 0 if all is right, 1 if something is wrong, 3 if something could not be told.
+
+    Examples:
+        shunt verify -c shunt.yaml
+
+        shunt verify 192.0.2.10 --server a=192.0.2.21 --server b=192.0.2.22 --port 80
+
+        shunt verify web -c shunt.yaml --live --pcap proof.pcap
+
+    Args:
+        clusters: Names or addresses of the clusters to examine; without any, all of the file.
+        config: The configuration file; /etc/shunt/shunt.yaml unless servers are named.
+        from_: The interface on the servers' segment; found by its network if not named.
+        server: A server as NAME=ADDRESS[,ADDRESS], instead of a configuration file.
+        port: A port to try, as 80, 53/udp, 8080/http or 9443/https.
+        live: A dispatcher runs: it must answer, and everybody else must not.
+        dispatcher: The dispatcher's MAC; implies --live. Found if not given.
+        borrow: An unused address of the segment to send from; found if not given.
+        mac: The MAC to send from, or "own" for the interface's; made up if not given.
+        rate: Frames a second at most.
+        requests: Make real requests to the applications, with a TCP stack of its own.
+        explain: Walk through the procedure with what was sent and heard.
+        pcap: Keep every frame sent and heard in this file.
+        json: Print one JSON document.
+    """
+    from shunt.verify import report as rendering
+    from shunt.verify.examine import Manner, examine
+    from shunt.verify.pcap import capture
+    from shunt.verify.selection import from_config, from_words
+
+    out = Output(json=json)
+    if rate <= 0:
+        raise UsageError("--rate must be above 0")
+    router = None if dispatcher is None else _mac(dispatcher)
+    live = live or router is not None
+    left_out: tuple[str, ...] = ()
+    if server or (config is None and not DEFAULT.exists()):
+        subject = from_words(clusters, server, port, live=live, dispatcher=router)
+    else:
+        from shunt.config import load
+
+        loaded = load(config or DEFAULT)
+        subject, left_out = from_config(loaded, clusters, live=live, dispatcher=router)
+    manner = Manner(from_, rate, _borrowed(borrow), _own_mac(mac, from_), requests)
+    with out.err.status("looking for the servers") as status:
+
+        def progress(phase: Phase) -> None:
+            status.update(phase.title)
+
+        report: Report = asyncio.run(examine(subject, manner, progress))
+    if pcap is not None:
+        pcap.write_bytes(capture(report.events))
+    out.document(rendering.as_json(report))
+    if explain:
+        for text in rendering.explanation(report):
+            out.console.print(text)
+    out.console.print(rendering.table(report), width=None if out.console.is_terminal else _WIDE)
+    out.console.print()
+    for text in rendering.troubles(report):
+        out.console.print(text)
+    for text in (*left_out, *report.left_out):
+        out.warn(f"left out: {text}")
+    out.text(rendering.summary(report))
+    return report.exit_code
+
+
+def _mac(word: str) -> Mac:
+    from shunt.model.addresses import Mac
+
+    try:
+        return Mac.parse(word)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _own_mac(word: str | None, interface: str | None) -> Mac | None:
+    if word != "own":
+        return None if word is None else _mac(word)
+    from shunt.network.links import find
+
+    if interface is None:
+        raise UsageError("--mac own needs the interface", hint="Name it with --from.")
+    return find(interface).mac
+
+
+def _borrowed(words: tuple[str, ...]) -> tuple[Address, ...]:
+    from ipaddress import ip_address
+
+    try:
+        return tuple(ip_address(word) for word in words)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

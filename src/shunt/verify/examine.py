@@ -1,0 +1,197 @@
+"""One examination from beginning to end: a place to stand, the procedure, the verdicts.
+
+Nothing of the verifier's own network settings is changed. That is not assumed: its tables are
+read before and after.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import TYPE_CHECKING
+
+from shunt.errors import HostError
+from shunt.model.addresses import Mac
+from shunt.network.addresses import addresses as local_addresses
+from shunt.network.filters import claims_and_frames_to
+from shunt.network.footprint import footprint
+from shunt.network.links import find
+from shunt.network.packets import PacketSocket
+from shunt.network.pseudo_host import PseudoHost
+from shunt.verify import borrow
+from shunt.verify.findings import Cause, Check, Finding, Verdict
+from shunt.verify.judge import judge
+from shunt.verify.procedure import Phase, Procedure
+from shunt.verify.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Interface, IPv6Interface
+
+    from shunt.model.addresses import Address
+    from shunt.network.links import Link
+    from shunt.verify.subject import Identity, Subject
+    from shunt.verify.transcript import Event
+
+_FIRST_PORTS = range(20000, 45000)  # where local ports and identifiers begin, at random
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to examine.
+
+    Attributes:
+        interface: Where; None finds the one whose network the servers are in.
+        rate: Frames a second at most.
+        borrow: Addresses to borrow instead of found ones.
+        mac: The pretended machine's MAC instead of one made up.
+        requests: Whether a TCP stack of its own may be made for real requests.
+    """
+
+    interface: str | None = None
+    rate: float = 200
+    borrow: tuple[Address, ...] = ()
+    mac: Mac | None = None
+    requests: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of it. `left_out` says in words what was not examined, and why."""
+
+    subject: Subject
+    identity: Identity
+    interface: str
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    events: tuple[Event, ...]
+    seconds: float
+    malformed: int
+    dropped: int
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 if something is wrong, else 3 if something could not be told, else 0."""
+        verdicts = {finding.verdict for finding in self.findings}
+        if Verdict.WRONG in verdicts:
+            return 1
+        return 3 if Verdict.UNKNOWN in verdicts else 0
+
+
+async def examine(
+    subject: Subject, manner: Manner, progress: Callable[[Phase], None] = lambda _: None
+) -> Report:
+    """Examine `subject` from this machine.
+
+    Raises:
+        HostError: no CAP_NET_RAW, no such interface, or none in the servers' network.
+        NetworkError: the interface went away.
+    """
+    begin = time.monotonic()
+    link, own = _place(subject, manner.interface)
+    chance = random.SystemRandom()
+    mac = manner.mac or _made_up(chance)
+    offered = _offered(subject, manner, own, chance)
+    phases: list[Phase] = []
+    left_out: list[str] = []
+
+    def follow(phase: Phase) -> None:
+        phases.append(phase)
+        progress(phase)
+
+    with ExitStack() as kept:
+        keep = claims_and_frames_to(mac)
+        socket = kept.enter_context(PacketSocket(link.name, keep=keep, also=(mac,)))
+        stack = _stack(kept, link, left_out) if manner.requests else None
+        concerned = {cluster.address for cluster in subject.clusters}
+        concerned |= {address for each in offered.values() for address in each}
+        before = footprint(concerned, mac)
+        procedure = Procedure(
+            subject,
+            mac,
+            offered,
+            connects=stack is not None,
+            first_number=chance.choice(_FIRST_PORTS),
+        )
+        await Wire(procedure, socket, stack=stack, rate=manner.rate, progress=follow).run()
+        dropped = socket.dropped()
+    left = footprint(concerned, mac) - before
+    trace = tuple(f"{each.table}: {each.entry}" for each in sorted(left))
+    verdict, cause = (Verdict.WRONG, Cause.LEFT_BEHIND) if trace else (Verdict.RIGHT, None)
+    clean = Finding(Check.VERIFIER, "", None, verdict, cause, evidence=trace)
+    transcript = procedure.reading.transcript
+    return Report(
+        subject,
+        procedure.identity,
+        link.name,
+        (*judge(procedure.reading), clean),
+        tuple(left_out),
+        tuple(phases),
+        tuple(transcript.events),
+        time.monotonic() - begin,
+        transcript.malformed,
+        dropped,
+    )
+
+
+def _place(
+    subject: Subject, interface: str | None
+) -> tuple[Link, tuple[IPv4Interface | IPv6Interface, ...]]:
+    """Return the interface to examine from, and its addresses with their networks."""
+    servers = [address for server in subject.servers.values() for address in server.addresses]
+    mine: dict[str, list[IPv4Interface | IPv6Interface]] = {}
+    for each in local_addresses():
+        mine.setdefault(each.interface, []).append(ip_interface((each.address, each.prefix)))
+    if interface is None:
+        near = {
+            name: sum(address in one.network for address in servers for one in own)
+            for name, own in mine.items()
+        }
+        interface = max(near, key=lambda name: near[name], default=None)
+        if interface is None or not near[interface]:
+            raise HostError(
+                "no interface here is in the servers' network",
+                hint="Run it on a machine of their segment, or name the interface with --from.",
+            )
+    link = find(interface)
+    if not link.up:
+        raise HostError(f"{interface} is down", hint=f"ip link set {interface} up")
+    return link, tuple(mine.get(interface, ()))
+
+
+def _offered(
+    subject: Subject,
+    manner: Manner,
+    own: tuple[IPv4Interface | IPv6Interface, ...],
+    chance: random.Random,
+) -> dict[int, tuple[Address, ...]]:
+    """Return, by IP version, the addresses that may be borrowed if they turn out to be free."""
+    servers = [address for server in subject.servers.values() for address in server.addresses]
+    wanted = [*servers, *(cluster.address for cluster in subject.clusters)]
+    avoid = {*wanted, *(each.ip for each in own)}
+    offered: dict[int, tuple[Address, ...]] = {}
+    for version in subject.versions:
+        given = tuple(address for address in manner.borrow if address.version == version)
+        home = borrow.home(own, wanted, version)
+        if given:
+            offered[version] = given
+        elif home is not None:
+            offered[version] = borrow.candidates(home, avoid, chance)
+    return offered
+
+
+def _stack(kept: ExitStack, link: Link, left_out: list[str]) -> PseudoHost | None:
+    try:
+        return kept.enter_context(PseudoHost(link.mtu))
+    except HostError as error:
+        left_out.append(f"requests to applications: {error.message}")
+        return None
+
+
+def _made_up(chance: random.Random) -> Mac:
+    """Return a MAC that no maker gave away: locally administered, one machine's."""
+    return Mac(bytes((0x02, *chance.randbytes(5))))

@@ -1,0 +1,135 @@
+"""What to examine, from the configuration file or from the command line."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from shunt.errors import UsageError
+from shunt.model.config import Forward, Protocol
+from shunt.verify.subject import Application, Cluster, Examined, Port, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shunt.model.addresses import Address, Mac
+    from shunt.model.config import Config, Service
+
+_HTTP_PORTS, _HTTPS_PORTS = (80, 8000, 8080), (443, 8443)
+
+
+def from_config(
+    config: Config, names: Sequence[str], *, live: bool, dispatcher: Mac | None
+) -> tuple[Subject, tuple[str, ...]]:
+    """Return the clusters called `names` (or of these addresses; none: all), and what is left out.
+
+    Raises:
+        UsageError: a name is no cluster's, or nothing is left to examine.
+    """
+    chosen: dict[tuple[str, Address], list[Service]] = {}
+    left_out: dict[str, None] = {}
+    for service in config.services:
+        if names and service.cluster not in names and str(service.address) not in names:
+            continue
+        if service.address.is_unspecified:
+            left_out[f"{service.name}: a wildcard names no address to ask for"] = None
+        elif service.forward is not Forward.MAC:
+            reason = f"{service.forward} forwarding is not proved from the segment"
+            left_out[f"{service.name}: {reason}"] = None
+        else:
+            chosen.setdefault((service.cluster, service.address), []).append(service)
+    if not chosen:
+        known = ", ".join(dict.fromkeys(service.cluster for service in config.services)) or "none"
+        raise UsageError("there is no cluster to examine", hint=f"The file has: {known}.")
+    clusters = tuple(_cluster(*key, services) for key, services in chosen.items())
+    servers = {
+        name: Examined(name, config.servers[name].addresses, config.servers[name].os)
+        for cluster in clusters
+        for name in cluster.servers
+    }
+    return Subject(servers, clusters, live, dispatcher), tuple(left_out)
+
+
+def from_words(
+    addresses: Sequence[str],
+    servers: Sequence[str],
+    ports: Sequence[str],
+    *,
+    live: bool,
+    dispatcher: Mac | None,
+) -> Subject:
+    """Return the subject of `shunt verify ADDRESS... --server NAME=ADDRESS --port NUMBER`.
+
+    Raises:
+        UsageError: something is no address, no port, or missing.
+    """
+    if not addresses or not servers:
+        raise UsageError(
+            "without a configuration, cluster addresses and servers must be named",
+            hint="For example: shunt verify 192.0.2.10 --server a=192.0.2.21 --port 80",
+        )
+    examined: dict[str, Examined] = {}
+    for word in servers:
+        name, equals, own = word.rpartition("=")
+        parsed = tuple(_address(each) for each in own.split(","))
+        name = name if equals else own
+        before = examined.get(name)
+        examined[name] = Examined(name, (*(before.addresses if before else ()), *parsed))
+    wanted = tuple(_port(word) for word in ports)
+    clusters = tuple(
+        Cluster(word, _address(word), tuple(examined), wanted) for word in dict.fromkeys(addresses)
+    )
+    return Subject(examined, clusters, live, dispatcher)
+
+
+def _cluster(name: str, address: Address, services: Sequence[Service]) -> Cluster:
+    members = dict.fromkeys(member.server for each in services for member in each.members)
+    ports = tuple(_port_of(service) for service in services if service.port)
+    return Cluster(name, address, tuple(members), ports)
+
+
+def _port_of(service: Service) -> Port:
+    advisor = service.advisor
+    if service.protocol is Protocol.UDP:
+        return Port(service.port, Protocol.UDP)
+    application = _usual(service.port)
+    if advisor is not None:
+        named = {each.value: each for each in Application}
+        application = named.get(advisor.type, Application.CONNECT)
+    settings = {} if advisor is None else advisor.settings
+    method, _, path = str(settings.get("request", "GET /")).partition(" ")
+    expect = settings.get("expect")
+    return Port(
+        service.port,
+        Protocol.TCP,
+        application,
+        path.split(" ")[0] or "/",
+        method,
+        expect if isinstance(expect, int) else None,
+    )
+
+
+def _usual(number: int) -> Application:
+    if number in _HTTP_PORTS:
+        return Application.HTTP
+    return Application.HTTPS if number in _HTTPS_PORTS else Application.CONNECT
+
+
+def _port(word: str) -> Port:
+    number, _, kind = word.partition("/")
+    kinds = {each.value for each in Application} | {"tcp", "udp", ""}
+    if not number.isdecimal() or not 0 < int(number) < 65536 or kind not in kinds:
+        raise UsageError(
+            f"{word!r} is no port", hint="Write 80, 53/udp, 8080/http, 9443/https or 25/connect."
+        )
+    if kind == "udp":
+        return Port(int(number), Protocol.UDP)
+    usual = _usual(int(number))
+    return Port(int(number), Protocol.TCP, Application(kind) if kind not in ("", "tcp") else usual)
+
+
+def _address(word: str) -> Address:
+    try:
+        return ip_address(word)
+    except ValueError:
+        raise UsageError(f"{word!r} is no IPv4 or IPv6 address") from None

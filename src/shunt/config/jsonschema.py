@@ -32,7 +32,7 @@ def text() -> str:
 
 def _tidy(value: object) -> object:
     if isinstance(value, list):
-        return [_tidy(item) for item in value if item != {"type": "null"}]
+        return [_tidy(item) for item in value]
     return _tidy_keys(value) if isinstance(value, dict) else value
 
 
@@ -45,7 +45,9 @@ def _tidy_keys(value: JsonSchemaValue) -> JsonSchemaValue:
         and not (key == "default" and item in (None, []))
     }
     branches = made.get("anyOf")
-    if isinstance(branches, list) and len(branches) == 1:
-        del made["anyOf"]
-        made |= branches[0]
+    if isinstance(branches, list) and "default" in value and value["default"] is None:
+        written = [branch for branch in branches if branch != {"type": "null"}]
+        if len(written) == 1:
+            del made["anyOf"]
+            made = written[0] | made
     return made

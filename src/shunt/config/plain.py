@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Plain = None | str | list["Plain"] | dict[str, "Plain"]
 
-MAX_NODES = 1_000_000  # aliases of aliases multiply: nine lines can stand for a billion values
+MAX_NODES = 500_000  # aliases of aliases multiply: nine lines can stand for a billion values
 
 
 class _TooManyError(Exception):

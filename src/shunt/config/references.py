@@ -26,10 +26,10 @@ def check(data: Plain, report: Report) -> None:
         for name, place in names:
             if name not in known:
                 right = report.nearest.hint(name, known, none="define it under `servers`")
-                report.value(place, f"no server is called `{name}`; {right}")
+                report.key(place, f"no server is called `{name}`; {right}")
             elif name in first:
                 line = report.places.value(first[name]).line
-                report.value(place, f"server `{name}` stands at line {line} already; keep one")
+                report.key(place, f"server `{name}` stands at line {line} already; keep one")
             first.setdefault(name, place)
 
 

@@ -4,7 +4,7 @@ pydantic applies these models, and `jsonschema` publishes them. A field that is 
 "not said": where the file has a wider place for the same key, `resolve` asks there.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -41,20 +41,22 @@ def _list_or_mapping(value: object) -> str:
     return "<list>" if isinstance(value, list) else "<mapping>"
 
 
+_T = TypeVar("_T")
+_Some = Annotated[list[_T], Field(min_length=1)]
 _Interface = Annotated[str, kinds.INTERFACE]
 Interfaces = Annotated[
     tuple[_Interface, ...],
-    BeforeValidator(_listed, json_schema_input_type=_Interface | list[_Interface]),
+    BeforeValidator(_listed, json_schema_input_type=_Interface | _Some[_Interface]),
 ]
 _ClusterAddress = Annotated[Address, kinds.CLUSTER_ADDRESS]
 ClusterAddresses = Annotated[
     tuple[_ClusterAddress, ...],
-    BeforeValidator(_listed, json_schema_input_type=_ClusterAddress | list[_ClusterAddress]),
+    BeforeValidator(_listed, json_schema_input_type=_ClusterAddress | _Some[_ClusterAddress]),
 ]
 _OwnAddress = Annotated[Address, kinds.ADDRESS]
 OwnAddresses = Annotated[
     tuple[_OwnAddress, ...],
-    BeforeValidator(_listed, json_schema_input_type=_OwnAddress | list[_OwnAddress]),
+    BeforeValidator(_listed, json_schema_input_type=_OwnAddress | _Some[_OwnAddress]),
 ]
 _Port = Annotated[int, kinds.PORT]
 Ports = Annotated[
@@ -162,12 +164,11 @@ _Member = Annotated[
         _member, json_schema_input_type=Annotated[int, kinds.WEIGHT] | MemberKeys | None
     ),
 ]
-Members = Annotated[
-    Annotated[tuple[Annotated[str, kinds.SERVER], ...], Tag("<list>")]
-    | Annotated[dict[Annotated[str, kinds.SERVER], _Member], Tag("<mapping>")],
-    Discriminator(_list_or_mapping),
-    Field(min_length=1),
+_Names = Annotated[tuple[Annotated[str, kinds.SERVER], ...], Field(min_length=1), Tag("<list>")]
+_Weighted = Annotated[
+    dict[Annotated[str, kinds.SERVER], _Member], Field(min_length=1), Tag("<mapping>")
 ]
+Members = Annotated[_Names | _Weighted, Discriminator(_list_or_mapping)]
 
 
 class PortKeys(FlowKeys):

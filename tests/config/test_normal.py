@@ -1,0 +1,62 @@
+"""The normal form says the same as the file that it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+
+from shunt.config import dump, normalised, parse
+from tests.config.configurations import configurations, text
+from tests.config.test_reading import FULL
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(configurations())
+def test_the_normal_form_says_the_same(data: dict[str, Any]) -> None:
+    config = parse(text(data), "f")
+    normal = dump(config)
+    assert parse(normal, "normal") == config
+    assert dump(parse(normal, "normal")) == normal
+
+
+def test_every_default_is_written() -> None:
+    config = parse(
+        "dispatcher: {interface: eth0}\n"
+        "clusters: {web: {address: 192.0.2.10, ports: [{port: 80, servers: [a]}]}}\n"
+        "servers: {a: {address: 192.0.2.21}}\n",
+        "f",
+    )
+    assert dump(config) == (
+        "dispatcher:\n"
+        "  interface: [eth0]\n"
+        "  mode: auto\n"
+        "  exceptions: 1048576\n"
+        "  exceptions_rate: 20000\n"
+        "  announce: 60\n"
+        "clusters:\n"
+        "  web:\n"
+        "    address: [192.0.2.10]\n"
+        "    ports:\n"
+        "    - port: 80\n"
+        "      protocol: tcp\n"
+        "      servers:\n"
+        "        a: 10\n"
+        "      forward: mac\n"
+        "      track: auto\n"
+        "      on_down: keep\n"
+        "      stale: 300\n"
+        "      udp_idle: 60\n"
+        "servers:\n"
+        "  a:\n"
+        "    address: [192.0.2.21]\n"
+        "    weight: 10\n"
+        "    os: linux\n"
+    )
+
+
+def test_the_secret_can_be_left_out() -> None:
+    config = parse(FULL, "f")
+    assert "00112233445566778899001122334455" in dump(config)
+    assert "secret" not in dump(config, secret=False)
+    assert "secret" not in str(normalised(config, secret=False))

@@ -55,8 +55,6 @@ def members(draw: st.DrawFn, servers: list[str]) -> object:
     weights = st.integers(0, 65535)
     mapping = st.fixed_dictionaries({"weight": weights})
     weight: st.SearchStrategy[Any] = st.one_of(weights, st.none(), mapping, st.just({}))
-        weights, st.none(), st.fixed_dictionaries({"weight": weights}), st.just({})
-    )
     return {name: draw(weight) for name in chosen}
 
 

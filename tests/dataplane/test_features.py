@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.dataplane import features
+from shunt.dataplane.libbpf import libbpf
 from shunt.errors import HostError
 
 if TYPE_CHECKING:
@@ -25,9 +26,30 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.bpf
 def test_a_good_machine_passes(machine: Path) -> None:
     features.require(machine)
-    assert [feature.present for feature in features.report(machine)] == [True] * 4
+    assert [feature.present for feature in features.report(machine)] == [True] * 5
+
+
+def test_a_kernel_without_xdp_is_named(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libbpf(), "libbpf_probe_bpf_prog_type", lambda _kind, _options: 0)
+    with pytest.raises(HostError, match="XDP: the kernel takes no XDP program"):
+        features.require(machine)
+
+
+def test_without_libbpf_every_line_still_says_something(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise HostError("libbpf is not installed", hint="apt install libbpf1")
+
+    monkeypatch.setattr(features, "libbpf", absent)
+    found = {feature.name: feature for feature in features.report(machine)}
+    assert not found["libbpf"].present
+    assert "apt" in found["libbpf"].hint
+    assert not found["XDP"].present
+    assert found["kernel"].present
 
 
 @pytest.mark.parametrize("release", ["5.4.0-1-generic", "4.19.0", "", "strange"])

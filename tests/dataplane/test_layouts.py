@@ -35,6 +35,8 @@ def test_struct_has_the_compilers_offsets(layouts: Layouts) -> None:
         "address": 4,
         "whole": 8,
         "parts": 8,
+        "front": 8,
+        "back": 12,
         "signed_one": 16,
         "colour": 20,
         "mac": 24,

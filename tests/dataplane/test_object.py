@@ -28,6 +28,7 @@ def test_python_reads_what_the_program_wrote(shapes: Object) -> None:
     assert record["wide"] == 0xAB
     assert record["address"] == 0xC0000201
     assert record["whole"] == 0x4444333322221111
+    assert record["back"] == 0x44443333
     assert record["parts"]["high"].tolist() == [0x2222, 0x4444]
     assert record["signed_one"] == -5
     assert record["colour"] == shapes.layouts.enum("colour")["COLOUR_GREEN"]

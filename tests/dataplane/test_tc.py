@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,18 @@ def test_a_classifier_sees_the_mark_until_it_is_detached(
         assert not addressed.call(_leaves, 7)
         addressed.call(attachment.detach)
         assert addressed.call(_leaves, 7)
+
+
+def test_detaching_takes_the_classifier_off_whoever_else_holds_it(
+    shapes: Object, addressed: Namespace
+) -> None:
+    with shapes.program("marked") as program:
+        attachment = addressed.call(attach_tc, addressed.ifindex("left"), program)
+        assert attachment.link is not None
+        other = os.dup(attachment.link.fd)
+        addressed.call(attachment.detach)
+        assert addressed.call(_leaves, 7)
+        os.close(other)
 
 
 def test_a_filter_is_found_again_and_replaced(shapes: Object, addressed: Namespace) -> None:

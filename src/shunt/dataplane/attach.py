@@ -68,8 +68,8 @@ class Link(Handle):
             expected: only if this is the one in place.
 
         Raises:
-            DataplaneError: another was in place (EPERM is reported as HostError by the kernel's
-                own word), the link is detached (ENOLINK), or the kernel refused.
+            DataplaneError: another was in place (EPERM), the link is detached (ENOLINK), or the
+                kernel refused.
         """
         options = LinkUpdateOptions(
             sz=ctypes.sizeof(LinkUpdateOptions),
@@ -77,7 +77,12 @@ class Link(Handle):
             old_prog_fd=expected.fd if expected else 0,
         )
         result = libbpf().bpf_link_update(self.fd, program.fd, options)
-        checked(result, f"put program {program.name} in place of the running one")
+        doing = f"put program {program.name} in place of the running one"
+        if expected and result == -errno.EPERM:
+            raise DataplaneError(
+                f"cannot {doing}: it is not {expected.name} any more", errno=errno.EPERM
+            )
+        checked(result, doing)
 
     def detach(self) -> None:
         """Take the program off at once, also where a pin or another process holds the link."""

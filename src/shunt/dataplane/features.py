@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shunt.dataplane.kernel import ProgramType
 from shunt.dataplane.libbpf import libbpf
 from shunt.errors import HostError
 
@@ -38,7 +39,13 @@ def report(root: Path = Path("/")) -> tuple[Feature, ...]:
     Args:
         root: where the machine's /proc and /sys are.
     """
-    probes: tuple[Callable[[Path], Feature], ...] = (_library, _kernel, _types, _privileges)
+    probes: tuple[Callable[[Path], Feature], ...] = (
+        _library,
+        _kernel,
+        _types,
+        _privileges,
+        _xdp,
+    )
     return tuple(probe(root) for probe in probes)
 
 
@@ -95,6 +102,20 @@ def _privileges(root: Path) -> Feature:
         present=not missing,
         found=f"{', '.join(missing)} missing" if missing else ", ".join(_CAPABILITIES),
         hint=f"Run as root: {purposes}." if missing else "",
+    )
+
+
+def _xdp(_root: Path) -> Feature:
+    """Asks the kernel itself, by a program of two instructions."""
+    try:
+        answer = libbpf().libbpf_probe_bpf_prog_type(ProgramType.XDP, None)
+    except HostError as error:
+        return Feature("XDP", present=False, found="unknown without libbpf", hint=error.hint or "")
+    return Feature(
+        "XDP",
+        present=answer == 1,
+        found="supported" if answer == 1 else "the kernel takes no XDP program",
+        hint="Use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_NET.",
     )
 
 

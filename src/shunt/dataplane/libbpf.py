@@ -163,6 +163,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "ring_buffer__epoll_fd": (c_int, (c_void_p,)),
     "ring_buffer__consume": (c_int, (c_void_p,)),
     "libbpf_num_possible_cpus": (c_int, ()),
+    "libbpf_probe_bpf_prog_type": (c_int, (c_int, c_void_p)),
 }
 
 
@@ -189,7 +190,13 @@ def _old_names(library: ctypes.CDLL) -> dict[str, Any]:
         result: int = function(ifindex, -1, flags)
         return result
 
+    def probe(kind: int, _options: None) -> int:
+        function = library.bpf_probe_prog_type
+        function.restype, function.argtypes = ctypes.c_bool, (c_int, c_uint32)
+        return int(function(kind, 0))
+
     return {
+        "libbpf_probe_bpf_prog_type": probe,
         "bpf_object__next_map": next_map,
         "bpf_xdp_query": xdp_query,
         "bpf_xdp_detach": xdp_detach,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Map(Handle):
             LayoutError: kind, sizes or fields differ; the message names map, struct and field.
         """
         super().__init__(fd)
+        self._mapped: mmap.mmap | None = None
         try:
             self._describe(spec)
         except BaseException:
@@ -226,10 +228,10 @@ class Map(Handle):
             result = libbpf().bpf_map_delete_batch(self.fd, at, count, None)
             if result in _NO_BATCH:
                 return removed + sum(self.delete(key) for key in array[done:])
-            if result != -errno.ENOENT:  # else: the key at `count` was gone already
+            if result != -errno.ENOENT:
                 checked(result, f"remove an entry of map {self.name}")
             removed += count.value
-            done += count.value + (result == -errno.ENOENT)
+            done += count.value + 1  # the one at `count` was gone already, or there is none
         return removed
 
     # The kernel's memory itself.
@@ -265,16 +267,27 @@ class Map(Handle):
             words[at, column] = as_words[:, column]
 
     def _memory(self) -> mmap.mmap:
+        if self._mapped is not None:
+            return self._mapped
         if not (self._mappable and self.kind == MapType.ARRAY):
             raise DataplaneError(f"map {self.name} cannot be mapped into memory")
         size = self.max_entries * (-(-self.value.itemsize // 8) * 8)
         size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         try:
-            return mmap.mmap(self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+            self._mapped = mmap.mmap(
+                self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+            )
         except OSError as error:
             raise DataplaneError(
                 f"cannot map {self.name} into memory: {error.strerror}", errno=error.errno or 0
             ) from error
+        return self._mapped
+
+    def memory(self) -> int:
+        """Return the bytes that the kernel keeps for the map, by its own account."""
+        lines = Path(f"/proc/self/fdinfo/{self.fd}").read_text().splitlines()
+        fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        return int(fields["memlock"])
 
     # Buffers.
 

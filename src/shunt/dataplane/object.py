@@ -106,7 +106,7 @@ class Object:
             f"the kernel refused {self.path.name}: {reason}",
             log=log,
             errno=-result,
-            hint="`--debug` prints the verifier's whole log.",
+            hint="Shunt is meant for Linux 5.15 and later; report this with `uname -r`.",
         )
 
     def program(self, name: str) -> Program:

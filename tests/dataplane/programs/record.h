@@ -26,6 +26,10 @@ struct record {
 	union {
 		__u64 whole;
 		struct inner parts[2];
+		struct {
+			__u32 front;
+			__u32 back;
+		};
 	};
 	__s32 signed_one;
 	enum colour colour;

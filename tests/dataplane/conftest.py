@@ -6,6 +6,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,14 @@ def bpffs(tmp_path: Path) -> Iterator[Path]:
     mount_bpffs(target)
     yield target
     unmount_bpffs(target)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that the kernel does in its own time; AssertionError after 20 s."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "the kernel did not do it"
+        time.sleep(0.01)
 
 
 class Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shunt.dataplane.kernel import UpdateFlag
+from shunt.dataplane.kernel import UpdateFlag, Verdict
 from shunt.dataplane.testrun import run
 from shunt.errors import DataplaneError
 
@@ -161,6 +162,24 @@ def test_store_writes_words(shapes: Object) -> None:
         wides.store(2, np.array([(1, (2, 3))], wides.value))
         assert wides.get(2) == np.array((1, (2, 3)), wides.value)
         assert wides.words()[2].tolist() == [1, 2, 3]
+
+
+def test_no_packet_sees_half_an_element(shapes: Object) -> None:
+    """A program reads one element over and over while equal halves are stored into it."""
+    with (
+        shapes.map("pairs") as pairs,
+        shapes.map("counts") as counts,
+        shapes.program("watcher") as watcher,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        reading = thread.submit(run, watcher, bytes(64), repeat=1_000_000)
+        stored = 0
+        while not reading.done():
+            stored = (stored + 0x0101) & 0xFFFF
+            pairs.store(2, np.array([(stored, stored)], pairs.value))
+        assert reading.result().verdict is Verdict.PASS
+        assert counts.get(2).sum() == 1_000_000
+        assert counts.get(3).sum() == 0
 
 
 OPERATIONS = st.lists(

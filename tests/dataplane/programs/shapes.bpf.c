@@ -111,6 +111,26 @@ int dropper(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/* Counts under 3 when it meets a pair whose halves differ, and always under 2. */
+SEC("xdp")
+int watcher(struct xdp_md *ctx)
+{
+	__u32 two = 2, three = 3;
+	__u32 *pair = bpf_map_lookup_elem(&pairs, &two);
+	__u32 *met = bpf_map_lookup_elem(&counts, &two);
+	__u32 *torn = bpf_map_lookup_elem(&counts, &three);
+	__u32 seen;
+
+	(void)ctx;
+	if (!pair || !met || !torn)
+		return XDP_ABORTED;
+	seen = *(volatile __u32 *)pair;
+	*met += 1;
+	if (seen >> 16 != (seen & 0xffff))
+		*torn += 1;
+	return XDP_PASS;
+}
+
 /* Cuts the first four bytes off. */
 SEC("xdp")
 int cutter(struct xdp_md *ctx)

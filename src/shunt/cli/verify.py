@@ -99,7 +99,9 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     if explain:
         for text in rendering.explanation(report):
             out.console.print(text)
-    out.console.print(rendering.table(report), width=None if out.console.is_terminal else _WIDE)
+    if not out.console.is_terminal:
+        out.console.width = _WIDE
+    out.console.print(rendering.table(report))
     out.console.print()
     for text in rendering.troubles(report):
         out.console.print(text)

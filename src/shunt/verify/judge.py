@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.network.frames import Arp
+from shunt.network.frames import Arp, Solicitation
 from shunt.verify import judge_packets, judge_segment
 from shunt.verify.findings import Cause, Check, Finding, Verdict
+from shunt.verify.ledger import Key, Purpose
 from shunt.verify.vendors import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shunt.model.addresses import Mac
+    from shunt.model.addresses import Address, Mac
     from shunt.verify.reading import Reading
     from shunt.verify.subject import Cluster, Examined
     from shunt.verify.transcript import Voiced
@@ -28,7 +29,8 @@ def judge(reading: Reading) -> tuple[Finding, ...]:
 
 def _findings(reading: Reading) -> Iterator[Finding]:
     for server in reading.subject.servers.values():
-        yield _own_address(reading, server)
+        for address in server.addresses:
+            yield _own_address(reading, server, address)
         for cluster in reading.subject.clusters:
             if server.name in cluster.servers:
                 yield _silence(reading, server, cluster, Check.SILENCE)
@@ -40,41 +42,24 @@ def _findings(reading: Reading) -> Iterator[Finding]:
         yield from judge_segment.segment(reading, cluster)
 
 
-def _own_address(reading: Reading, server: Examined) -> Finding:
-    macs = reading.macs(server)
-    names = ", ".join(map(str, server.addresses))
+def _own_address(reading: Reading, server: Examined, address: Address) -> Finding:
+    macs = reading.transcript.voices(address)
+    evidence = [f"{address} is at {describe(mac)}" for mac in macs]
+    cause: Cause | None = None
     if not macs:
-        return Finding(
-            Check.OWN,
-            server.name,
-            None,
-            Verdict.WRONG,
-            Cause.OWN_SILENT,
-            evidence=(f"asked several times who has {names}; nobody answered",),
-        )
-    evidence = tuple(
-        f"{voices[0].claim.address} is at {describe(mac)}" for mac, voices in macs.items()
-    )
+        cause = Cause.OWN_SILENT
+        evidence.append(f"asked several times who has {address}; nobody answered")
     for other in reading.subject.servers.values():
-        shared = macs.keys() & reading.macs(other).keys()
-        if other.name != server.name and shared:
-            also = f"so is {other.name} ({other.addresses[0]})"
-            return Finding(
-                Check.OWN,
-                server.name,
-                None,
-                Verdict.WRONG,
-                Cause.SAME_MAC,
-                evidence=(*evidence, also),
-            )
-    cause = Cause.TWO_MACS if len(macs) > 1 else None
+        if other.name != server.name and macs.keys() & reading.macs(other).keys():
+            cause = Cause.SAME_MAC
+            evidence.append(f"so is {other.name} ({other.addresses[0]})")
+    if cause is None and len(macs) > 1:
+        cause = Cause.TWO_MACS
     verdict = Verdict.WRONG if cause else Verdict.RIGHT
-    return Finding(Check.OWN, server.name, None, verdict, cause, evidence=evidence)
+    return Finding(Check.OWN, server.name, address, verdict, cause, evidence=tuple(evidence))
 
 
 def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check) -> Finding:
-    if reading.mac(server.name) is None:
-        return Finding(check, server.name, cluster.address, Verdict.UNKNOWN, Cause.NO_CONTROL)
     owners = reading.owners()
     excepted = {mac for _, mac in reading.dispatchers()}
     for mac, voices in reading.transcript.voices(cluster.address).items():
@@ -94,6 +79,8 @@ def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check)
                 _why_it_answers(reading, server, cluster, mac, voices),
                 evidence=_heard(mac, then),
             )
+    if not reading.controlled(server, cluster.address.version):
+        return Finding(check, server.name, cluster.address, Verdict.UNKNOWN, Cause.NO_CONTROL)
     return Finding(check, server.name, cluster.address, Verdict.RIGHT)
 
 
@@ -102,7 +89,8 @@ def _why_it_answers(
 ) -> Cause:
     if max((voiced.delay or 0.0) for voiced in voices) > _LATE:
         return Cause.PUBLISHED
-    if mac != reading.mac(server.name):
+    owners = reading.owners()
+    if mac != reading.mac(server.name) or list(owners.values()).count(server.name) > 1:
         return Cause.ANSWERS_OTHER_NIC
     return Cause.ANSWERS_ARP if cluster.address.version == 4 else Cause.ANSWERS_ND
 
@@ -134,10 +122,11 @@ def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
     evidence: tuple[str, ...] = ()
     if reading.mac(server.name) is not None:
         cause = Cause.NO_FREE_ADDRESS
-    if (borrowed := reading.identity.borrowed.get(cluster.address.version)) is not None:
+    borrowed = reading.identity.borrowed.get(cluster.address.version)
+    if cause is Cause.NO_FREE_ADDRESS and borrowed is not None:
         cause = Cause.DID_NOT_ASK
         clusters = {each.address for each in reading.subject.clusters}
-        for mac, question in reading.transcript.questions:
+        for mac, question in _questions(reading, server, cluster):
             in_its_name = isinstance(question, Arp) and question.sender in clusters
             if owners.get(mac) == server.name and question.target == borrowed and not in_its_name:
                 evidence = (f"{describe(mac)} asked who has {borrowed}, in its own name",)
@@ -145,3 +134,16 @@ def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
                     Check.LEAKS, server.name, cluster.address, Verdict.RIGHT, evidence=evidence
                 )
     return Finding(Check.LEAKS, server.name, cluster.address, verdict, cause)
+
+
+def _questions(
+    reading: Reading, server: Examined, cluster: Cluster
+) -> list[tuple[Mac, Arp | Solicitation]]:
+    """Return who asked whom, if the server has sent anything from the cluster address.
+
+    Only then had it a reason to ask in that address's name.
+    """
+    keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
+    pinged = reading.echoes(Key(Purpose.PING, server.name, cluster.address))
+    spoke = bool(pinged) or any(map(reading.replied, keys))
+    return reading.transcript.questions if spoke else []

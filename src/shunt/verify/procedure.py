@@ -108,7 +108,7 @@ class Procedure:
     def _phases(self) -> Iterator[Phase]:
         yield self._control()
         for _ in range(ROUNDS - 1):
-            if self.reading.silent_owners():
+            if self.reading.unheard():
                 yield self._control_again()
         self._borrow()
         yield self._silence(first=True)
@@ -140,14 +140,13 @@ class Procedure:
             "ask for every server's own address, and for addresses that may be free",
             (*own, *probes),
             patience=_CONTROL - _GAP * (ROUNDS - 1) if probes else _PATIENCE,
-            settled=lambda: not probes and not self.reading.silent_owners(),
+            settled=lambda: not probes and not self.reading.unheard(),
         )
 
     def _control_again(self) -> Phase:
         again = [
             Outgoing(frame)
-            for server in self.reading.silent_owners()
-            for address in server.addresses
+            for address in self.reading.unheard()
             for frame in self._who_has(address)
         ]
         return Phase(
@@ -155,7 +154,7 @@ class Procedure:
             "ask again for the servers that did not answer",
             tuple(again),
             patience=_PATIENCE,
-            settled=lambda: not self.reading.silent_owners(),
+            settled=lambda: not self.reading.unheard(),
         )
 
     def _borrow(self) -> None:

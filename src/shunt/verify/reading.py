@@ -39,9 +39,22 @@ class Reading:
         """Return the MAC at which the server is examined."""
         return next(iter(self.macs(self.subject.servers[name])), None)
 
-    def silent_owners(self) -> tuple[Examined, ...]:
-        """Return the servers of which no own address has answered."""
-        return tuple(each for each in self.subject.servers.values() if not self.macs(each))
+    def unheard(self) -> tuple[Address, ...]:
+        """Return the servers' own addresses that nobody has claimed yet."""
+        return tuple(
+            address
+            for server in self.subject.servers.values()
+            for address in server.addresses
+            if not self.transcript.claims.get(address)
+        )
+
+    def controlled(self, server: Examined, version: int) -> bool:
+        """Whether silence means something: the own address of that IP version has answered.
+
+        A server without an own address of the version is known by another one.
+        """
+        own = [each for each in server.addresses if each.version == version] or server.addresses
+        return any(self.transcript.claims.get(address) for address in own)
 
     def own(self, server: Examined, version: int) -> Address | None:
         """Return the server's own address of an IP version."""
@@ -141,7 +154,7 @@ class Reading:
         """Return the ICMP error that answered."""
         number = self.ledger.known(key)
         errors = [] if number is None else self.transcript.errors.get(number, [])
-        return next((e for e in errors if e[1].name == "destination unreachable"), None)
+        return next((e for e in errors if _is_rejection(*e)), None)
 
     def datagrams(self, key: Key) -> list[Answer]:
         """Return the UDP datagrams that answered."""
@@ -181,3 +194,9 @@ class Reading:
                 )
             )
         ]
+
+
+def _is_rejection(answer: Answer, error: IcmpError) -> bool:
+    """Whether a firewall or the stack said no, and not a router that finds nobody."""
+    found_nobody = (0, 1) if answer.ip.source.version == 4 else (0, 3)
+    return error.name == "destination unreachable" and error.code not in found_nobody

@@ -132,8 +132,9 @@ class Wire:
             return
 
     def _send(self, frame: bytes) -> None:
+        now = time.time()
         self._socket.send(frame)
-        self._procedure.reading.transcript.sent(time.time(), frame)
+        self._procedure.reading.transcript.sent(now, frame)
 
     def _on_frames(self) -> None:
         while (heard := self._socket.receive_now()) is not None:

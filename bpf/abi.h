@@ -96,10 +96,12 @@ struct service {
 	__u32 slots_base;   /* its slots are slots[slots_base .. slots_base + slots_mask] */
 	__u32 slots_mask;   /* number of slots less one; a power of two less one */
 	__u32 members_base; /* its members are members[members_base + local number] */
+	__u32 members_size; /* so many from there on are its own */
 	__u32 udp_idle;	    /* seconds after a change in which an unknown UDP flow is an old one */
 	__u32 sticky;	    /* seconds of client affinity; 0: none */
 	__u32 affinity;	    /* services with one number here share affinities */
-	__u32 track;	    /* enum track */
+	enum track track;
+	__u32 zero;
 	struct address sticky_mask;
 };
 

@@ -4,8 +4,8 @@
     ├── UsageError                exit 2   the request itself is wrong; nothing was changed
     │   ├── ConfigError                    problems in a configuration file, all at once
     │   └── ParseError                     text (a route table, a command's output) not understood
-    ├── HostError                 exit 2   this machine lacks something: root, BTF, libbpf, interface
-    ├── DataplaneError            exit 1   the kernel refused a program or a map (also an OSError's errno)
+    ├── HostError                 exit 2   this machine lacks root, BTF, libbpf, an interface
+    ├── DataplaneError            exit 1   the kernel refused a program or a map; its errno
     │   ├── LoadError                      the verifier refused; its last line, and the full log
     │   └── LayoutError                    the kernel's structs are not the ones this release knows
     ├── NetworkError              exit 1   netlink or a packet socket failed (also the errno)
@@ -41,7 +41,7 @@ class UsageError(ShuntError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake in a configuration file: where (1-based line, column; key path), what, and the fix."""
+    """One mistake in a configuration file: line and column from 1, key path, what, the fix."""
 
     line: int
     column: int

@@ -12,7 +12,10 @@ from shunt.errors import ShuntError
 app = App(
     name="shunt",
     version=__version__,
-    help="Layer-4 load balancer for direct server return: dispatches, sets up the servers, proves it from the wire.",
+    help=(
+        "Layer-4 load balancer for direct server return: dispatches, sets up the servers, "
+        "proves it from the wire."
+    ),
     help_format="markdown",
 )
 

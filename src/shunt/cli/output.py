@@ -5,10 +5,17 @@ from __future__ import annotations
 import json as json_module
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 from rich.console import Console
 
+_WIDE = 160  # columns of output that goes to a file or a pipe
+
 JsonValue = Mapping[str, "JsonValue"] | Sequence["JsonValue"] | str | int | float | bool | None
+
+
+def _width(stream: TextIO) -> int | None:
+    return None if stream.isatty() else _WIDE
 
 
 class Output:
@@ -19,8 +26,8 @@ class Output:
 
     def __init__(self, *, json: bool = False) -> None:
         self.json = json
-        self.console = Console(quiet=json, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self.console = Console(quiet=json, highlight=False, width=_width(sys.stdout))
+        self.err = Console(stderr=True, highlight=False, width=_width(sys.stderr))
 
     def document(self, value: JsonValue) -> None:
         """Print `value` as JSON, indented, if the command was asked for JSON."""

@@ -274,7 +274,8 @@ def sentences(layouts: Layouts, kind: str) -> dict[str, str]:
 def _pinned_key(pins: PinDirectory, layouts: Layouts) -> bytes:
     with pins.open_map(_CONSTANTS) as constants:
         value = np.asarray(constants.get(0)).tobytes()
-    return np.frombuffer(value, layouts.section(_RODATA))[0]["hash_key"].astype("<u8").tobytes()
+    key: bytes = np.frombuffer(value, layouts.section(_RODATA))["hash_key"].astype("<u8").tobytes()
+    return key
 
 
 def _copy(old: Map, new: Map) -> None:

@@ -1,0 +1,175 @@
+"""`shunt status`: what the dispatcher does now, and the reason for whatever is not in service."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from shunt.cli.output import Output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Group
+    from rich.table import Table
+
+    from shunt.dispatcher.places import Places
+
+_EVERY = 1.0
+_BARS = 12
+_FLAG = Parameter(negative="")
+
+
+def status(
+    *,
+    root: Annotated[Path | None, Parameter(name="--root")] = None,
+    json: Annotated[bool, _FLAG] = False,
+    watch: Annotated[bool, _FLAG] = False,
+    memory: Annotated[bool, _FLAG] = False,
+) -> int:
+    """Show clusters, services and servers: weight, share, MAC, packets, rates, reasons.
+
+    Works without the daemon as well, from what is pinned in the kernel.
+
+    Examples:
+        shunt status --watch
+
+    Args:
+        root: as for `shunt up`.
+        json: print everything as one JSON document.
+        watch: draw anew every second, until Ctrl-C.
+        memory: show what the kernel keeps, in bytes.
+    """
+    from shunt.dispatcher.places import places
+
+    where = places(root)
+    out = Output(json=json)
+    if watch and not json:
+        return _watch(where, out)
+    document = read(where)
+    out.document(document)
+    out.console.print(_memory(document) if memory else render(document))
+    return 0
+
+
+def read(where: Places) -> dict[str, Any]:
+    """Return the snapshot from the daemon, or without one from the kernel.
+
+    Raises:
+        ControlError: nothing dispatches here.
+    """
+    from shunt.dispatcher.control import request
+    from shunt.dispatcher.inspection import inspect
+    from shunt.errors import ControlError
+
+    try:
+        document: dict[str, Any] = request(where.socket, "status")
+    except ControlError as error:
+        found = inspect(where)
+        if found is None:
+            raise error from None
+        return found
+    return document
+
+
+def _watch(where: Places, out: Output) -> int:
+    from rich.live import Live
+
+    with Live(render(read(where)), console=out.console, auto_refresh=False) as live:
+        while True:
+            time.sleep(_EVERY)
+            live.update(render(read(where)), refresh=True)
+
+
+def render(document: dict[str, Any]) -> Group:
+    """Return the snapshot as tables."""
+    from rich.console import Group
+    from rich.text import Text
+
+    head = Text()
+    daemon = document["daemon"]
+    if daemon:
+        head.append(f"dispatcher: process {daemon['process']}, {daemon['file']}\n")
+    else:
+        head.append("no daemon runs; the kernel forwards by the tables that it left\n", "yellow")
+    for name, link in document["interfaces"].items():
+        refused = f" (native refused: {link['native_refused']})" if link["native_refused"] else ""
+        head.append(f"interface {name}: {link['mode']} mode{refused}\n")
+        if link.get("lost"):
+            head.append(f"  {link['lost']}\n", "red")
+    return Group(head, *(_service(service) for service in document["services"]), _causes(document))
+
+
+def _service(service: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    details = f"{service['slots']} slots"
+    if service["unsettled"]:
+        details += f", {service['unsettled']} of them not settled yet"
+    if service["exceptions"]:
+        details += f", {service['exceptions']} flows remembered"
+    title = f"{service['cluster'] or ''} {service['name']}  [dim]({details})[/]"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="dim")
+    for heading in ("server", "address", "MAC"):
+        table.add_column(heading)
+    for heading in ("weight", "share"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for heading in ("packets", "per s", "new", "closed"):
+        table.add_column(heading, justify="right")
+    table.add_column("why not more")
+    for row in service["servers"]:
+        table.add_row(*_row(row))
+    return table
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    bar = "█" * round(row["share"] * _BARS)
+    rate = row["rates"].get("packets")
+    weight = "" if row["weight"] is None else str(row["weight"])
+    return (
+        row["server"] or "?",
+        row["address"],
+        row["mac"] or "unknown",
+        weight,
+        f"{row['share']:.1%}",
+        f"[green]{bar:<{_BARS}}[/]",
+        f"{row['packets']:,}",
+        "" if rate is None else f"{rate:,.0f}",
+        f"{row['opened']:,}",
+        f"{row['closed']:,}",
+        f"[yellow]{row['reason']}[/]" if row["reason"] else "",
+    )
+
+
+def _causes(document: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="every packet", title_justify="left", box=None, padding=(0, 1),
+                  header_style="dim")  # fmt: skip
+    table.add_column("cause")
+    table.add_column("packets", justify="right")
+    table.add_column("meaning")
+    for name, cause in document["causes"].items():
+        if cause["packets"]:
+            table.add_row(name, f"{cause['packets']:,}", cause["meaning"])
+    return table
+
+
+def _memory(document: dict[str, Any]) -> Group:
+    from rich.console import Group
+    from rich.table import Table
+
+    maps = Table(title="maps in the kernel", title_justify="left", box=None, header_style="dim")
+    maps.add_column("map")
+    maps.add_column("bytes", justify="right")
+    for name, size in document["memory"]["maps"].items():
+        maps.add_row(name, f"{size:,}")
+    services = Table(title="each service", title_justify="left", box=None, header_style="dim")
+    for heading in ("service", "slots", "shared by", "members"):
+        services.add_column(heading, justify="left" if heading == "service" else "right")
+    for name, part in document["memory"]["services"].items():
+        services.add_row(name, f"{part['slots']:,}", f"{part['shared_by']}", f"{part['members']:,}")
+    return Group(maps, services)

@@ -1,0 +1,307 @@
+"""Writes to the kernel what `placing` and `balance` have decided: tables, members, services.
+
+One writer only: the daemon calls it from one worker thread. Order is what keeps packets safe: a
+member is written before a slot names it, sights before slots, slots and members before the service
+that points to them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shunt.balance import transitions
+from shunt.balance.tables import Share, build, table_size
+from shunt.dispatcher import placing
+from shunt.dispatcher.arena import Region, find_room, power_of_two
+from shunt.dispatcher.ledger import (
+    Placed,
+    Table,
+    mask_of,
+    place_of,
+    read_ledger,
+    service_key,
+    shares_of,
+)
+from shunt.dispatcher.wishes import Flag
+from shunt.model.addresses import ZERO
+from shunt.model.config import Track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from shunt.dataplane.plane import Plane
+    from shunt.dispatcher.ledger import Place, Shares
+    from shunt.dispatcher.wishes import Claim, Wish
+
+_TRACKS = {Track.AUTO: "TRACK_AUTO", Track.ALL: "TRACK_ALL", Track.NONE: "TRACK_NONE"}
+_CACHED_TABLES = 64
+_LEAST_MEMBERS = 8
+
+
+class Balancer:
+    """The services in the kernel, and the one who changes them.
+
+    Attributes:
+        plane: the data plane; another object after an array has grown.
+        placed: every service in the kernel.
+        moved: slots that have changed hands since the start.
+    """
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.placed: dict[Place, Placed] = read_ledger(plane)
+        self.moved = 0
+        self._key = blake2b(plane.hash_key, digest_size=16, person=b"slot tables").digest()
+        self._built: OrderedDict[tuple[Shares, int], NDArray[np.uint16]] = OrderedDict()
+        self._tracks = plane.layouts.enum("track")
+        known = [placed.number for placed in self.placed.values()]
+        _, flows = plane.maps["flows"].items()
+        self._next_number = 1 + max([*known, *flows["service"].tolist()], default=0)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Return every table once."""
+        return tuple({id(p.table): p.table for p in self.placed.values()}.values())
+
+    def services_of(self, table: Table) -> tuple[Placed, ...]:
+        """Return the services that stand on a table."""
+        return tuple(placed for placed in self.placed.values() if placed.table is table)
+
+    def apply(self, wishes: Sequence[Wish]) -> int:
+        """Make the kernel's maps what is wished; return how many slots changed hands.
+
+        Raises:
+            DataplaneError: the kernel refused; what was written so far is consistent, and applying
+                again goes on from there.
+        """
+        moved_before = self.moved
+        claims = placing.agreed(wishes)
+        placement = placing.plan(wishes, self.placed)
+        for placed in placement.removed:
+            self._remove(placed)
+        for split in placement.splits:
+            self._split(split)
+        groups = placing.linked(wishes)
+        for group in placement.added:
+            self._add(group, claims, groups)
+        for wish in wishes:
+            placed = self.placed[place_of(wish.service)]
+            placed.service, placed.claims = wish.service, claims[placed.place]
+        for table in self.tables:
+            self._make(table)
+        for placed in self.placed.values():
+            self._write_service(placed)
+        self._write_wildcards()
+        return self.moved - moved_before
+
+    # Room.
+
+    def _room(self, kind: str, size: int) -> Region:
+        if kind == "slots":
+            taken = [table.slots for table in self.tables]
+        else:
+            taken = [placed.members for placed in self.placed.values()]
+        total = self.plane.maps[kind].max_entries
+        found = find_room(taken, size, total)
+        while found is None:
+            total *= 2
+            found = find_room(taken, size, total)
+        if total > self.plane.maps[kind].max_entries:
+            companion = {"slots": "sights", "members": "tallies"}[kind]
+            self.plane = self.plane.grown({kind: total, companion: total})
+        return found
+
+    def slots_of(self, table: Table) -> NDArray[np.uint32]:
+        """Return a writable view of a table's words, (slots,)."""
+        return self.plane.maps["slots"].view()[table.slots.span].view(np.uint32)
+
+    def sights_of(self, table: Table) -> Any:
+        """Return a writable view of a table's sights, (slots,)."""
+        return self.plane.maps["sights"].view()[table.slots.span]
+
+    # Services come and go.
+
+    def _remove(self, placed: Placed) -> None:
+        self.plane.maps["services"].delete(service_key(self.plane, placed.place))
+        self.plane.maps["members"].store(
+            np.arange(placed.members.base, placed.members.base + placed.members.size),
+            np.zeros(placed.members.size, self.plane.maps["members"].value),
+        )
+        del self.placed[placed.place]
+
+    def _split(self, split: placing.Split) -> None:
+        slots, sights = self.slots_of(split.table).copy(), self.sights_of(split.table).copy()
+        copy = Table(self._room("slots", split.table.slots.size), dict(split.table.locals))
+        for placed in split.services:
+            placed.table = copy
+        self.sights_of(copy)[:] = sights
+        self.slots_of(copy)[:] = slots
+        for placed in split.services:
+            self._write_service(placed)
+
+    def _add(
+        self,
+        group: Sequence[Wish],
+        claims: dict[Place, tuple[Claim, ...]],
+        groups: dict[Place, frozenset[Place]],
+    ) -> None:
+        first = claims[place_of(group[0].service)]
+        table = Table(self._room("slots", table_size(len(first))))
+        numbers: dict[frozenset[Place], int] = {}
+        for wish in group:
+            place = place_of(wish.service)
+            number, self._next_number = self._next_number, self._next_number + 1
+            placed = Placed(
+                place, number, numbers.setdefault(groups[place], number), table, Region(0, 0)
+            )
+            size = max(_LEAST_MEMBERS, power_of_two(2 * len(first)))
+            placed.members = self._room("members", size)
+            self.placed[place] = placed
+            self._clear_tallies(placed.members)
+            if wish is group[0]:
+                self.sights_of(table)[:] = 0
+                self.slots_of(table)[:] = transitions.word(transitions.NONE, transitions.SETTLED)
+
+    def _clear_tallies(self, region: Region) -> None:
+        tallies = self.plane.maps["tallies"]
+        tallies.update_batch(
+            np.arange(region.base, region.base + region.size), np.zeros(region.size, tallies.value)
+        )
+
+    # Tables and members.
+
+    def _make(self, table: Table) -> None:
+        services = self.services_of(table)
+        claims = services[0].claims
+        for claim in claims:
+            table.number_of(claim.identity)
+        self._fit_members(table, services)
+        self._fit_slots(table, services)
+        for placed in services:
+            self._write_members(placed)
+        made_for = shares_of(claims), frozenset(c.identity for c in claims if c.flags & Flag.MOVE)
+        if table.made_for == made_for:
+            return
+        gone = [table.locals[identity] for identity in sorted(made_for[1])]
+        slots, sights = self.slots_of(table), self.sights_of(table)
+        change = transitions.shift(
+            slots, sights, self._wanted(table, made_for[0]), gone, self.plane.now()
+        )
+        self.write(table, change)
+        self.moved += len(change.indices)
+        table.made_for = made_for
+
+    def write(self, table: Table, change: transitions.Change) -> None:
+        """Write changed slots: sights first, for a packet may meet the slot at once."""
+        sights = self.sights_of(table)
+        sights[change.indices] = change.sights
+        self.slots_of(table)[change.indices] = change.slots
+
+    def _wanted(self, table: Table, shares: Shares) -> NDArray[np.uint16]:
+        key = (shares, table.slots.size)
+        if key not in self._built:
+            made = build([Share(i, weight) for i, weight in shares], table.slots.size, self._key)
+            self._built[key] = made
+            while len(self._built) > _CACHED_TABLES:
+                self._built.popitem(last=False)
+        self._built.move_to_end(key)
+        numbers = np.full(transitions.NONE + 1, transitions.NONE, np.uint16)
+        numbers[: len(shares)] = [table.locals[identity] for identity, _ in shares]
+        return numbers[self._built[key]]
+
+    def _fit_members(self, table: Table, services: Iterable[Placed]) -> None:
+        """Give the services room for every local number of their table."""
+        needed = 1 + max(table.locals.values(), default=0)
+        for placed in services:
+            if placed.members.size >= needed:
+                continue
+            old = placed.members
+            members = self.plane.maps["members"].view()[old.span].copy()
+            placed.members = self._room("members", power_of_two(2 * needed))
+            tallies, _ = self.plane.maps["tallies"].lookup_batch(
+                np.arange(old.base, old.base + old.size)
+            )
+            self._clear_tallies(placed.members)
+            at = np.arange(placed.members.base, placed.members.base + old.size)
+            self.plane.maps["tallies"].update_batch(at, tallies)
+            self.plane.maps["members"].store(at, members)
+
+    def _fit_slots(self, table: Table, services: Sequence[Placed]) -> None:
+        """Let a table grow with its servers; it never shrinks, for flows know their slots."""
+        wanted = table_size(len(services[0].claims))
+        if wanted <= table.slots.size:
+            return
+        slots, sights = transitions.grow(
+            self.slots_of(table).copy(), self.sights_of(table).copy(), wanted
+        )
+        table.slots = self._room("slots", wanted)
+        table.made_for = None
+        self.sights_of(table)[:] = sights
+        self.slots_of(table)[:] = slots
+
+    def _write_members(self, placed: Placed) -> None:
+        members = self.plane.maps["members"]
+        present = members.view()[placed.members.span]
+        wished = present.copy()
+        claimed = {claim.identity: claim for claim in placed.claims}
+        for identity, local in placed.table.locals.items():
+            row = wished[local]
+            row["address"]["halves"] = np.frombuffer(identity, np.uint64)
+            claim = claimed.get(identity)
+            if claim is None:  # has left the service: takes its old flows, and no others
+                row["flags"] |= Flag.AVOID
+                continue
+            row["flags"] = claim.flags
+            if claim.mac != ZERO:
+                row["mac"] = np.frombuffer(claim.mac.octets, np.uint8)
+                row["ifindex"] = claim.ifindex
+        changed = np.flatnonzero(wished != present)
+        members.store(placed.members.base + changed, wished[changed])
+
+    def _write_service(self, placed: Placed) -> None:
+        service = placed.service
+        if service is None:
+            return
+        record = self.plane.record(
+            "service",
+            number=placed.number,
+            slots_base=placed.table.slots.base,
+            slots_mask=placed.table.slots.size - 1,
+            members_base=placed.members.base,
+            members_size=placed.members.size,
+            udp_idle=service.udp_idle,
+            sticky=service.sticky.time if service.sticky else 0,
+            affinity=placed.affinity,
+            track=self._tracks[_TRACKS[service.track]],
+        )
+        record["sticky_mask"]["halves"] = np.frombuffer(mask_of(service), np.uint64)
+        key = service_key(self.plane, placed.place)
+        present = self.plane.maps["services"].get(key)
+        if present is None or present != record:
+            self.plane.maps["services"].put(key, record)
+
+    def _write_wildcards(self) -> None:
+        wildcards = any(place[0].is_unspecified for place in self.placed)
+        self.change_settings(wildcards=int(wildcards))
+
+    # Small things.
+
+    def change_settings(self, **fields: int) -> None:
+        """Write fields of `struct settings`."""
+        settings = self.plane.maps["settings"].view()
+        for name, value in fields.items():
+            settings[name][0] = value
+
+    def leaving(self) -> frozenset[bytes]:
+        """Return the identities of servers that have left their service but still have flows."""
+        return frozenset(
+            identity
+            for placed in self.placed.values()
+            for identity in placed.table.locals.keys() - {claim.identity for claim in placed.claims}
+        )

@@ -1,0 +1,117 @@
+"""What the control socket can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from shunt.dispatcher import snapshot
+from shunt.errors import UsageError
+from shunt.model.addresses import packed16
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.dispatcher.control import Handler
+    from shunt.dispatcher.daemon import Daemon
+    from shunt.dispatcher.overrides import Key
+
+
+class Commands:
+    """Handlers of one daemon; each takes the request and returns what is printed as JSON."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return the handlers by command."""
+        return {
+            "status": self.status,
+            "reload": self.reload,
+            "down": self.down,
+            "weight": self.weight,
+            "quiesce": self.quiesce,
+            "unquiesce": self.unquiesce,
+            "overrides": self.overrides,
+        }
+
+    async def status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole snapshot."""
+        daemon = self._daemon
+        now = await daemon.work(
+            snapshot.sample, daemon.engine.balancer, asyncio.get_running_loop().time()
+        )
+        names = {packed16(s.addresses[0]): s.name for s in daemon.engine.config.servers.values()}
+        before = daemon.samples[0] if daemon.samples else None
+        context = snapshot.Context(now, snapshot.rates(now, before), daemon.report, names)
+        document = await daemon.work(snapshot.document, daemon.engine.balancer, context)
+        return {
+            "daemon": {
+                "process": os.getpid(),
+                "file": str(daemon.file),
+                "took_over": not daemon.engine.fresh,
+                "announced": daemon.announcer.rounds,
+                "announcing_failed": dict(daemon.announcer.failures),
+            },
+            "interfaces": {
+                name: {"mode": str(found.mode), "native_refused": found.native_refused or None}
+                for name, found in daemon.engine.plane.links.items()
+            },
+            "program": {"id": daemon.engine.plane.program.info().id},
+            **document,
+        }
+
+    async def reload(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the file again."""
+        return await self._daemon.reload()
+
+    async def down(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        """Detach and leave."""
+        self._daemon.end(remove=True)
+        return {"process": os.getpid()}
+
+    async def weight(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Set a server's weight until told otherwise; None gives it back to the file."""
+        weight = request["weight"]
+        if weight is not None and not (isinstance(weight, int) and 0 <= weight <= 0xFFFF):
+            raise UsageError(f"a weight is a number from 0 to 65535, not {weight}")
+        return await self._change(request, weight=weight)
+
+    async def quiesce(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a server no new connections."""
+        return await self._change(request, quiesced=True, now=bool(request.get("now")))
+
+    async def unquiesce(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Give it new connections again."""
+        return await self._change(request, quiesced=False, now=False)
+
+    async def overrides(self, _request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the run-time changes in force."""
+        return [
+            {"service": service, "server": server} | asdict(override)
+            for (service, server), override in sorted(self._daemon.engine.overrides.entries.items())
+        ]
+
+    async def _change(self, request: Mapping[str, Any], **change: Any) -> dict[str, Any]:
+        keys = self._keys(request["server"], request.get("services") or [])
+        changed = self._daemon.engine.overrides.with_change(keys, **change)
+        moved = await self._daemon.change(changed)
+        return {"changed": [{"service": s, "server": n} for s, n in keys], "moved": moved}
+
+    def _keys(self, server: str, services: list[str]) -> list[Key]:
+        """Return (service, server) for each service that is meant: those named, or all it is in."""
+        config = self._daemon.engine.config
+        if server not in config.servers:
+            raise UsageError(
+                f"there is no server {server!r}", hint=f"there are {', '.join(config.servers)}"
+            )
+        members = {s.name: s for s in config.services if any(m.server == server for m in s.members)}
+        for name in services:
+            if name not in members:
+                raise UsageError(
+                    f"server {server} is not in a service {name!r}",
+                    hint=f"it is in {', '.join(members) or 'none'}",
+                )
+        return [(name, server) for name in services or members]

@@ -1,0 +1,302 @@
+"""The daemon: listens to neighbours, signals and the control socket, and keeps the engine right.
+
+Ending it, by whatever signal, leaves traffic flowing: the program and its maps stay in the kernel,
+and the next start takes them over. Only `shunt down` takes them away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from shunt.config import load_located, warnings
+from shunt.dataplane.features import require
+from shunt.dispatcher import control, overrides, snapshot
+from shunt.dispatcher.checks import check_host
+from shunt.dispatcher.commands import Commands
+from shunt.dispatcher.engine import Engine
+from shunt.dispatcher.notify import notify
+from shunt.dispatcher.sweep import Report, sweep
+from shunt.errors import ControlError, HostError, ShuntError
+from shunt.network.announce import Announcer, Schedule
+from shunt.network.links import links
+from shunt.network.watch import NeighbourWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from shunt.config import Located
+    from shunt.dispatcher.places import Places
+    from shunt.network.links import Link
+
+Result = TypeVar("Result")
+
+_FIRST_ANSWERS = 0.5  # seconds that a first start waits for servers' MACs
+_GATHER = 0.02  # seconds in which changes are gathered into one
+_SWEEP = 5.0
+_SAMPLE = 1.0
+
+log = structlog.get_logger()
+
+
+@contextlib.contextmanager
+def locked(places: Places) -> Iterator[None]:
+    """Hold the lock that makes this the only daemon here.
+
+    Raises:
+        ControlError: another one runs.
+        HostError: the directory cannot be made.
+    """
+    try:
+        places.run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostError(f"{places.run}: {error.strerror}", hint="run as root") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            raise ControlError(
+                f"a dispatcher runs here already (process {owner})",
+                hint="shunt reload takes a changed file; shunt down ends it",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Daemon:
+    """One dispatcher.
+
+    Attributes:
+        engine: what decides and writes; use it through `work` only.
+        report: of the last sweep.
+        samples: the last two readings of all counters, older first.
+    """
+
+    engine: Engine
+
+    def __init__(self, file: Path, places: Places, *, replace: bool = False) -> None:
+        self.file = file
+        self.places = places
+        self.report: Report | None = None
+        self.samples: list[snapshot.Sample] = []
+        self._replace = replace
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
+        self._stop = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._remove = False
+
+    async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a function in the worker thread, the only one that writes to the kernel."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, function, *arguments)
+
+    async def run(self) -> None:
+        """Run until told to stop.
+
+        Raises:
+            ConfigError, HostError, DataplaneError: it could not start; nothing was changed.
+        """
+        require()
+        located = load_located(self.file)
+        interfaces = check_host(located)
+        self._warn(located)
+        with locked(self.places):
+            await self._run(located, interfaces)
+            if self._remove:
+                await self.work(self._take_away)
+        self._worker.shutdown()
+        if self._remove:
+            shutil.rmtree(self.places.run, ignore_errors=True)
+
+    async def _run(self, located: Located, interfaces: tuple[Link, ...]) -> None:
+        changes = overrides.read(self.places.overrides).for_config(located.config)
+        self.engine = await self.work(Engine.open, located.config, self.places, changes)
+        try:
+            await self._serve(interfaces)
+        except BaseException:
+            if self.engine.fresh and not self.samples:
+                await self.work(self.engine.plane.remove)
+            raise
+
+    async def _serve(self, interfaces: tuple[Link, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        async with NeighbourWatch(self.engine.watched()) as watch, asyncio.TaskGroup() as tasks:
+            self.watch = watch
+            if self.engine.fresh:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(watch.settled(), _FIRST_ANSWERS)
+            await self._apply()
+            await self.work(self.engine.write_addresses)
+            await self.work(lambda: self.engine.attach(interfaces, replace=self._replace))
+            settings = self.engine.config.dispatcher
+            self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
+            self.announcer.take(self.engine.config.cluster_addresses)
+            server = await control.serve(
+                self.places.socket, settings.group, Commands(self).handlers()
+            )
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(
+                signal.SIGHUP, lambda: tasks.create_task(self._reload_quietly())
+            )
+            running = [
+                tasks.create_task(task)
+                for task in (
+                    self._follow(), self._gather(), self._sweep(), self._sample(),
+                    self.announcer.run(),
+                )
+            ]  # fmt: skip
+            self._say_ready()
+            await self._stop.wait()
+            notify("STOPPING=1")
+            server.close()
+            self.places.socket.unlink(missing_ok=True)
+            for task in running:
+                task.cancel()
+
+    def _say_ready(self) -> None:
+        modes = {name: str(found.mode) for name, found in self.engine.plane.links.items()}
+        log.info(
+            "ready",
+            services=len(self.engine.config.services),
+            servers=len(self.engine.config.servers),
+            interfaces=modes,
+            took_over=not self.engine.fresh,
+        )
+        for name, found in self.engine.plane.links.items():
+            if found.native_refused:
+                log.warning("generic mode", interface=name, native=found.native_refused)
+        notify("READY=1")
+
+    # Loops.
+
+    async def _follow(self) -> None:
+        async for changes in self.watch.changes():
+            for change in changes:
+                self._log_change(change.before.mac, change.after.mac, change.after)
+            self._changed.set()
+
+    def _log_change(self, before: object, after: object, neighbour: Any) -> None:
+        if before != after:
+            log.info(
+                "neighbour",
+                address=str(neighbour.address),
+                mac=str(after) if after else None,
+                before=str(before) if before else None,
+                reason=neighbour.reason,
+            )
+
+    async def _gather(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(_GATHER)
+            self._changed.clear()
+            await self._apply()
+
+    async def _apply(self) -> int:
+        self.engine.learn(self.watch.neighbours)
+        moved = await self.work(self.engine.apply)
+        if moved:
+            log.info("slots changed hands", slots=moved)
+        return moved
+
+    async def _sweep(self) -> None:
+        while True:
+            self.report = await self.work(sweep, self.engine.balancer)
+            if self.report.left:
+                self.watch.watch(self.engine.watched())
+            await asyncio.sleep(_SWEEP)
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        macs = {link.name: link.mac for link in links()}
+        while True:
+            taken = await self.work(snapshot.sample, self.engine.balancer, loop.time())
+            self.samples = [*self.samples[-1:], taken]
+            now = {link.name: link.mac for link in links()}
+            if any(
+                now.get(name) != macs.get(name) for name in self.engine.config.dispatcher.interfaces
+            ):
+                log.info("an interface of the dispatcher has another MAC")
+                await self._apply()
+                self.announcer.take(self.engine.config.cluster_addresses)
+            macs = now
+            await asyncio.sleep(_SAMPLE)
+
+    # Changes.
+
+    def _warn(self, located: Located) -> None:
+        for problem in warnings(located):
+            log.warning("configuration", where=problem.render(str(self.file)))
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the file again and apply it; a broken one changes nothing.
+
+        Raises:
+            ConfigError, HostError: the old state stays in force.
+        """
+        located = load_located(self.file)
+        interfaces = check_host(located)
+        self._warn(located)
+        before = self.engine.config
+        self.engine.config = located.config
+        self.engine.overrides = self.engine.overrides.for_config(located.config)
+        self.watch.watch(self.engine.watched())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.watch.settled(), _FIRST_ANSWERS)
+        moved = await self._apply()
+        await self.work(self.engine.write_addresses)
+        await self.work(self.engine.attach, interfaces)
+        self.watch.watch(self.engine.watched())
+        self.announcer.take(self.engine.config.cluster_addresses)
+        log.info("reloaded", file=str(self.file), slots=moved)
+        return {
+            "moved": moved,
+            "services": len(located.config.services),
+            "before": len(before.services),
+        }
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self.reload()
+        except ShuntError as error:
+            log.error("reload refused; the old state stays", problem=error.message)  # noqa: TRY400
+
+    async def change(self, changed: overrides.Overrides) -> int:
+        """Put run-time changes in force, on disk first; return how many slots changed hands."""
+        overrides.write(self.places.overrides, changed)
+        self.engine.overrides = changed
+        return await self._apply()
+
+    def end(self, *, remove: bool) -> None:
+        """Stop; with `remove`, take the data plane away as well."""
+        self._remove = remove
+        self._stop.set()
+
+    def _take_away(self) -> None:
+        self.engine.plane.remove()
+        remove_places(self.places)
+
+
+def remove_places(places: Places) -> None:
+    """Remove what a dispatcher leaves in the file system, except for run-time changes."""
+    from shunt.dataplane.pins import BPFFS, is_bpffs, unmount_bpffs
+
+    if places.bpffs != BPFFS and places.bpffs.is_mount() and is_bpffs(places.bpffs):
+        unmount_bpffs(places.bpffs)
+    if not overrides.read(places.overrides).entries:
+        shutil.rmtree(places.state, ignore_errors=True)

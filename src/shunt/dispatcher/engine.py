@@ -1,0 +1,216 @@
+"""The dispatcher without its loop: configuration, neighbours and run-time changes to kernel state.
+
+Every method that writes runs in the daemon's one worker thread.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shunt.balance.tables import table_size
+from shunt.dataplane.attach import Mode as AttachMode
+from shunt.dataplane.pins import PinDirectory
+from shunt.dataplane.plane import Plane, Sizes, address_key
+from shunt.dispatcher.arena import power_of_two
+from shunt.dispatcher.balancer import Balancer
+from shunt.dispatcher.overrides import NOTHING, Overrides
+from shunt.dispatcher.wishes import Flag, Health, Way, watched, wishes
+from shunt.errors import LayoutError
+from shunt.model.addresses import Mac, packed16, unpacked16
+from shunt.model.config import Mode
+from shunt.network.addresses import addresses
+from shunt.network.links import Link, links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.dispatcher.places import Places
+    from shunt.model.addresses import Address
+    from shunt.model.config import Config, Service
+    from shunt.network.neighbours import Neighbour
+
+_MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
+_ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
+
+
+def sizes_for(config: Config, highest_ifindex: int) -> Sizes:
+    """Return sizes of the maps that suit a configuration and leave room to grow."""
+    slots = sum(table_size(len(service.members)) for service in _distinct(config))
+    members = sum(max(8, power_of_two(2 * len(s.members))) for s in config.services)
+    sticky = any(service.sticky for service in config.services)
+    return Sizes(
+        slots=power_of_two(max(1 << 17, _ROOM * slots)),
+        members=power_of_two(max(1 << 10, _ROOM * members)),
+        flows=config.dispatcher.exceptions,
+        affinities=config.dispatcher.exceptions if sticky else 1 << 12,
+        ports=power_of_two(highest_ifindex + 64),
+    )
+
+
+def _distinct(config: Config) -> list[Service]:
+    return list({service.members: service for service in config.services}.values())
+
+
+@dataclass(slots=True)
+class Engine:
+    """The data plane and all that decides about it.
+
+    Attributes:
+        config: in force.
+        balancer: writes the tables.
+        overrides: run-time changes in force.
+        ways: how frames get to each server, by name.
+        health: by (service name, server name).
+        fresh: the data plane was made anew, not taken over.
+    """
+
+    config: Config
+    balancer: Balancer
+    fresh: bool
+    overrides: Overrides = NOTHING
+    ways: dict[str, Way] = field(default_factory=dict)
+    health: dict[tuple[str, str], Health] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, config: Config, places: Places, overrides: Overrides) -> Engine:
+        """Take over what is pinned, or start anew.
+
+        Raises:
+            HostError: no bpf filesystem.
+            LoadError, LayoutError, DataplaneError: the kernel refused.
+        """
+        places.bpffs.mkdir(parents=True, exist_ok=True)
+        pins = PinDirectory.make(places.pins, mount_point=places.bpffs)
+        fresh = not pins.names()
+        if fresh:
+            highest = max(link.index for link in links())
+            key = config.dispatcher.secret or secrets.token_bytes(16)
+            try:
+                plane = Plane.start(pins, sizes_for(config, highest), key)
+            except BaseException:
+                pins.remove()
+                raise
+        else:
+            plane = Plane.take_over(pins)
+        _check_flags(plane)
+        engine = cls(config, Balancer(plane), fresh, overrides)
+        engine._remember_ways()
+        return engine
+
+    @property
+    def plane(self) -> Plane:
+        """Return the data plane in use."""
+        return self.balancer.plane
+
+    def _remember_ways(self) -> None:
+        """After a take-over: until the neighbours answer, servers are where the members say."""
+        by_identity = {packed16(s.addresses[0]): s.name for s in self.config.servers.values()}
+        members = self.plane.maps["members"].view()
+        for placed in self.balancer.placed.values():
+            for identity, local in placed.table.locals.items():
+                row = members[placed.members.base + local]
+                name = by_identity.get(identity)
+                if name is not None and row["flags"] & Flag.READY:
+                    self.ways[name] = Way(Mac(row["mac"].tobytes()), int(row["ifindex"]))
+
+    def watched(self) -> tuple[Address, ...]:
+        """Return the addresses whose MACs are needed, those of leaving servers included."""
+        leaving = (unpacked16(identity) for identity in self.balancer.leaving())
+        return tuple(dict.fromkeys((*watched(self.config), *leaving)))
+
+    def learn(self, neighbours: Mapping[Address, Neighbour]) -> None:
+        """Take what the neighbour table says about the servers."""
+        for server in self.config.servers.values():
+            found = neighbours.get(server.addresses[0])
+            if found is not None:
+                self.ways[server.name] = way_to(found, self.ways.get(server.name))
+
+    def apply(self) -> int:
+        """Bring the kernel's tables up to date; return how many slots changed hands."""
+        wished = wishes(self.config, self.overrides, self.ways, self.health)
+        moved = self.balancer.apply(wished)
+        self._write_ports()
+        return moved
+
+    def write_addresses(self) -> None:
+        """Tell the program the cluster addresses, and the host's own if a service takes any."""
+        flags = self.plane.layouts.enum("address_flags")
+        wanted = dict.fromkeys(
+            self.config.cluster_addresses, flags["ADDRESS_CLUSTER"] | flags["ADDRESS_ACTIVE"]
+        )
+        if any(service.address.is_unspecified for service in self.config.services):
+            for local in addresses():
+                wanted.setdefault(local.address, flags["ADDRESS_HOST"])
+        shared = self.plane.maps["addresses"]
+        keys = {packed16(address): value for address, value in wanted.items()}
+        for key in list(shared.keys()):
+            if key["halves"].tobytes() not in keys:
+                shared.delete(key)
+        for address, value in wanted.items():
+            shared.put(_address(self.plane, address), value)
+
+    def _write_ports(self) -> None:
+        """Tell the program the MACs of the interfaces that frames come in and leave by."""
+        by_index = {link.index: link for link in links()}
+        needed = {way.ifindex for way in self.ways.values()} - {0}
+        needed |= {
+            link.index
+            for link in by_index.values()
+            if link.name in self.config.dispatcher.interfaces
+        }
+        ports, devices = self.plane.maps["ports"], self.plane.maps["devices"]
+        for index in needed & by_index.keys():
+            mac = by_index[index].mac
+            if mac is None or index >= ports.max_entries:
+                continue
+            record = self.plane.record("port", mac=list(mac.octets), enabled=1)
+            if ports.get(index) != record:
+                ports.put(index, record)
+            if devices.get(index) is None:
+                devices.put(index, index)
+
+    def attach(self, interfaces: tuple[Link, ...], *, replace: bool = False) -> None:
+        """Attach to these interfaces and to no others.
+
+        Raises:
+            HostError: an interface carries someone else's program.
+        """
+        mode = _MODES[self.config.dispatcher.mode]
+        for link in interfaces:
+            self.plane.attach(link.name, link.index, mode, replace=replace)
+        for name in self.plane.links.keys() - {link.name for link in interfaces}:
+            self.plane.detach(name)
+
+
+def way_to(found: Neighbour, before: Way | None) -> Way:
+    """Return how frames get to a server, from what the neighbour table says; pure.
+
+    A server that once answered and answers no more keeps its MAC for the flows that it has.
+    """
+    if found.gateway is not None:
+        return Way(
+            None, found.index,
+            f"not on this segment but behind the router {found.gateway}: a rewritten MAC cannot "
+            "reach it",
+        )  # fmt: skip
+    if found.mac is not None:
+        return Way(found.mac, found.index)
+    if before is not None and before.mac is not None:
+        return Way(before.mac, before.ifindex, found.reason, lost=True)
+    return Way(None, found.index, found.reason)
+
+
+def _address(plane: Plane, address: Address) -> Any:
+    record = plane.record("address")
+    record["halves"] = address_key(address)
+    return record
+
+
+def _check_flags(plane: Plane) -> None:
+    """Compare the flags that Python names with those of abi.h."""
+    kernels = plane.layouts.enum("member_flags")
+    for flag in Flag:
+        if kernels.get(f"MEMBER_{flag.name}") != flag.value:
+            raise LayoutError(f"member flag {flag.name} is not {flag.value} in the data plane")

@@ -1,0 +1,112 @@
+"""Which service stands on which table; pure.
+
+Services with equal servers and weights share a table from the start, and a table is split when
+its services come to differ. Tables are never joined: slots on their way to settling differ.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shunt.dispatcher.ledger import Placed, Shares, Table, place_of, shares_of
+from shunt.dispatcher.wishes import Flag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from shunt.dispatcher.ledger import Place
+    from shunt.dispatcher.wishes import Claim, Wish
+
+Spec = tuple[Shares, frozenset[bytes], frozenset["Place"]]
+"""What a table is made for: shares, identities that no flow is kept on, linked services."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """These services leave `table` for a copy of their own."""
+
+    table: Table
+    services: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What is to be done before slots are written.
+
+    `removed` services go, `splits` take place, and each group of `added` gets a new table.
+    """
+
+    removed: tuple[Placed, ...]
+    splits: tuple[Split, ...]
+    added: tuple[tuple[Wish, ...], ...]
+
+
+def linked(wishes: Sequence[Wish]) -> dict[Place, frozenset[Place]]:
+    """Return, for each service, all that share affinity with it, itself included."""
+    groups: dict[Place, set[Place]] = {place_of(wish.service): set() for wish in wishes}
+    for wish in wishes:
+        place = place_of(wish.service)
+        groups[place].add(place)
+        for port in wish.service.sticky.cross if wish.service.sticky else ():
+            other = (place[0], place[1], port)
+            if other in groups and groups[other] is not groups[place]:
+                joined = groups[place] | groups[other] | {other}
+                for member in joined:
+                    groups[member] = joined
+    return {place: frozenset(group) for place, group in groups.items()}
+
+
+def agreed(wishes: Sequence[Wish]) -> dict[Place, tuple[Claim, ...]]:
+    """Return each service's claims; linked services agree on the least weight of each server.
+
+    A client that is kept on one server for all of them must not be sent where one is down.
+    """
+    groups = linked(wishes)
+    by_place = {place_of(wish.service): wish.claims for wish in wishes}
+    result = {}
+    for place, claims in by_place.items():
+        if len(groups[place]) == 1:
+            result[place] = claims
+            continue
+        least: dict[bytes, Claim] = {}
+        for other in sorted(groups[place], key=str):
+            for claim in by_place[other]:
+                held = least.get(claim.identity)
+                if held is None or claim.weight < held.weight:
+                    least[claim.identity] = claim
+        result[place] = tuple(least[claim.identity] for claim in claims)
+    return result
+
+
+def spec(claims: Iterable[Claim], group: frozenset[Place]) -> Spec:
+    """Return what a table for these claims is made for."""
+    claims = tuple(claims)
+    gone = frozenset(claim.identity for claim in claims if claim.flags & Flag.MOVE)
+    return shares_of(claims), gone, group if len(group) > 1 else frozenset()
+
+
+def plan(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> Placement:
+    """Compare the services in the kernel with the wished ones."""
+    groups = linked(wishes)
+    claims = agreed(wishes)
+    wanted = {place_of(wish.service): wish for wish in wishes}
+    removed = tuple(there for place, there in placed.items() if place not in wanted)
+
+    standing: dict[int, dict[Spec, list[Placed]]] = defaultdict(lambda: defaultdict(list))
+    tables: dict[int, Table] = {}
+    fresh: dict[Spec, list[Wish]] = defaultdict(list)
+    for place, wish in wanted.items():
+        wished = spec(claims[place], groups[place])
+        if place in placed:
+            table = placed[place].table
+            tables[id(table)] = table
+            standing[id(table)][wished].append(placed[place])
+        else:
+            fresh[wished].append(wish)
+    splits = []
+    for identity, by_spec in standing.items():
+        leaving = sorted(by_spec.values(), key=len)[:-1]
+        splits += [Split(tables[identity], tuple(services)) for services in leaving]
+    return Placement(removed, tuple(splits), tuple(tuple(group) for group in fresh.values()))

@@ -1,0 +1,176 @@
+"""What the dispatcher does at this moment, as one document: `shunt status --json` prints it whole.
+
+The document is made of what the kernel's maps hold, so that it can be made without a daemon, too;
+what only the daemon knows (reasons, rates) is left out then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shunt.balance import transitions
+from shunt.dataplane.plane import sentences
+from shunt.model.addresses import Mac, unpacked16
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.dispatcher.balancer import Balancer
+    from shunt.dispatcher.ledger import Place, Placed
+    from shunt.dispatcher.sweep import Report
+    from shunt.dispatcher.wishes import Claim
+
+COUNTERS = ("packets", "bytes", "opened", "closed")
+Totals = dict[tuple["Place", bytes], dict[str, int]]
+"""Counters by (place, identity of the server)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Counters at a time (seconds of the monotonic clock)."""
+
+    at: float
+    members: Totals
+    causes: Mapping[str, int]
+
+
+def sample(balancer: Balancer, at: float) -> Sample:
+    """Read every counter."""
+    tallies = balancer.plane.maps["tallies"]
+    totals: Totals = {}
+    for placed in balancer.placed.values():
+        span = np.arange(placed.members.base, placed.members.base + placed.members.size)
+        values, _ = tallies.lookup_batch(span)
+        for identity, local in placed.table.locals.items():
+            totals[placed.place, identity] = {
+                name: int(values[local][name].sum()) for name in COUNTERS
+            }
+    return Sample(at, totals, balancer.plane.causes())
+
+
+def rates(now: Sample, before: Sample | None) -> dict[tuple[Place, bytes], dict[str, float]]:
+    """Return what each counter grew by per second since an earlier sample, if there is one."""
+    if before is None or now.at <= before.at:
+        return {}
+    seconds = now.at - before.at
+    return {
+        key: {
+            name: max(0, counters[name] - before.members[key][name]) / seconds for name in COUNTERS
+        }
+        for key, counters in now.members.items()
+        if key in before.members
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a document is made of.
+
+    Attributes:
+        now: counters.
+        growth: of the counters, per second.
+        report: of the last sweep; None without a daemon.
+        names: of servers by identity, where the configuration has them.
+    """
+
+    now: Sample
+    growth: Mapping[tuple[Place, bytes], Mapping[str, float]] = field(default_factory=dict)
+    report: Report | None = None
+    names: Mapping[bytes, str] = field(default_factory=dict)
+
+
+def document(balancer: Balancer, context: Context) -> dict[str, Any]:
+    """Return services with their servers, and the causes with their sentences."""
+    words = sentences(balancer.plane.layouts, "cause")
+    return {
+        "services": [_service(balancer, placed, context) for placed in balancer.placed.values()],
+        "causes": {
+            name: {"packets": count, "meaning": words[name]}
+            for name, count in context.now.causes.items()
+        },
+        "memory": memory(balancer),
+    }
+
+
+def _service(balancer: Balancer, placed: Placed, context: Context) -> dict[str, Any]:
+    slots = balancer.slots_of(placed.table)
+    counts = np.bincount(transitions.current_of(slots), minlength=transitions.NONE + 1)
+    service = placed.service
+    address, protocol, port = placed.place
+    servers = [
+        _member(balancer, placed, identity, context) | {"share": int(counts[local]) / len(slots)}
+        for identity, local in sorted(placed.table.locals.items(), key=lambda item: item[1])
+    ]
+    return {
+        "name": name_of(placed.place),
+        "cluster": service.cluster if service else None,
+        "address": str(address),
+        "protocol": str(protocol),
+        "port": port,
+        "forward": str(service.forward) if service else None,
+        "track": str(service.track) if service else None,
+        "slots": len(slots),
+        "unsettled": int((transitions.elder_of(slots) != transitions.SETTLED).sum()),
+        "exceptions": sum(row["exceptions"] for row in servers) if context.report else None,
+        "servers": servers,
+    }
+
+
+def _member(
+    balancer: Balancer, placed: Placed, identity: bytes, context: Context
+) -> dict[str, Any]:
+    local = placed.table.locals[identity]
+    row = balancer.plane.maps["members"].view()[placed.members.base + local]
+    claim = next((c for c in placed.claims if c.identity == identity), None)
+    mac = row["mac"].tobytes()
+    key = (placed.place, identity)
+    report = context.report
+    return {
+        "server": claim.server if claim else context.names.get(identity),
+        "address": str(unpacked16(identity)),
+        "weight": claim.weight if claim else None,
+        "configured_weight": claim.configured if claim else None,
+        "mac": str(Mac(mac)) if any(mac) else None,
+        "reason": _reason(placed, claim),
+        "exceptions": report.exceptions[key] if report else None,
+        "elder_slots": report.elder_slots[key] if report else None,
+        **context.now.members.get(key, dict.fromkeys(COUNTERS, 0)),
+        "rates": dict(context.growth.get(key, {})),
+    }
+
+
+def _reason(placed: Placed, claim: Claim | None) -> str | None:
+    if claim is not None:
+        return claim.reason
+    return "left the service: its flows finish" if placed.service else None
+
+
+def name_of(place: Place) -> str:
+    """Return a service's name, as messages and commands write it."""
+    address, protocol, port = place
+    host = f"[{address}]" if address.version == 6 else str(address)
+    return f"{host}:{port or 'any'}/{protocol}"
+
+
+def memory(balancer: Balancer) -> dict[str, Any]:
+    """Return bytes: of each big map in the kernel, and of each service's own part."""
+    tables: dict[int, int] = {}
+    for placed in balancer.placed.values():
+        tables[id(placed.table)] = tables.get(id(placed.table), 0) + 1
+    maps = balancer.plane.maps
+    tallies = maps["tallies"]
+    member = maps["members"].value.itemsize + tallies.value.itemsize * tallies.cpus
+    return {
+        "maps": {name: shared.memory() for name, shared in maps.items()},
+        "services": {
+            name_of(placed.place): {
+                "slots": placed.table.slots.size * 16,
+                "shared_by": tables[id(placed.table)],
+                "members": placed.members.size * member,
+            }
+            for placed in balancer.placed.values()
+        },
+    }

@@ -1,0 +1,241 @@
+"""Settles slots and forgets what is over: exceptions, affinities, servers that have left.
+
+Runs now and then in the balancer's thread. It reads the exceptions after the slots were last
+written, which is what `transitions.settle` asks for: there is one writer, and this is it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shunt.balance import transitions
+from shunt.dispatcher.wishes import Flag
+from shunt.model.config import Protocol, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from shunt.dispatcher.balancer import Balancer
+    from shunt.dispatcher.ledger import Place, Placed, Table
+
+FIN = 60  # seconds that a finished connection is remembered: Dispatcher's fintimeout
+_BATCH = 1 << 16
+
+
+@dataclass(slots=True)
+class Report:
+    """What a sweep found and did.
+
+    Attributes:
+        exceptions: live remembered flows by (place, identity).
+        unsettled: slots not settled by place.
+        elder_slots: slots that still have a server as elder, by (place, identity).
+        settled: slots that were settled now.
+        forgotten: flows and affinities that were forgotten now.
+        left: servers that left their service for good, now.
+    """
+
+    exceptions: Counter[tuple[Place, bytes]] = field(default_factory=Counter)
+    unsettled: Counter[Place] = field(default_factory=Counter)
+    elder_slots: Counter[tuple[Place, bytes]] = field(default_factory=Counter)
+    settled: int = 0
+    forgotten: int = 0
+    left: int = 0
+
+
+@dataclass(slots=True)
+class _Flows:
+    """Live flows: arrays of one length; `which` is the service's place in the list of services."""
+
+    keys: NDArray[Any]
+    which: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    member: NDArray[np.uint16]
+
+
+class _Services:
+    """The services as arrays, for look-ups of a million flows at once."""
+
+    def __init__(self, balancer: Balancer) -> None:
+        self.placed = sorted(
+            (p for p in balancer.placed.values() if p.service is not None), key=lambda p: p.number
+        )
+        self.numbers = np.array([p.number for p in self.placed], np.int64)
+        self.masks = np.array([p.table.slots.size - 1 for p in self.placed], np.int64)
+        self.idle = np.array([_idle(p) for p in self.placed], np.int64)
+        self.gone = np.zeros((len(self.placed), transitions.NONE + 1), np.bool_)
+        for row, placed in enumerate(self.placed):
+            for claim in placed.claims:
+                if claim.flags & Flag.MOVE:
+                    self.gone[row, placed.table.locals[claim.identity]] = True
+
+    def find(self, numbers: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return each number's place in the list, and whether it is there at all."""
+        if not len(self.numbers):
+            return np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.bool_)
+        at = np.searchsorted(self.numbers, numbers).clip(max=len(self.numbers) - 1)
+        return at, self.numbers[at] == numbers
+
+
+def _idle(placed: Placed) -> int:
+    """Return after how many seconds without a packet a flow of the service is forgotten."""
+    service = placed.service
+    assert service is not None
+    return service.stale if service.protocol is Protocol.TCP else service.udp_idle
+
+
+def sweep(balancer: Balancer, *, fin: int = FIN) -> Report:
+    """Forget dead exceptions and affinities, settle slots, and let servers leave.
+
+    Raises:
+        DataplaneError: the kernel refused to read or delete.
+    """
+    report = Report()
+    services = _Services(balancer)
+    now = balancer.plane.now()
+    flows = list(_live_flows(balancer, services, now, fin, report))
+    clients = list(_live_affinities(balancer, services, now, report))
+    for table in balancer.tables:
+        _settle(balancer, table, services, [*flows, *clients], now, report)
+    for batch in flows:
+        _forget_needless(balancer, services, batch, report)
+    for table in balancer.tables:
+        _let_leave(balancer, table, services, [*flows, *clients], report)
+    return report
+
+
+def _live_flows(
+    balancer: Balancer, services: _Services, now: int, fin: int, report: Report
+) -> Iterator[_Flows]:
+    flows = balancer.plane.maps["flows"]
+    for keys, values in flows.items_batch(_BATCH):
+        at, known = services.find(values["service"])
+        age = now - values["seen"].astype(np.int64)
+        limit = services.idle[at] if len(services.idle) else np.zeros(len(at), np.int64)
+        limit = np.where(values["closed"] != 0, np.minimum(limit, fin), limit)
+        gone = services.gone[at, values["member"]] if len(services.placed) else ~known
+        live = known & (age <= limit) & ~gone
+        report.forgotten += flows.delete_batch(keys[~live])
+        yield _kept(keys, values, at, live, services, report)
+
+
+def _live_affinities(
+    balancer: Balancer, services: _Services, now: int, report: Report
+) -> Iterator[_Flows]:
+    """Affinities count as flows of the service whose number they carry."""
+    affinities = balancer.plane.maps["affinities"]
+    if not any(p.service is not None and p.service.sticky for p in services.placed):
+        return
+    sticky = np.array(
+        [p.service.sticky.time if p.service and p.service.sticky else 0 for p in services.placed],
+        np.int64,
+    )
+    for keys, values in affinities.items_batch(_BATCH):
+        at, known = services.find(keys["affinity"])
+        age = now - values["seen"].astype(np.int64)
+        limit = np.maximum(services.idle, sticky)[at]
+        live = known & (age <= limit) & ~services.gone[at, values["member"]]
+        report.forgotten += affinities.delete_batch(keys[~live])
+        yield _kept(keys, values, at, live, services, report)
+
+
+def _kept(
+    keys: NDArray[Any],
+    values: NDArray[Any],
+    at: NDArray[np.int64],
+    live: NDArray[np.bool_],
+    services: _Services,
+    report: Report,
+) -> _Flows:
+    which, member = at[live], values["member"][live]
+    slot = values["hash"][live].astype(np.int64) & services.masks[which]
+    pairs, counts = np.unique(which * (transitions.NONE + 1) + member, return_counts=True)
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        placed = services.placed[pair >> 16]
+        identity = _identity(placed.table, pair & 0xFFFF)
+        if identity is not None:
+            report.exceptions[placed.place, identity] += count
+    return _Flows(keys[live], which, slot, member)
+
+
+def _identity(table: Table, local: int) -> bytes | None:
+    return next((i for i, number in table.locals.items() if number == local), None)
+
+
+def _settle(
+    balancer: Balancer,
+    table: Table,
+    services: _Services,
+    flows: list[_Flows],
+    now: int,
+    report: Report,
+) -> None:
+    slots, sights = balancer.slots_of(table).copy(), balancer.sights_of(table).copy()
+    elders = transitions.elder_of(slots)
+    if (elders != transitions.SETTLED).any():
+        foreign = np.zeros(len(slots), np.bool_)
+        own = np.array([placed.table is table for placed in services.placed], np.bool_)
+        for batch in flows:
+            mine = own[batch.which]
+            foreign |= transitions.foreign_slots(batch.slot[mine], batch.member[mine], slots)
+        users = balancer.services_of(table)
+        stale = max(_idle(placed) for placed in users if placed.service is not None)
+        change = transitions.settle(slots, sights, foreign, now, stale)
+        balancer.write(table, change)
+        report.settled += len(change.indices)
+        elders[change.indices] = transitions.SETTLED
+    numbers, counts = np.unique(elders, return_counts=True)
+    by_number = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    for placed in balancer.services_of(table):
+        report.unsettled[placed.place] += len(slots) - by_number.get(transitions.SETTLED, 0)
+        for identity, number in table.locals.items():
+            report.elder_slots[placed.place, identity] += by_number.get(number, 0)
+
+
+def _forget_needless(
+    balancer: Balancer, services: _Services, flows: _Flows, report: Report
+) -> None:
+    """Forget the exceptions in settled slots that name the slot's own server."""
+    needless = np.zeros(len(flows.which), np.bool_)
+    for row, placed in enumerate(services.placed):
+        service = placed.service
+        # Beside an affinity, an exception says more than its slot does.
+        if service is None or service.track is Track.ALL or service.sticky:
+            continue
+        mine = np.flatnonzero(flows.which == row)
+        words = balancer.slots_of(placed.table)[flows.slot[mine]]
+        needless[mine] = words == transitions.word(flows.member[mine], transitions.SETTLED)
+    report.forgotten += balancer.plane.maps["flows"].delete_batch(flows.keys[needless])
+
+
+def _let_leave(
+    balancer: Balancer,
+    table: Table,
+    services: _Services,
+    flows: list[_Flows],
+    report: Report,
+) -> None:
+    """Free the numbers of servers that have left and that no slot and no flow names any more."""
+    users = balancer.services_of(table)
+    claimed = {claim.identity for placed in users for claim in placed.claims}
+    leaving = {i: n for i, n in table.locals.items() if i not in claimed}
+    if not leaving or any(placed.service is None for placed in users):
+        return
+    named = set(transitions.in_use(balancer.slots_of(table)).tolist())
+    own = np.array([placed.table is table for placed in services.placed], np.bool_)
+    for batch in flows:
+        named |= set(np.unique(batch.member[own[batch.which]]).tolist())
+    members = balancer.plane.maps["members"]
+    for identity, number in leaving.items():
+        if number in named:
+            continue
+        for placed in users:
+            members.store(placed.members.base + number, np.zeros(1, members.value))
+        del table.locals[identity]
+        report.left += 1

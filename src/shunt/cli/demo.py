@@ -13,33 +13,36 @@ from shunt.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+Flag = Annotated[bool, Parameter(negative=())]
 Positive = Annotated[int, Parameter(validator=lambda _, value: _at_least_one(value))]
 
 
 def demo(
     *,
-    json: bool = False,
-    keep: Annotated[bool, Parameter(negative=())] = False,
-    requests: Positive = 1000,
-    connections: Positive = 64,
-    native: Annotated[bool, Parameter(negative=())] = False,
-    generic: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
+    keep: Flag = False,
+    requests: Flag = Annotated[bool, Parameter(negative=())]
+Positive = 1000,
+    connections: Flag = Annotated[bool, Parameter(negative=())]
+Positive = 64,
+    seconds: Flag = Annotated[bool, Parameter(negative=())]
+Positive = 2,
+    native: Flag = False,
+    generic: Flag = False,
 ) -> int:
     """Show the main job on real traffic, in a laboratory that is removed afterwards.
 
     A client, a switch, a dispatcher and three servers with nginx are made of network namespaces;
     nothing of this machine's own network is touched. Needs root.
 
-    Examples:
-    `shunt demo`
-
-    `shunt demo --keep`, then `shunt lab exec client -- curl -s http://192.0.2.10/`
+    For example: `shunt demo --keep`, then `shunt lab exec client -- curl -s http://192.0.2.10/`
 
     Args:
         json: Print the figures as JSON.
         keep: Leave the laboratory standing; `shunt lab down` removes it.
         requests: Requests by curl to each cluster address.
         connections: Connections that wrk keeps busy, to each cluster address in turn.
+        seconds: How long wrk makes load, for each cluster address.
         native: Insist on the driver's own XDP.
         generic: Use the kernel's generic XDP.
     """
@@ -50,11 +53,12 @@ def demo(
     if native and generic:
         raise UsageError("--native and --generic exclude each other")
     mode = "native" if native else "generic" if generic else "auto"
+    wishes = Wishes(requests, connections, seconds, mode)
     out = Output(json=json)
     Lab.sweep()
     with Lab.create(keep=keep) as lab:
         with _progress(out) as tell:
-            findings = run(lab, Wishes(requests, connections, mode=mode), tell)
+            findings = run(lab, wishes, tell)
         kept = lab.ident if keep else None
         if json:
             out.document(document(findings, kept))

@@ -10,16 +10,18 @@ from cyclopts import App, Parameter
 from shunt.cli.output import Output
 from shunt.errors import UsageError
 
+Flag = Annotated[bool, Parameter(negative=())]
+
 app = App(
     name="lab", help="Look inside laboratories of network namespaces that stand, and remove them."
 )
 
 
 @app.command(name="list")
-def list_labs(*, json: bool = False) -> int:
+def list_labs(*, json: Flag = False) -> int:
     """List the laboratories that stand on this machine, with their hosts and addresses.
 
-    Example: `shunt lab list`
+    For example: `shunt lab list`
 
     Args:
         json: Print JSON instead of a table.
@@ -56,10 +58,7 @@ def execute(
 ) -> int:
     """Run a command on a host of a laboratory; leave with the command's own exit code.
 
-    Examples:
-    `shunt lab exec client -- curl -s http://192.0.2.10/`
-
-    `shunt lab exec dispatcher -- ip -s link`
+    For example: `shunt lab exec client -- curl -s http://192.0.2.10/`
 
     Args:
         host: The host's name; `shunt lab list` shows them.
@@ -86,15 +85,12 @@ def down(
     /,
     *,
     all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
-    dry_run: bool = False,
-    json: bool = False,
+    dry_run: Flag = False,
+    json: Flag = False,
 ) -> int:
     """Remove a laboratory: its processes, namespaces, mounts and files.
 
-    Examples:
-    `shunt lab down` where one stands
-
-    `shunt lab down --all` removes all but those that a running process still uses
+    For example: `shunt lab down --all` removes all but those that a running process uses
 
     Args:
         ident: Which one; also one in use, if it is named.

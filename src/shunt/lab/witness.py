@@ -50,6 +50,7 @@ def place(topology: Topology) -> None:
 def rules(dispatcher: str, client: str, macs: Mapping[Mac, str]) -> str:
     """Return the nftables rules for the ports of dispatcher and client."""
     lines = []
+    senders = ", ".join(f'{mac} : "{_REPLY_FROM}{name}"' for mac, name in macs.items())
     for address in CLUSTERS:
         if isinstance(address, IPv4Address):
             family, transport = "ip", "ip protocol { tcp, udp }"
@@ -61,11 +62,7 @@ def rules(dispatcher: str, client: str, macs: Mapping[Mac, str]) -> str:
             f'iifname "{dispatcher}" {to} {transport} counter name {_FORWARDED}',
             f'oifname "{dispatcher}" {back} {transport} counter name {_RETURNED}',
             f'iifname "{dispatcher}" {back} {transport} counter name {_RETURNED}',
-            *(
-                f'oifname "{client}" ether saddr {mac} {back} {transport} '
-                f"counter name {_REPLY_FROM}{name}"
-                for mac, name in macs.items()
-            ),
+            f'oifname "{client}" {back} {transport} counter name ether saddr map {{ {senders} }}',
         ]
     counters = [_RECEIVED, _FORWARDED, _RETURNED, *(_REPLY_FROM + name for name in macs.values())]
     declared = "\n".join(f"  counter {name} {{ }}" for name in counters)

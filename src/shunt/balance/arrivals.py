@@ -25,10 +25,10 @@ SERVER_BITS = 16
 _TIME_BITS = 28  # with 16 bits of server and at most 20 of slot they fill 64
 _UNIT_BITS = 24
 UNIT = 1 << _UNIT_BITS
-_HORIZON = 6  # units of time in which servers draw; e^-6 of the slots are not drawn by then
+_HORIZON = 7  # units of time in which servers draw; e^-7 of the slots are not drawn by then
 _FRACTION_BITS = 16  # of the place of a draw within its interval
 _PACE_BITS = 20
-_CHUNK = 1 << 20  # draws at a time, so that memory stays small
+_CHUNK = 1 << 17  # draws at a time, so that they stay in the cache
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -48,8 +48,8 @@ def draw(
 ) -> Candidates:
     """Return, for each slot, the server of least cost and those that come close to it.
 
-    Close is what the market of `prices.py` can make a difference of: half a unit among servers of
-    many slots, more for a server of few, whose luck varies more.
+    Close is what the market of `prices.py` can make a difference of: a quarter of a unit among
+    servers of many slots, more for a server of few, whose luck varies more.
 
     Args:
         seeds: a secret number for each server.
@@ -58,22 +58,24 @@ def draw(
         size: slots, a power of two up to 2^20.
     """
     reach = np.array([_reach(int(quota)) for quota in quotas], dtype=np.int64) << SERVER_BITS
-    gaps = _gaps(weights, size)
     farthest = reach.max()
+    gaps = _gaps(weights, size)
     best = np.full(size, _NEVER, dtype=np.int64)
     slots, bids = [], []
-    for slot, bid in _drawn(seeds, gaps, size):
+
+    def keep(slot: NDArray[np.int64], bid: NDArray[np.int64]) -> None:
         np.minimum.at(best, slot, bid)
-        close = bid - best[slot] <= farthest
+        close = np.flatnonzero(bid - best[slot] <= farthest)
         slots.append(slot[close])
         bids.append(bid[close])
-    missed = np.flatnonzero(best == _NEVER)
-    for slot, bid in _late(seeds, gaps, missed):
-        np.minimum.at(best, slot, bid)
-        slots.append(slot)
-        bids.append(bid)
+
+    for slot, bid in _drawn(seeds, gaps, size):
+        keep(slot, bid)
+    for slot, bid in _late(seeds, gaps, np.flatnonzero(best == _NEVER)):
+        keep(slot, bid)
     slot, bid = np.concatenate(slots), np.concatenate(bids)
-    close = bid - best[slot] <= np.maximum(reach[server_of(bid)], reach[server_of(best[slot])])
+    winner = best[slot]
+    close = bid - winner <= np.maximum(reach[server_of(bid)], reach[server_of(winner)])
     return _sorted_once(slot[close], bid[close])
 
 
@@ -88,7 +90,7 @@ def _reach(quota: int) -> int:
     By chance alone a server wins quota ± sqrt(quota) slots. Evening that out moves its costs by
     about 1 / sqrt(quota) units; four such deviations are as good as all.
     """
-    return max(UNIT // 2, 4 * UNIT // math.isqrt(quota))
+    return max(UNIT // 4, 4 * UNIT // math.isqrt(quota))
 
 
 def _gaps(weights: NDArray[np.int64], size: int) -> NDArray[np.uint64]:
@@ -104,18 +106,22 @@ def _gaps(weights: NDArray[np.int64], size: int) -> NDArray[np.uint64]:
 def _drawn(
     seeds: NDArray[np.uint64], gaps: NDArray[np.uint64], size: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield slots and bids of every server's draws up to the horizon, in chunks.
+    """Yield slots and bids of every server's draws up to the horizon, in chunks by time.
 
-    The k-th draw falls at a random place within the k-th gap.
+    The early draws come first, so that most of the late ones are known to be too dear at once. The
+    k-th draw falls at a random place within the k-th gap.
     """
     bits = size.bit_length() - 1
-    counts = (_HORIZON * size << _PACE_BITS) // gaps.astype(np.int64) + 1
-    ends = np.cumsum(counts)
     shift = np.uint64(bits + _FRACTION_BITS + _PACE_BITS - _UNIT_BITS)
-    for start in range(0, int(ends[-1]), _CHUNK):
-        place = np.arange(start, min(start + _CHUNK, int(ends[-1])))
-        server = np.searchsorted(ends, place, side="right")
-        nth = (place - (ends - counts)[server]).astype(np.uint64)
+    chunks = max(1, _HORIZON * size // _CHUNK)
+    begin = np.zeros(len(seeds), dtype=np.int64)
+    for chunk in range(1, chunks + 1):
+        end = (_HORIZON * size << _PACE_BITS) // gaps.astype(np.int64) * chunk // chunks
+        count = end - begin
+        server = np.repeat(np.arange(len(seeds)), count)
+        first = begin - (np.cumsum(count) - count)
+        begin = end
+        nth = (np.arange(len(server)) + first[server]).astype(np.uint64)
         chance = _mixed(seeds[server], nth)
         slot = (chance >> np.uint64(64 - bits)).astype(np.int64)
         within = chance & np.uint64((1 << _FRACTION_BITS) - 1)

@@ -1,25 +1,57 @@
-"""How many slots each server gets: apportionment by Webster's method, at least one each.
+"""How many slots each server should get, and may get.
 
-The seats of a parliament and the slots of a table are the same problem. Among the ways to round,
-only divisor methods never take a slot from a server because another one left or became lighter
-(population monotonicity: M. Balinski and H. P. Young, "Fair Representation", 1982, chapter 8).
-That is just what a slot table needs: the least possible number of moves is then the number of
-slots that the changed server gives up or takes. Webster's is the divisor method without bias
-towards large or small servers.
+The slots of a table are like the seats of a parliament. `apportion` rounds the weights to whole
+slots by Webster's method, at least one each: a divisor method, the kind of rounding that never
+takes a slot from one server because another became lighter (M. Balinski and H. P. Young, "Fair
+Representation", 1982, chapter 8), and the one without bias towards large or small servers.
+
+A server of many slots may have 1 % more or less than its weight says. That freedom is spent on
+moving fewer slots (`prices.py`). A server of few slots gets its rounded number.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TOLERANCE = 100  # shares are within one part in so many
+
 # A weight below 2^16 shifted by this stays below 2^62, and the claims of one server to its
 # consecutive slots (at most 2^20 of them) stay distinct integers.
 _CLAIM_SHIFT = np.uint64(46)
+
+
+class Quotas(NamedTuple):
+    """Slots of each server. The rounded ones add up to the size and lie within the bounds."""
+
+    rounded: NDArray[np.int64]
+    least: NDArray[np.int64]  # at least 1
+    most: NDArray[np.int64]
+    weights: NDArray[np.int64]
+    size: int
+
+    def ideal_parts(self, parts: int) -> NDArray[np.int64]:
+        """Return the slots that the weights ask for, within the bounds, in parts of a slot."""
+        exact: NDArray[np.int64] = self.weights * (self.size * parts) // self.weights.sum()
+        return np.clip(exact, self.least * parts, self.most * parts)
+
+
+def quotas(weights: NDArray[np.int64], size: int, tie_break: NDArray[np.uint64]) -> Quotas:
+    """Return the quotas of servers with these weights; the arguments are those of `apportion`.
+
+    The bounds: 1 % below and above what the weight asks for, or the rounded number if that is
+    farther off. So a server's slots differ from its weight's by 1 % or by rounding, not more.
+    """
+    rounded = apportion(weights, size, tie_break)
+    total = int(weights.sum()) * TOLERANCE
+    below = -(weights * -(size * (TOLERANCE - 1)) // total)  # rounded up
+    above = weights * (size * (TOLERANCE + 1)) // total
+    least = np.minimum(rounded, np.maximum(below, 1))
+    return Quotas(rounded, least, np.maximum(rounded, above), weights, size)
 
 
 def apportion(

@@ -2,8 +2,8 @@
 
 The table depends on the key, the size and the set of servers with their weights: not on their
 order, not on earlier tables, not on the machine. Every dispatcher with one configuration has the
-same. Its shares are the weights, rounded to whole slots; a change moves few slots more than the
-change of those shares demands. `quotas.py` says how many slots each server gets, `arrivals.py`
+same. Its shares are the weights, within 1 % or a slot; a change moves few slots more than the
+change of the weights demands. `quotas.py` says how many slots each server gets, `arrivals.py`
 which it would like, `prices.py` which it gets; docs/decisions/0002-slot-tables.md has the figures.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from shunt.balance.arrivals import draw
 from shunt.balance.prices import clear
-from shunt.balance.quotas import apportion
+from shunt.balance.quotas import quotas
 from shunt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def build(servers: Sequence[Share], size: int, key: bytes) -> NDArray[np.uint16]
     index = np.array([seeds[number] for number in sorted(seeds)], dtype=np.uint16)
     weights = np.array([servers[place].weight for place in index], dtype=np.int64)
     weights //= np.gcd.reduce(weights)
-    quotas = apportion(weights, size, seed)
-    return index[clear(draw(seed, weights, quotas, size), quotas, size)]
+    wanted = quotas(weights, size, seed)
+    return index[clear(draw(seed, weights, wanted.rounded, size), wanted, size)]
 
 
 def _check(servers: Sequence[Share], size: int, key: bytes) -> None:

@@ -11,6 +11,7 @@ import pytest
 from shunt.dataplane.attach import Attached, Mode, attach, query, take_off
 from shunt.dataplane.holders import holders
 from shunt.errors import DataplaneError, HostError
+from tests.dataplane.conftest import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def test_attach_query_detach(shapes: Object, namespace: Namespace, mode: Mode | 
         assert attachment.link.info().program_id == program_id
         assert attachment.link.info().ifindex == left
         attachment.link.close()
-        assert namespace.call(query, left) is None
+        wait_until(lambda: namespace.call(query, left) is None)
 
 
 def test_auto_falls_back_to_generic_and_says_why(shapes: Object, namespace: Namespace) -> None:
@@ -45,6 +46,7 @@ def test_auto_falls_back_to_generic_and_says_why(shapes: Object, namespace: Name
         assert attachment.mode is Mode.GENERIC
         assert "not supported" in attachment.native_refused
         attachment.link.close()
+        wait_until(lambda: namespace.call(query, 1) is None)
         with pytest.raises(DataplaneError, match=r"attach program dropper to lo \(native\)"):
             namespace.call(attach, 1, program, Mode.NATIVE)
 

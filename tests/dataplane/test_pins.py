@@ -11,6 +11,7 @@ from shunt.dataplane.layouts import Layouts
 from shunt.dataplane.pins import PinDirectory, is_bpffs
 from shunt.dataplane.testrun import run
 from shunt.errors import DataplaneError, HostError, LayoutError
+from tests.dataplane.conftest import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,7 @@ def test_a_pinned_link_keeps_the_program_attached(
             assert there is not None
             assert there.program_id == next_one.info().id
     pins.remove()
-    assert namespace.call(query, left) is None
+    wait_until(lambda: namespace.call(query, left) is None)
 
 
 def test_what_is_absent_is_an_error_with_enoent(bpffs: Path) -> None:

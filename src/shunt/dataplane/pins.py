@@ -140,7 +140,11 @@ class PinDirectory:
         return True
 
     def remove(self) -> None:
-        """Remove every name and the directory; a second time does nothing."""
+        """Remove every name and the directory; a second time does nothing.
+
+        The kernel lets go of the objects a moment later: who wants a program off an interface
+        now detaches its link first.
+        """
         for name in self.names():
             self.unpin(name)
         if self.path.exists():

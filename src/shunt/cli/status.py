@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -10,8 +11,6 @@ from cyclopts import Parameter
 from shunt.cli.output import Output
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Group
     from rich.table import Table
 

@@ -26,8 +26,8 @@ class Output:
 
     def __init__(self, *, json: bool = False) -> None:
         self.json = json
-        self.console = Console(quiet=json, highlight=False, width=_width(sys.stdout))
-        self.err = Console(stderr=True, highlight=False, width=_width(sys.stderr))
+        self.console = Console(quiet=json, highlight=False, emoji=False, width=_width(sys.stdout))
+        self.err = Console(stderr=True, highlight=False, emoji=False, width=_width(sys.stderr))
 
     def document(self, value: JsonValue) -> None:
         """Print `value` as JSON, indented, if the command was asked for JSON."""

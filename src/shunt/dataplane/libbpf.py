@@ -27,7 +27,8 @@ _INSTALL = (
     "On Debian and Ubuntu: apt install libbpf1 (22.04: libbpf0). On Fedora: dnf install libbpf."
 )
 _STRICT_ALL = 0xFFFFFFFF
-_LOG_LINE = 1 << 24
+_DEBUG = 2  # enum libbpf_print_level: hundreds of lines for each object, of use to libbpf alone
+_LOG_LINE = 1 << 24  # the verifier's whole log comes as one
 
 
 class OpenOptions(ctypes.Structure):
@@ -266,10 +267,10 @@ _libc = ctypes.CDLL(None)
 _libc.vsnprintf.argtypes = (c_void_p, c_size_t, c_char_p, c_void_p)
 
 
-def _keep(_level: int, text: bytes, arguments: int) -> int:
+def _keep(level: int, text: bytes, arguments: int) -> int:
     """Take what libbpf would print; kept for whoever captures in this thread, else dropped."""
     lines = getattr(_captured, "lines", None)
-    if lines is not None:
+    if lines is not None and level < _DEBUG:
         buffer = ctypes.create_string_buffer(_LOG_LINE)
         _libc.vsnprintf(buffer, _LOG_LINE, text, arguments)
         lines.append(buffer.value.decode(errors="replace"))

@@ -34,7 +34,7 @@ GOOD = Findings(
 
 
 def shown(findings: Findings, kept: str | None = None) -> str:
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=80)
     show(console, findings, kept)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -47,12 +47,13 @@ def test_a_good_run_has_no_failures() -> None:
         assert words in text
     assert "✓ 4,000 requests, none failed" in text
     assert "lab down" not in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_what_is_kept_is_said_how_to_enter_and_remove() -> None:
     text = shown(GOOD, kept="abc123")
-    assert "shunt lab exec client --lab abc123 -- curl" in text
-    assert "shunt lab down abc123" in text
+    assert " lab exec client --lab abc123 -- curl" in text
+    assert " lab down abc123" in text
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,9 @@ def demo(
     *,
     json: Flag = False,
     keep: Flag = False,
-    requests: Flag = Annotated[bool, Parameter(negative=())]
-Positive = 1000,
-    connections: Flag = Annotated[bool, Parameter(negative=())]
-Positive = 64,
-    seconds: Flag = Annotated[bool, Parameter(negative=())]
-Positive = 2,
+    requests: Positive = 1000,
+    connections: Positive = 64,
+    seconds: Positive = 2,
     native: Flag = False,
     generic: Flag = False,
 ) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
+
+from shunt.lab.topology import CLUSTERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,17 +23,18 @@ _BAR = 30
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 _PICTURE = """\
-  client ── switch ─┬─ dispatcher    holds no cluster address; forwards requests for
-                    ├─ server a      {clusters}
-                    ├─ server b
-                    └─ server c      each holds them silently and replies to the client itself"""
+  client ── switch ─┬─ dispatcher   forwards what is sent to {four}
+                    │               and {six}, by MAC address
+                    ├─ server a
+                    ├─ server b     each holds both addresses, silently,
+                    └─ server c     and replies straight to the client"""
 
 
 def show(console: Console, findings: Findings, kept: str | None) -> None:
     """Print the findings; `kept` is the laboratory's name if it stands."""
-    clusters = " and ".join(str(address) for address in findings.asked)
+    four, six = CLUSTERS
     _head(console, "The laboratory")
-    console.print(_PICTURE.format(clusters=clusters), markup=False)
+    console.print(_PICTURE.format(four=four, six=six), markup=False)
     _head(console, "The configuration of the dispatcher")
     console.print(Text(_indented(findings.configuration.rstrip()), style="cyan"))
     _head(console, "Who answered the requests")
@@ -42,13 +47,13 @@ def show(console: Console, findings: Findings, kept: str | None) -> None:
     console.print(_claims(findings))
     console.print(
         "  By ARP for IPv4, by neighbour discovery for IPv6; asked on the wire each time.\n"
-        "  Linux never advertises an IPv6 address of its loopback, so IPv6 needs no silence."
+        "  Linux never advertises an IPv6 address of its loopback: IPv6 needs no silence."
     )
     _head(console, "What one packet cost")
     cost = findings.cost
     console.print(
-        f"  {cost.nanoseconds:.0f} ns in the program, on average over {cost.runs:,} packets; "
-        f"{cost.mode} mode.\n"
+        f"  {cost.nanoseconds:.0f} ns in the program, on average over {cost.runs:,} packets, "
+        f"in {cost.mode} mode.\n"
         "  The kernel's own accounting, which adds some 20 ns of its own to each packet."
     )
     console.print()
@@ -155,7 +160,8 @@ def _told(findings: Findings) -> str:
         for address, load in findings.loads.items()
     )
     return (
-        f"{curl:,} by curl and {wrk:,} by wrk ({rates}), each on a new connection.\n"
+        f"{curl:,} by curl and {wrk:,} by wrk, each on a new connection;\n"
+        f"  wrk had {rates}.\n"
         "  Counted in the servers' own logs; wrk leaves a few under way when it stops."
     )
 
@@ -183,7 +189,7 @@ def _frames(findings: Findings) -> Table:
 def _claims(findings: Findings) -> Table:
     words = {
         "unprepared": "servers with the address, not silenced",
-        "prepared": "servers silenced first, then given the address",
+        "prepared": "servers silenced first, then given it",
         "dispatched": "the same with the dispatcher at work",
     }
     table = Table(box=None, pad_edge=True, header_style="dim")
@@ -208,11 +214,12 @@ def _verdict(console: Console, findings: Findings) -> None:
 
 
 def _how_to_look_inside(console: Console, kept: str) -> None:
+    command = "shunt" if shutil.which("shunt") else sys.argv[0]
     console.print(f"\n[bold]The laboratory {kept} stands.[/] Look inside:")
     for line in (
-        "shunt lab list",
-        f"shunt lab exec client --lab {kept} -- curl -s http://192.0.2.10/",
-        f"shunt lab exec dispatcher --lab {kept} -- ip -details link show eth0",
-        f"shunt lab down {kept}",
+        "lab list",
+        f"lab exec client --lab {kept} -- curl -s http://192.0.2.10/",
+        f"lab exec dispatcher --lab {kept} -- ip -details link show eth0",
+        f"lab down {kept}",
     ):
-        console.print(Text(f"  {line}", style="cyan"))
+        console.print(Text(f"  {command} {line}", style="cyan"))

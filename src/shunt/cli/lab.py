@@ -53,6 +53,7 @@ def list_labs(*, json: Flag = False) -> int:
 @app.command(name="exec")
 def execute(
     host: str,
+    /,
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
     lab: str | None = None,
 ) -> int:

@@ -80,8 +80,7 @@ class Lab:
             HostError: not root, or the kernel has no namespaces for us.
             LabError: a laboratory of this name stands already.
         """
-        if os.geteuid():
-            raise HostError("a laboratory needs root: it makes network namespaces", hint="use sudo")
+        _require_root()
         ident = name or secrets.token_hex(3)
         if not _IDENT.fullmatch(ident):
             raise UsageError(
@@ -149,8 +148,10 @@ class Lab:
         """Remove the laboratories whose owner died and that are not kept; return their names.
 
         Raises:
+            HostError: not root.
             LabError: something would not go.
         """
+        _require_root()
         removed = []
         for ident in reaper.idents():
             lock = ownership.take(ident)
@@ -253,8 +254,10 @@ class Lab:
         """Remove all of it: processes, namespaces, mounts, files. What is gone already is no error.
 
         Raises:
+            HostError: not root.
             LabError: something would not go.
         """
+        _require_root()
         for host in self.hosts.values():
             host.stop_processes()
         _remove(self.ident)
@@ -328,6 +331,13 @@ class Lab:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _require_root() -> None:
+    if os.geteuid():
+        raise HostError(
+            "a laboratory needs root: it is made of network namespaces", hint="use sudo"
+        )
 
 
 def _read_record(ident: str) -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from shunt.errors import ParseError, RemoteError, ShuntError
 from shunt.servers import record as records
 from shunt.servers.drivers.registry import driver_for
-from shunt.servers.record import Entry, Record
 from shunt.servers.steps import Command, Output, Plan, Step
 
 if TYPE_CHECKING:
+    from shunt.servers.record import Entry, Record
     from shunt.servers.runners.base import Runner
     from shunt.servers.wish import Wish
 
@@ -148,9 +148,7 @@ async def _record(runner: Runner, wish: Wish) -> Record:
         raise RemoteError(f"{wish.server.name}: {error.message}", hint=error.hint) from error
 
 
-async def _undo(
-    runner: Runner, wish: Wish, record: Record, entries: tuple[Entry, ...]
-) -> Record:
+async def _undo(runner: Runner, wish: Wish, record: Record, entries: tuple[Entry, ...]) -> Record:
     """Undo entries one by one, and take each off the record; return what is left of it."""
     for entry in entries:
         for command in entry.undo:

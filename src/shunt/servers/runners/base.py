@@ -27,7 +27,7 @@ class Access:
         timeout: Seconds that one command may take.
         connect_timeout: Seconds until a connection must stand.
         identities: Private keys; none means those of the agent and of ~/.ssh.
-        known_hosts: The file of host keys; None means ~/.ssh/known_hosts. There is no way around it.
+        known_hosts: The file of host keys, which are always checked; None means ~/.ssh/known_hosts.
         jump: A host to go through, as `user@host:port`.
         password: For WinRM only; SSH uses keys.
         ca: Certificates that a WinRM server's must descend from; None means the system's.

@@ -82,7 +82,9 @@ class SshRunner:
         except (asyncssh.Error, OSError) as error:
             raise RemoteError(f"{self._via}: the connection broke: {error}") from error
         status = done.returncode
-        return Output(str(done.stdout or ""), str(done.stderr or ""), -1 if status is None else status)
+        return Output(
+            str(done.stdout or ""), str(done.stderr or ""), -1 if status is None else status
+        )
 
     async def _connect(self) -> None:
         import asyncssh

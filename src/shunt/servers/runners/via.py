@@ -42,7 +42,7 @@ def parse(text: str) -> Via:
     if parts.password is not None:
         raise UsageError(
             f"the way to {parts.hostname} carries a password",
-            hint="use keys for SSH; WinRM's password is asked for, or read from SHUNT_WINRM_PASSWORD",
+            hint="SSH uses keys; WinRM's password is asked for, or read from SHUNT_WINRM_PASSWORD",
         )
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise UsageError(

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from shunt.errors import HostError, RemoteError
-from shunt.servers.runners.base import Access
 from shunt.servers.steps import Command, Output
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from shunt.servers.runners.base import Access
     from shunt.servers.runners.via import Via
 
 
@@ -43,7 +43,7 @@ class WinRmRunner:
         async with self._one_at_a_time:
             return await self._in_thread(lambda: self._invoke(command), self._access.timeout)
 
-    async def _in_thread(self, job: Any, seconds: float) -> Any:  # noqa: ANN401  # pypsrp has no types
+    async def _in_thread(self, job: Any, seconds: float) -> Any:  # pypsrp has no types
         from requests import RequestException
 
         try:
@@ -59,7 +59,7 @@ class WinRmRunner:
                 hint = "give the server a certificate of a known authority, or name it with --ca"
             raise RemoteError(f"{self._via} cannot be reached: {error}", hint=hint) from error
 
-    def _open(self) -> Any:  # noqa: ANN401  # pypsrp has no types
+    def _open(self) -> Any:  # pypsrp has no types
         try:
             from pypsrp.powershell import RunspacePool
             from pypsrp.wsman import WSMan
@@ -112,5 +112,5 @@ def statement(command: Command) -> str:
     good = ", ".join(map(str, command.ok))
     return (
         f"& cmd.exe /d /c '{text}'; "
-        f"if (@({good}) -notcontains $LASTEXITCODE) {{ throw \"status $LASTEXITCODE\" }}"
+        f'if (@({good}) -notcontains $LASTEXITCODE) {{ throw "status $LASTEXITCODE" }}'
     )

@@ -33,10 +33,10 @@ def script(wish: Wish, plan: Plan) -> str:
         ":check",
     ]
     for number, step in enumerate(plan.steps, 1):
+        missing = f"(echo missing: {_safe(step.what)}& set missing=1)"
         lines += [
             f"call :check{number} >nul 2>&1",
-            f"if errorlevel 1 (echo missing: {_safe(step.what)}& set missing=1) "
-            f"else echo right:   {_safe(step.what)}",
+            f"if errorlevel 1 {missing} else echo right:   {_safe(step.what)}",
         ]
     lines += ["exit /b %missing%", "", ":apply"]
     for number, step in enumerate(plan.steps, 1):

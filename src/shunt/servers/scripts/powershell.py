@@ -33,7 +33,8 @@ function Test-Step($Step) { try { & $Step.Check } catch { $false } }
 function Get-Done { if (Test-Path $State) { @(Get-Content $State) } else { @() } }
 function Set-Done($Ids) {
     New-Item -Force -ItemType Directory (Split-Path $State) | Out-Null
-    if ($Ids.Count) { Set-Content $State $Ids } else { Remove-Item -Force -ErrorAction Ignore $State }
+    if ($Ids.Count) { Set-Content $State $Ids }
+    else { Remove-Item -Force -ErrorAction Ignore $State }
 }
 function Undo-Steps($Some) {
     [array]::Reverse($Some)
@@ -44,7 +45,11 @@ function Undo-Steps($Some) {
     }
 }
 
-if ($Job -eq 'undo') { $Done = Get-Done; Undo-Steps @($Steps | Where-Object { $Done -contains $_.Id }); exit 0 }
+if ($Job -eq 'undo') {
+    $Done = Get-Done
+    Undo-Steps @($Steps | Where-Object { $Done -contains $_.Id })
+    exit 0
+}
 $Missing = 0
 $Reached = @()
 foreach ($Step in $Steps) {
@@ -58,7 +63,7 @@ foreach ($Step in $Steps) {
     if (-not $Good) { Write-Output "FAILED:  $($Step.What): $Fault"; Undo-Steps $Reached; exit 1 }
 }
 exit $Missing
-"""  # noqa: E501  # PowerShell's own lines
+"""  # PowerShell's own lines
 
 
 def script(wish: Wish, plan: Plan) -> str:

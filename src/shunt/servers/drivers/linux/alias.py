@@ -21,7 +21,7 @@ def add_words(address: Address) -> str:
     Scope host keeps an IPv4 alias from being chosen as the source of the server's own
     connections; a preferred lifetime of 0 does so for IPv6 (RFC 6724 section 5, rule 3).
     """
-    words = "scope host" if address.version == 4 else "preferred_lft 0 nodad"
+    words = "scope host" if address.version == 4 else "preferred_lft 0"
     return f"{ip(address)} address replace {address}/{address.max_prefixlen} dev lo {words}"
 
 
@@ -53,14 +53,16 @@ def _loopback_up(host: Host, wish: Wish) -> Plan:
 
 
 def _one(host: Host, address: Address) -> Plan:
-    result = Plan()
     holders = list(host.holders(address))
-    if not any(link.silent and held.host for link, held in holders):
-        result += Plan((_add(address),))
+    there = any(link.silent and held.host for link, held in holders)
+    add = Plan() if there else Plan((_add(address),))
+    narrow = Plan(
+        tuple(_narrow(host, link, h) for link, h in holders if link.silent and not h.host)
+    )
+    # An interface holds an IPv6 address once, under one prefix; an IPv4 address is never missing.
+    result = add + narrow if address.version == 4 else narrow + add
     for link, held in holders:
-        if link.silent and not held.host:
-            result += Plan((_narrow(host, link, held),))
-        elif not link.silent:
+        if not link.silent:
             result += _off_the_wire(host, link, held)
     return result
 

@@ -66,8 +66,8 @@ def take_away(address: Address, length: int, device: str) -> Command:
 
 def put_back(address: Address, length: int, device: str, scope: str) -> Command:
     """Return the command that adds an address as it was, and is content if it is there."""
-    words = f"scope {scope}" if address.version == 4 else "nodad"
-    line = f"{ip(address)} address replace {address}/{length} dev {device} {words}"
+    words = f" scope {scope}" if address.version == 4 else ""
+    line = f"{ip(address)} address replace {address}/{length} dev {device}{words}"
     return Command.sh(f"! ip link show dev {device} >/dev/null 2>&1 || {line}")
 
 

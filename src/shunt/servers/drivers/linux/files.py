@@ -76,11 +76,7 @@ def networkd_text(addresses: Iterable[Address], *, drop_in: bool) -> str:
     head = "" if drop_in else "[Match]\nName=lo\n\n[Network]\nKeepConfiguration=static\n\n"
     sections = (
         f"[Address]\nAddress={a}/{a.max_prefixlen}\n"
-        + (
-            "Scope=host\n"
-            if a.version == 4
-            else "PreferredLifetime=0\nDuplicateAddressDetection=none\n"
-        )
+        + ("Scope=host\n" if a.version == 4 else "PreferredLifetime=0\n")
         for a in addresses
     )
     return _HEAD + head + "\n".join(sections)

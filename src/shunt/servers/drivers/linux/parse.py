@@ -253,9 +253,9 @@ def _filtered(lines: list[str]) -> frozenset[Address]:
     """Return the addresses for which an ARP filter drops *and* rewrites, or that are redirected."""
     dropped, rewritten, redirected = set(), set(), set()
     for line in lines:
-        if found := re.search(r"arp daddr ip (\S+) .*drop|-j DROP .*-d (\S+)", line):
+        if found := re.search(r"arp daddr ip (\S+) .*drop|-j DROP (?:.* )?-d (\S+)", line):
             dropped.add(ip_address(found[1] or found[2]))
-        elif found := re.search(r"arp saddr ip (\S+) .*set|-j mangle .*-s (\S+)", line):
+        elif found := re.search(r"arp saddr ip (\S+) .*set|-j mangle (?:.* )?-s (\S+)", line):
             rewritten.add(ip_address(found[1] or found[2]))
         elif found := re.search(r"ip6? daddr (\S+) redirect", line):
             redirected.add(ip_address(found[1]))

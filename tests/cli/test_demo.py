@@ -28,7 +28,7 @@ GOOD = Findings(
         DISPATCHED: {FOUR: ("dispatcher",), SIX: ("dispatcher",)},
     },
     configuration="clusters: [web]\n",
-    cost=Cost("native", 9004, 123.4),
+    cost=Cost("native", 9004, 123.4, 56.7),
     seconds=9.87,
 )
 
@@ -43,7 +43,16 @@ def shown(findings: Findings, kept: str | None = None) -> str:
 def test_a_good_run_has_no_failures() -> None:
     assert GOOD.failures == []
     text = shown(GOOD)
-    for words in ("25.0%", "75.0%", "1,000", "9,000", "123 ns", "native", "clusters: [web]"):
+    for words in (
+        "25.0%",
+        "75.0%",
+        "1,000",
+        "9,000",
+        "123 ns",
+        "57 ns",
+        "native",
+        "clusters: [web]",
+    ):
         assert words in text
     assert "✓ 4,000 requests, none failed" in text
     assert "lab down" not in text
@@ -63,7 +72,7 @@ def test_what_is_kept_is_said_how_to_enter_and_remove() -> None:
         ({"loads": {SIX: Load(1, 1, 1, 7)}}, "wrk counted 7 errors"),
         ({"frames": replace(GOOD.frames, replies_through=1)}, "1 replies passed through"),
         ({"shares": {"a": Share(10, {FOUR: 3})}}, "the servers logged 3 requests"),
-        ({"cost": Cost("native", 0, 0)}, "never ran"),
+        ({"cost": Cost("native", 0, 0, 0)}, "never ran"),
         (
             {"claims": {**GOOD.claims, DISPATCHED: {FOUR: ("a",), SIX: ()}}},
             "claimed by a (dispatched)",
@@ -88,7 +97,12 @@ def test_the_document_is_json_and_agrees() -> None:
     assert found["servers"]["b"]["requests"] == {"192.0.2.10": 1500, "2001:db8::10": 1500}
     assert found["frames"]["replies_through_dispatcher"] == 0
     assert found["claims"]["unprepared"]["192.0.2.10"] == ["a", "b"]
-    assert found["cost"] == {"mode": "native", "packets": 9004, "nanoseconds_per_packet": 123.4}
+    assert found["cost"] == {
+        "mode": "native",
+        "packets": 9004,
+        "nanoseconds_per_packet": 123.4,
+        "nanoseconds_of_an_empty_program": 56.7,
+    }
 
 
 def test_bars_grow_by_eighths() -> None:

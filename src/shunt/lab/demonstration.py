@@ -18,6 +18,7 @@ from shunt.lab.topology import CLUSTERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from shunt.lab.host import Host
     from shunt.lab.lab import Lab
     from shunt.lab.nginx import Nginx
     from shunt.lab.requests import Asked, Load
@@ -59,11 +60,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The program's time as the kernel accounts for it, its own clock reading included."""
+    """The program's time as the kernel accounts for it, which includes the accounting itself.
+
+    What that is shows at the empty program on the switch's port, measured at the same time.
+    """
 
     mode: str
     runs: int
     nanoseconds: float  # of one run
+    empty: float  # nanoseconds of one run of the empty program
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +154,11 @@ def run(lab: Lab, wishes: Wishes, tell: Callable[[str], None]) -> Findings:
 
     asked: dict[Address, Asked] = {}
     loads: dict[Address, Load] = {}
-    mode, program = _attached(standing)
-    with program, stats.enable_stats():
-        earlier = stats.program_stats(program)
+    port = lab.peer_port(standing.dispatcher)
+    mode, program = _attached(standing.dispatcher, "eth0")
+    _, empty = _attached(lab.segments[topology.SEGMENT], port.interface)
+    with program, empty, stats.enable_stats():
+        earlier = stats.program_stats(program), stats.program_stats(empty)
         for address in CLUSTERS:
             where = requests.url(address)
             tell(f"{wishes.requests:,} requests by curl to {where}")
@@ -160,7 +167,8 @@ def run(lab: Lab, wishes: Wishes, tell: Callable[[str], None]) -> Findings:
             loads[address] = requests.wrk(
                 standing.client, where, seconds=wishes.seconds, connections=wishes.connections
             )
-        spent = stats.program_stats(program).since(earlier)
+        spent = stats.program_stats(program).since(earlier[0])
+        idle = stats.program_stats(empty).since(earlier[1])
 
     tell("counting")
     answered = sum(each.answers.total() for each in asked.values())
@@ -172,7 +180,7 @@ def run(lab: Lab, wishes: Wishes, tell: Callable[[str], None]) -> Findings:
         frames=witness.read(standing),
         claims={UNPREPARED: unprepared, PREPARED: prepared, DISPATCHED: dispatched},
         configuration=configuration,
-        cost=Cost(mode, spent.runs, spent.ns_per_run or 0.0),
+        cost=Cost(mode, spent.runs, spent.ns_per_run or 0.0, idle.ns_per_run or 0.0),
         seconds=time.monotonic() - began,
     )
 
@@ -186,12 +194,12 @@ def _claims(standing: Topology) -> Claims:
     }
 
 
-def _attached(standing: Topology) -> tuple[str, Program]:
-    """Return how the dispatcher's interface runs its program, and the program."""
-    index = standing.dispatcher.interface("eth0").index
-    found = standing.dispatcher.call(lambda: attach.query(index))
+def _attached(host: Host, interface: str) -> tuple[str, Program]:
+    """Return how an interface runs its program, and the program."""
+    index = host.interface(interface).index
+    found = host.call(lambda: attach.query(index))
     if found is None:
-        raise LabError("the dispatcher says it is ready, but its interface carries no program")
+        raise LabError(f"{host.name}: {interface} carries no program, though it was started")
     return str(found.mode or "several"), Program.by_id(found.program_id)
 
 

@@ -1,0 +1,95 @@
+"""AIX: the alias by `ifconfig`, kept in the device database by `chdev`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+from shunt.servers.drivers.unix import boot
+from shunt.servers.drivers.unix.bsd import netmask
+from shunt.servers.drivers.unix.driver import UnixDriver
+from shunt.servers.steps import Command, Driver, Finding, Plan, Severity, Step
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.observed import Held, Host
+    from shunt.servers.wish import Wish
+
+SCRIPT = "/etc/rc.d/rc2.d/S99shunt"
+_KEPT = "lsattr -E -l lo0 -F value -a alias4 -a alias6"
+
+
+class Aix(UnixDriver):
+    """AIX."""
+
+    system = OperatingSystem.AIX
+    kept_words = f"{_KEPT} 2>/dev/null; cat {SCRIPT} 2>/dev/null"
+
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias."""
+        if address.version == 4:
+            return f"ifconfig lo0 alias {address} netmask 255.255.255.255"
+        return f"ifconfig lo0 inet6 {address}/128 alias"
+
+    def drop(self, held: Held) -> str:
+        """Return the words that take an address from its interface."""
+        family = "" if held.address.version == 4 else "inet6 "
+        return f"ifconfig {held.interface} {family}{held.address} delete"
+
+    def give_back(self, held: Held) -> str:
+        """Return the words that put an address back under its mask."""
+        if held.address.version == 4:
+            mask = netmask(held.prefix)
+            return f"ifconfig {held.interface} alias {held.address} netmask {mask}"
+        return f"ifconfig {held.interface} inet6 {held.address}/{held.prefix} alias"
+
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Return the attributes of lo0, and the check for extra routes at boot."""
+        words = {word for line in host.kept for word in line.split()}
+        steps = [_attribute(a) for a in wish.clusters if _kept(a) not in words]
+        lines = [_sweep(address) for address in wish.clusters]
+        if lines and not set(lines) <= host.kept:
+            steps.append(boot.step(SCRIPT, lines))
+        return Plan(tuple(steps), _wide(words, wish))
+
+
+def _kept(address: Address) -> str:
+    return f"{address},255.255.255.255" if address.version == 4 else f"{address}/128"
+
+
+def _attribute(address: Address) -> Step:
+    name, value = f"alias{address.version}", _kept(address)
+    there = f"lsattr -E -l lo0 -F value -a {name} | fgrep '{value}' >/dev/null"
+    return Step(
+        id=f"keep:{address}",
+        what=f"keep {address} as an {name} of lo0 in the device database",
+        why="an alias added by ifconfig alone is gone after a reboot",
+        do=(Command.sh(f"{there} || chdev -l lo0 -P -a {name}={value}"),),
+        check=(Command.sh(there),),
+        undo=(Command.sh(f"if {there}; then chdev -l lo0 -P -a del{name}={value}; fi"),),
+    )
+
+
+def _sweep(address: Address) -> str:
+    if address.version == 4:
+        delete, listing = f"route delete -net $1 {address}", "netstat -rn -f inet"
+    else:
+        delete, listing = f"route delete -inet6 -net $1 {address}", "netstat -rn -f inet6"
+    return boot.sweep(listing, boot.by_flags(address), delete)
+
+
+def _wide(words: set[str], wish: Wish) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            Severity.WARNING,
+            f"the device database brings {address} back under another mask: {word}",
+            "the next boot makes its extra route again",
+            f"chdev -l lo0 -P -a delalias{address.version}={word}",
+        )
+        for address in wish.clusters
+        for word in sorted(words)
+        if word.replace("/", ",").split(",")[0] == str(address) and word != _kept(address)
+    )
+
+
+DRIVER: Driver[Host] = Aix()

@@ -1,0 +1,148 @@
+"""HP-UX 11i: the alias on the next free logical interface of lo0, kept in netconf."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+from shunt.servers.drivers.unix import boot
+from shunt.servers.drivers.unix.bsd import netmask
+from shunt.servers.drivers.unix.driver import Switch, UnixDriver
+from shunt.servers.steps import Command, Driver, Plan, Step
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.observed import Held, Host
+    from shunt.servers.wish import Wish
+
+SCRIPT = "/sbin/init.d/shunt"
+LINK = "/sbin/rc2.d/S920shunt"
+STRONG = "ip_strong_es_model"
+_ALL = "for i in `netstat -in | awk 'NR > 1 { print $1 }'`; do ifconfig $i; done"
+_NAMES6 = "netstat -in -f inet6 2>/dev/null | awk 'NR > 1 { print $1 }'"
+_ALL6 = f"for i in `{_NAMES6}`; do ifconfig $i inet6; done"
+_FREE = "n=1; while ifconfig lo0:$n >/dev/null 2>&1; do n=`expr $n + 1`; done"
+
+
+class HpUx(UnixDriver):
+    """HP-UX: lo0:1 and up are for aliases, lo0 itself never."""
+
+    system = OperatingSystem.HPUX
+    switches = (
+        Switch(
+            STRONG,
+            f"ndd -get /dev/ip {STRONG}",
+            f"ndd -set /dev/ip {STRONG} {{value}}",
+            ("0",),
+            "the kernel drops packets for an address that is not on the interface they came in by",
+        ),
+    )
+    interfaces = f"{_ALL}; {_ALL6}"
+    loopback = f"{{ {_ALL}; {_ALL6}; }}"
+    kept_words = (
+        "cat /etc/rc.config.d/netconf /etc/rc.config.d/netconf-ipv6 /etc/rc.config.d/nddconf"
+        f" {SCRIPT} 2>/dev/null"
+    )
+
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias to the first lo0:n that is free, n from 1."""
+        if address.version == 4:
+            return f"{{ {_FREE}; ifconfig lo0:$n {address} netmask 255.255.255.255 up; }}"
+        free = _FREE.replace("lo0:$n", "lo0:$n inet6")
+        return f"{{ {free}; ifconfig lo0:$n inet6 {address} up prefix 128; }}"
+
+    def drop(self, held: Held) -> str:
+        """Return the words that take an address away, whichever logical interface has it."""
+        family = "inet" if held.address.version == 4 else "inet6"
+        zero = "0.0.0.0" if held.address.version == 4 else "inet6 ::"  # noqa: S104 - an unset address
+        return f"ifconfig {_holder(held.address, family)} {zero}"
+
+    def give_back(self, held: Held) -> str:
+        """Return the words that put an address back under its mask."""
+        if held.address.version == 4:
+            return f"ifconfig {held.interface} {held.address} netmask {netmask(held.prefix)} up"
+        return f"ifconfig {held.interface} inet6 {held.address} up prefix {held.prefix}"
+
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Return netconf's entries, nddconf's, and the check for extra routes at boot."""
+        kept = {line.replace('"', "").split("=", 1)[-1] for line in host.kept if "ADDRESS" in line}
+        steps = [_netconf(address) for address in wish.clusters if str(address) not in kept]
+        if self._wrong(host, wish):
+            steps.append(_nddconf())
+        lines = [_sweep(address) for address in wish.clusters]
+        if lines and not set(lines) <= host.kept:
+            steps.append(boot.step(SCRIPT, lines, link=LINK))
+        return Plan(tuple(steps))
+
+
+def _holder(address: Address, family: str) -> str:
+    return f"`netstat -in -f {family} | awk '$4 == \"{address}\" {{ print $1 }}'`"
+
+
+def _entries(file: str, key: str, pairs: str, value: str, *, index: str) -> tuple[str, str, str]:
+    """Return words that test for, append and delete an entry of a numbered list in `file`."""
+    numbers = f"sed -n 's/^{index}\\[\\([0-9]*\\)\\]=.*/\\1/p' {file}"
+    mine = f"sed -n 's/^{key}\\[\\([0-9]*\\)\\]=\"*{value}\"*$/\\1/p' {file}"
+    there = f'test -n "`{mine}`"'
+    add = f"n=`{numbers} | sort -n | tail -1`; n=`expr ${{n:--1}} + 1`; {pairs}"
+    names = "^[A-Z0-9_]*\\[$n\\]="
+    drop = (
+        f'n=`{mine}`; cp {file} {file}.shunt-old && grep -v "{names}" {file}.shunt-old > {file};'
+        f" rm -f {file}.shunt-old"
+    )
+    return there, add, drop
+
+
+def _numbered(step: str, what: str, words: tuple[str, str, str]) -> Step:
+    there, add, drop = words
+    return Step(
+        id=f"keep:{step}",
+        what=what,
+        why="a reboot takes it away otherwise",
+        do=(Command.sh(f"{there} || {{ {add}; }}"),),
+        check=(Command.sh(there),),
+        undo=(Command.sh(f"if {there}; then {drop}; fi"),),
+    )
+
+
+def _netconf(address: Address) -> Step:
+    if address.version == 4:
+        file, name, key = "/etc/rc.config.d/netconf", "INTERFACE_NAME", "IP_ADDRESS"
+        rest = [("SUBNET_MASK", "255.255.255.255"), ("INTERFACE_STATE", "up")]
+        holder = _holder(address, "inet")
+    else:
+        file, name, key = (
+            "/etc/rc.config.d/netconf-ipv6",
+            "IPV6_SECONDARY_INTERFACE_NAME",
+            "IPV6_ADDRESS",
+        )
+        rest = [("IPV6_PREFIX_LENGTH", "128"), ("IPV6_SECONDARY_INTERFACE_STATE", "up")]
+        holder = _holder(address, "inet6")
+    pairs = [(name, holder), (key, str(address)), *rest]
+    echo = "; ".join(f'echo "{one}[$n]={value}"' for one, value in pairs)
+    escaped = str(address).replace(".", "\\.")
+    words = _entries(file, key, f"{{ {echo}; }} >> {file}", escaped, index=name)
+    return _numbered(str(address), f"keep {address} in {file}", words)
+
+
+def _nddconf() -> Step:
+    file = "/etc/rc.config.d/nddconf"
+    pairs = [("TRANSPORT_NAME", "ip"), ("NDD_NAME", STRONG), ("NDD_VALUE", "0")]
+    echo = "; ".join(f'echo "{name}[$n]={value}"' for name, value in pairs)
+    words = _entries(file, "NDD_NAME", f"{{ {echo}; }} >> {file}", STRONG, index="NDD_NAME")
+    return _numbered(STRONG, f"keep {STRONG}=0 in {file}", words)
+
+
+def _sweep(address: Address) -> str:
+    if address.version == 4:
+        join = "netstat -rnv | awk 'NF == 1 { d = $1; next } { print d, $0; d = \"\" }'"
+        delete = (
+            f"net=`echo $1 | cut -d/ -f1`; mask=`echo $1 | cut -d/ -f2`;"
+            f" route delete net $net netmask $mask {address}"
+        )
+        return boot.sweep(join, boot.by_flags(address), delete)
+    delete = f"route inet6 delete net $1 {address}"
+    return boot.sweep("netstat -rnv -f inet6", boot.by_flags(address), delete)
+
+
+DRIVER: Driver[Host] = HpUx()

@@ -1,0 +1,89 @@
+"""macOS: the alias is added anew at every boot by a launch daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+from shunt.servers.drivers.unix.bsd import BsdDriver
+from shunt.servers.drivers.unix.driver import sysctl
+from shunt.servers.drivers.unix.words import has_line, write
+from shunt.servers.steps import Command, Driver, Plan, Step
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.observed import Host
+    from shunt.servers.wish import Wish
+
+LABEL = "shunt.cluster-addresses"
+PLIST = f"/Library/LaunchDaemons/{LABEL}.plist"
+CHECK = "net.inet.ip.check_interface"
+
+
+class MacOs(BsdDriver):
+    """macOS."""
+
+    system = OperatingSystem.MACOS
+    switches = (
+        sysctl(
+            CHECK,
+            "0",
+            "the kernel drops packets for an address that is not on the interface they came in by",
+            word="sysctl -w",
+        ),
+    )
+    kept_words = f"cat {PLIST} 2>/dev/null"
+
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias."""
+        if address.version == 4:
+            return f"ifconfig lo0 alias {address} 255.255.255.255"
+        return f"ifconfig lo0 inet6 {address} prefixlen 128 alias"
+
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Return the launch daemon, unless it says already all that it must."""
+        if not wish.clusters:
+            return Plan()
+        lines = [f"<string>{self._boot(wish)}</string>"]
+        if set(lines) <= host.kept:
+            return Plan()
+        content = _plist(lines[0])
+        check = Command.sh(has_line(PLIST, lines[0]))
+        step = Step(
+            id=f"keep:{PLIST}",
+            what="add the aliases at every boot through a launch daemon",
+            why="a reboot takes them away otherwise",
+            do=(write(PLIST, content),),
+            check=(check,),
+            undo=(Command(("rm", "-f", PLIST), file=PLIST),),
+            note="it takes effect at the next boot; launchd runs it as root",
+        )
+        return Plan((step,))
+
+    def _boot(self, wish: Wish) -> str:
+        versions = {address.version for address in wish.clusters}
+        switch = [f"sysctl -w {CHECK}=0"] if 4 in versions else []
+        return "; ".join([*switch, *(self.add(address) for address in wish.clusters)])
+
+
+def _plist(string: str) -> str:
+    return f"""\
+<?xml version="1.0" encoding="UTF-8"?>
+<plist version="1.0">
+<dict>
+<key>Label</key>
+<string>{LABEL}</string>
+<key>ProgramArguments</key>
+<array>
+<string>/bin/sh</string>
+<string>-c</string>
+{string}
+</array>
+<key>RunAtLoad</key>
+<true/>
+</dict>
+</plist>
+"""
+
+
+DRIVER: Driver[Host] = MacOs()

@@ -1,0 +1,69 @@
+"""NetBSD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+from shunt.servers.drivers.unix.bsd import BsdDriver
+from shunt.servers.drivers.unix.driver import sysctl
+from shunt.servers.steps import Driver, Finding, Plan, Severity
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.observed import Host
+    from shunt.servers.wish import Wish
+
+ALIASES = "/etc/ifaliases"
+IFCONFIG = "/etc/ifconfig.lo0"
+CHECK = "net.inet.ip.checkinterface"
+_DROPS = "the kernel drops packets for an address that is not on the interface they came in by"
+
+
+class NetBsd(BsdDriver):
+    """NetBSD: ifaliases(5) gives an alias without a mask the mask of its class."""
+
+    system = OperatingSystem.NETBSD
+    switches = (sysctl(CHECK, "0", _DROPS, word="sysctl -w"),)
+    kept_words = f"cat {ALIASES} {IFCONFIG} /etc/sysctl.conf 2>/dev/null"
+
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias."""
+        if address.version == 4:
+            return f"ifconfig lo0 inet {address} netmask 0xffffffff alias"
+        return f"ifconfig lo0 inet6 {address} prefixlen 128 alias"
+
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Return the lines of ifaliases, ifconfig.lo0 and sysctl.conf."""
+        lines = [
+            (ALIASES, f"{address} lo0 255.255.255.255", str(address))
+            if address.version == 4
+            else (IFCONFIG, f"inet6 {address} prefixlen 128 alias", str(address))
+            for address in wish.clusters
+        ]
+        wrong = [switch.name for switch in self._wrong(host, wish)]
+        if wrong or f"{CHECK}=1" in host.kept:
+            lines.append(("/etc/sysctl.conf", f"{CHECK}=0", CHECK))
+        steps = tuple(
+            self.line_step(file, line, what=f"keep `{line}` in {file}", step=name)
+            for file, line, name in lines
+            if line not in host.kept
+        )
+        found = tuple(_maskless(host, address) for address in wish.clusters)
+        return Plan(steps, tuple(finding for finding in found if finding))
+
+
+def _maskless(host: Host, address: Address) -> Finding | None:
+    wide = [line for line in sorted(host.kept) if line.split()[:2] == [str(address), "lo0"]]
+    wide = [line for line in wide if line.split()[2:] != ["255.255.255.255"]]
+    if not wide:
+        return None
+    return Finding(
+        Severity.WARNING,
+        f"{ALIASES} also has `{wide[0]}`",
+        "an alias without the mask of a host gets that of its class, and an extra route with it",
+        f"delete that line from {ALIASES}",
+    )
+
+
+DRIVER: Driver[Host] = NetBsd()

@@ -1,0 +1,120 @@
+"""Solaris 10: a logical interface of lo0, kept in a file of its own, hostname.lo0:n."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.model.config import OperatingSystem
+from shunt.servers.drivers.unix import boot
+from shunt.servers.drivers.unix.bsd import netmask
+from shunt.servers.drivers.unix.driver import Switch, UnixDriver
+from shunt.servers.steps import Command, Driver, Finding, Plan, Severity, Step
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.observed import Held, Host
+    from shunt.servers.wish import Wish
+
+SCRIPT = "/etc/init.d/shunt"
+LINK = "/etc/rc2.d/S99shunt"
+_DROPS = "the kernel drops packets for an address that is not on the interface they came in by"
+
+
+def _ndd(device: str, name: str, version: int) -> Switch:
+    get, put = f"ndd -get {device} {name}", f"ndd -set {device} {name} {{value}}"
+    return Switch(name, get, put, ("0",), _DROPS, version)
+
+
+class Solaris10(UnixDriver):
+    """Solaris 10."""
+
+    system = OperatingSystem.SOLARIS10
+    switches = (
+        _ndd("/dev/ip", "ip_strict_dst_multihoming", 4),
+        _ndd("/dev/ip6", "ip6_strict_dst_multihoming", 6),
+    )
+    loopback = "ifconfig -a"
+    kept_words = f"cat /etc/hostname.lo0:* /etc/hostname6.lo0:* {SCRIPT} 2>/dev/null"
+
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias to the next free logical interface."""
+        if address.version == 4:
+            return f"ifconfig lo0 addif {address} netmask 255.255.255.255 up"
+        plumb = "{ ifconfig lo0 inet6 >/dev/null 2>&1 || ifconfig lo0 inet6 plumb up; }"
+        return f"{plumb} && ifconfig lo0 inet6 addif {address}/128 up"
+
+    def drop(self, held: Held) -> str:
+        """Return the words that take an address from its interface."""
+        family = "" if held.address.version == 4 else "inet6 "
+        return f"ifconfig {held.interface.split(':')[0]} {family}removeif {held.address}"
+
+    def give_back(self, held: Held) -> str:
+        """Return the words that put an address back under its mask."""
+        name = held.interface.split(":")[0]
+        if held.address.version == 4:
+            return f"ifconfig {name} addif {held.address} netmask {netmask(held.prefix)} up"
+        return f"ifconfig {name} inet6 addif {held.address}/{held.prefix} up"
+
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Return the files of the aliases, and the script for switches and extra routes."""
+        steps = [_hostname(address) for address in wish.clusters if _line(address) not in host.kept]
+        lines = [
+            f"ndd -set /dev/{'ip6' if s.version == 6 else 'ip'} {s.name} 0"
+            for s in self.switches
+            if s.version in {address.version for address in wish.clusters}
+        ]
+        lines += [_sweep(address) for address in wish.clusters]
+        if lines and not set(lines) <= host.kept:
+            steps.append(boot.step(SCRIPT, lines, link=LINK))
+        return Plan(tuple(steps), _wide(host, wish))
+
+
+def _line(address: Address) -> str:
+    if address.version == 4:
+        return f"{address} netmask 255.255.255.255 up"
+    return f"{address}/128 up"
+
+
+def _hostname(address: Address) -> Step:
+    base = "/etc/hostname.lo0:" if address.version == 4 else "/etc/hostname6.lo0:"
+    line = _line(address)
+    there = f"cat {base}* 2>/dev/null | fgrep -x '{line}' >/dev/null"
+    free = f"n=1; while test -f {base}$n; do n=`expr $n + 1`; done"
+    drop = f"for f in {base}*; do if fgrep -x '{line}' $f >/dev/null; then rm -f $f; fi; done"
+    return Step(
+        id=f"keep:{address}",
+        what=f"keep {address} in the next free {base}n",
+        why="a reboot takes the alias away otherwise",
+        do=(Command.sh(f"{there} || {{ {free}; echo '{line}' > {base}$n; }}"),),
+        check=(Command.sh(there),),
+        undo=(Command.sh(f"if {there}; then {drop}; fi"),),
+        note="for a zone that shares the global zone's IP: run this in the global zone, and add"
+        " `zone NAME` to the line",
+    )
+
+
+def _sweep(address: Address) -> str:
+    if address.version == 4:
+        rows = f'$3 == "{address}" && $2 != "255.255.255.255"'
+        return boot.sweep(
+            "netstat -rnv -f inet", rows, f"route delete -net $1 {address} -netmask $2"
+        )
+    listing = "netstat -rn -f inet6"
+    return boot.sweep(listing, boot.by_flags(address), f"route delete -inet6 $1 {address}")
+
+
+def _wide(host: Host, wish: Wish) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            Severity.WARNING,
+            f"a file /etc/hostname.lo0:n brings {address} back under another mask: {line}",
+            "the next boot makes its extra route again",
+            "delete that file",
+        )
+        for address in wish.clusters
+        for line in sorted(host.kept)
+        if line.replace("/", " ").split()[:1] == [str(address)] and line != _line(address)
+    )
+
+
+DRIVER: Driver[Host] = Solaris10()

@@ -1,0 +1,57 @@
+"""The check-and-delete of extra routes at boot, for systems that bring them back.
+
+An extra route names the cluster address as its gateway and is no host route. The script looks for
+such rows at every boot and deletes them; where there are none it does nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.servers.drivers.unix.words import has_line, when, write
+from shunt.servers.steps import Command, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shunt.model.addresses import Address
+
+_HEAD = "#!/bin/sh\n# Made by Shunt: sets this machine up as a server of cluster addresses.\n"
+
+
+def sweep(listing: str, rows: str, delete: str) -> str:
+    """Return a line of the script that deletes the network rows of a cluster address.
+
+    Args:
+        listing: The words that list the routes.
+        rows: The condition of `awk` that a row of them must fulfil.
+        delete: The words that delete it; `$1` and so on are the columns of the row.
+    """
+    return f"{listing} | awk '{rows}' | while read row; do set -- $row; {delete}; done"
+
+
+def by_flags(address: Address) -> str:
+    """Return the condition where the gateway is the second column and the flags are the third."""
+    return f'$2 == "{address}" && $3 !~ /H/'
+
+
+def script(lines: Sequence[str]) -> str:
+    """Return the text of the script that runs at boot."""
+    return _HEAD + "".join(f"{line}\n" for line in lines)
+
+
+def step(file: str, lines: Sequence[str], *, link: str | None = None) -> Step:
+    """Return the step that puts the script into `file`, called at boot through `link`, if any."""
+    content = script(lines)
+    hook = (Command.sh(f"ln -sf {file} {link}"),) if link else ()
+    unhook = (Command(("rm", "-f", link)),) if link else ()
+    present = tuple(Command.sh(has_line(file, line)) for line in lines)
+    linked = (Command.sh(f"test -h {link}"),) if link else ()
+    return Step(
+        id="keep:boot-script",
+        what=f"check at every boot for extra routes, and delete them ({file})",
+        why="this system makes them anew at every boot",
+        do=(write(file, content, mode="755"), *hook),
+        check=(*present, *linked),
+        undo=(*unhook, when(has_line(file, lines[0]), f"rm -f {file}")),
+    )

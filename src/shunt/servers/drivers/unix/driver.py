@@ -1,0 +1,204 @@
+"""The driver that the Unix systems share: facts, reading, and the order of the plan.
+
+The order: switches that would drop the cluster address, masks that are too wide, the alias, extra
+routes, then all of it once more for the next boot.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from shunt.model.config import Forward, OperatingSystem
+from shunt.servers import record
+from shunt.servers.drivers.unix import parse, plan, words
+from shunt.servers.drivers.unix.observed import Held, Host
+from shunt.servers.routes.recognise import read
+from shunt.servers.routes.sight import command
+from shunt.servers.steps import Command, Fact, Finding, Output, Plan, Severity, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.model.addresses import Address
+    from shunt.servers.wish import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A setting of the kernel that decides whether the cluster address is heard.
+
+    Attributes:
+        name: Its name, the key among the settings.
+        get: Words that print its value, and fail where the system has no such setting.
+        put: Words that set it, with `{value}` in them.
+        good: Values with which the cluster address is heard; the first one is set if need be.
+        why: What happens otherwise.
+        version: The family that it is about, 4 or 6.
+    """
+
+    name: str
+    get: str
+    put: str
+    good: tuple[str, ...]
+    why: str
+    version: int = 4
+
+
+def sysctl(name: str, good: str, why: str, *, version: int = 4, word: str = "sysctl") -> Switch:
+    """Return a switch of the BSDs."""
+    return Switch(name, f"sysctl -n {name}", f"{word} {name}={{value}}", (good,), why, version)
+
+
+class UnixDriver(ABC):
+    """One Unix system. A system's module says its words; this class knows the order."""
+
+    system: OperatingSystem
+    switches: tuple[Switch, ...] = ()
+    interfaces = "ifconfig -a"  # lists every address
+    loopback = "ifconfig lo0"  # lists the aliases
+    arp = "arp -an"
+
+    @abstractmethod
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias."""
+
+    @abstractmethod
+    def drop(self, held: Held) -> str:
+        """Return the words that take an address from its interface."""
+
+    @abstractmethod
+    def give_back(self, held: Held) -> str:
+        """Return the words that put an address back as it was."""
+
+    @property
+    @abstractmethod
+    def kept_words(self) -> str:
+        """Return shell words that print everything that brings addresses back at boot."""
+
+    @abstractmethod
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Return the steps that make it last over a reboot."""
+
+    def more(self, host: Host, wish: Wish) -> Plan:
+        """Return steps and findings that only this system has."""
+        del host, wish
+        return Plan()
+
+    def facts(self, wish: Wish) -> tuple[Fact, ...]:
+        """Return the questions: addresses, routes of each family, ARP, switches, kept lines."""
+        families = sorted({address.version for address in wish.clusters})
+        asked = [switch for switch in self.switches if switch.version in families]
+        return (
+            Fact("interfaces", Command.sh(self.interfaces)),
+            *(Fact(f"routes{v}", Command.sh(command(self.system, v))) for v in families),
+            Fact("arp", Command.sh(f"{self.arp}; echo end")),
+            Fact("settings", words.answers((switch.name, switch.get) for switch in asked)),
+            Fact("kept", Command.sh(f"{self.kept_words}\necho end")),
+        )
+
+    def observe(self, wish: Wish, outputs: Mapping[str, Output]) -> Host:
+        """Return what the outputs say, or raise ParseError."""
+        families = sorted({address.version for address in wish.clusters})
+        texts = [parse.text_of(outputs, f"routes{version}") for version in families]
+        return Host(
+            held=parse.interfaces(outputs),
+            listings=tuple(read(text, self.system) for text in texts),
+            published=parse.published(outputs),
+            settings=MappingProxyType(parse.settings(outputs)),
+            kept=parse.kept(outputs),
+            record=record.parse(outputs[record.NAME]),
+        )
+
+    def unseen(self, wish: Wish) -> Host:
+        """Return a host as delivered: no alias, switches as likely to be wrong as right."""
+        families = {address.version for address in wish.clusters}
+        unknown = {s.name: "unknown" for s in self.switches if s.version in families}
+        return Host(settings=MappingProxyType(unknown))
+
+    def plan(self, observed: Host, wish: Wish) -> Plan:
+        """Return what separates the host from the wish."""
+        result = plan.fitness(observed, wish, self.drop) + self._method(wish)
+        if any(finding.severity is Severity.ERROR for finding in result.findings):
+            return result
+        result += Plan(tuple(self._switch(s, observed) for s in self._wrong(observed, wish)))
+        result += self.more(observed, wish)
+        for address in wish.clusters:
+            result += Plan(self._alias(observed, address))
+        result += plan.routes(observed, wish, self.system, lambda v: command(self.system, v))
+        return result + (self.persistence(observed, wish) if wish.persist else Plan())
+
+    def _method(self, wish: Wish) -> Plan:
+        if wish.forward is not Forward.ENCAP:
+            return Plan()
+        finding = Finding(
+            Severity.ERROR,
+            f"Shunt does not set up tunnels on {self.system}",
+            "without the other end of the tunnel the server drops what the dispatcher sends",
+            "use the forwarding method mac, or a Linux server",
+        )
+        return Plan(findings=(finding,))
+
+    def _wrong(self, host: Host, wish: Wish) -> tuple[Switch, ...]:
+        families = {address.version for address in wish.clusters}
+        return tuple(
+            switch
+            for switch in self.switches
+            if switch.version in families
+            and host.settings.get(switch.name, switch.good[0]) not in switch.good
+        )
+
+    def _switch(self, switch: Switch, host: Host) -> Step:
+        before = host.settings[switch.name]
+        good = switch.good[0]
+        is_good = f'test "`{switch.get}`" = {good}'
+        exists = f"{switch.get} >/dev/null 2>&1"
+        put = switch.put.format(value=good)
+        unknown = before == "unknown"
+        back = switch.put.format(value=before)
+        return Step(
+            id=f"switch:{switch.name}",
+            what=f"set {switch.name} to {good}" + (" where it exists" if unknown else ""),
+            why=switch.why,
+            do=(words.when(exists, put) if unknown else Command.sh(put),),
+            check=(Command.sh(f"if {exists}; then {is_good}; fi" if unknown else is_good),),
+            undo=() if unknown else (words.when(is_good, back),),
+            note=f"it was {before}"
+            if not unknown
+            else "note its value before: it is not given back",
+        )
+
+    def _alias(self, host: Host, address: Address) -> tuple[Step, ...]:
+        held = [one for one in host.holders(address) if plan.is_loopback(one.interface)]
+        wide = [one for one in held if not one.is_host]
+        steps = [
+            plan.narrow(one, self.drop(one), self.give_back(one), self.loopback) for one in wide
+        ]
+        if len(wide) == len(held):
+            steps.append(self.alias_step(address))
+        return tuple(steps)
+
+    def alias_step(self, address: Address) -> Step:
+        """Return the step that adds the alias."""
+        there = words.shown(address, self.loopback)
+        return Step(
+            id=f"alias:{address}",
+            what=f"add {address}/{address.max_prefixlen} to the loopback interface",
+            why="the server must accept packets for the cluster address as its own",
+            do=(words.unless(there, self.add(address)),),
+            check=(Command.sh(there),),
+            undo=(words.when(there, self.drop(Held("lo0", address, address.max_prefixlen))),),
+        )
+
+    def line_step(self, file: str, line: str, *, what: str, step: str) -> Step:
+        """Return the step that keeps a line in a file of the system."""
+        return Step(
+            id=f"keep:{step}",
+            what=what,
+            why="a reboot takes it away otherwise",
+            do=(words.add_line(file, line),),
+            check=(Command.sh(words.has_line(file, line)),),
+            undo=(words.drop_line(file, line),),
+        )

@@ -1,0 +1,102 @@
+"""Solaris 11 and illumos: `ipadm`, whose objects are persistent by themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shunt.servers.drivers.unix.driver import Switch, UnixDriver
+from shunt.servers.steps import Finding, Plan, Severity
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.observed import Held, Host
+    from shunt.servers.wish import Wish
+
+_STRONG = "a strong host drops packets for an address that is not on the interface they came in by"
+_OBJECTS = "ipadm show-addr -p -o addrobj,addr"
+
+
+def _hostmodel(version: int) -> Switch:
+    return Switch(
+        f"hostmodel-ipv{version}",
+        f"ipadm show-prop -c -o current -p hostmodel ipv{version}",
+        f"ipadm set-prop -p hostmodel={{value}} ipv{version}",
+        ("weak", "src-priority"),
+        _STRONG,
+        version,
+    )
+
+
+class IpadmDriver(UnixDriver):
+    """A system with `ipadm`; `device` says where an alias belongs."""
+
+    switches = (_hostmodel(4), _hostmodel(6))
+    loopback = "ifconfig -a"
+    kept_words = (
+        f"{_OBJECTS} | sed 's/\\\\//g'; ipadm show-if -p -o ifname | sed 's/^/interface=/';"
+        " dladm show-linkprop -c -o link,value -p protection 2>/dev/null | sed 's/^/protection=/'"
+    )
+
+    def device(self, address: Address) -> str:
+        """Return the interface for an alias."""
+        del address
+        return "lo0"
+
+    def name(self, address: Address) -> str:
+        """Return the name of an alias' object: a letter first, then what tells addresses apart."""
+        return f"{self.device(address)}/v{address.version}{address.packed[-8:].hex()}"
+
+    def add(self, address: Address) -> str:
+        """Return the words that add the alias, for good."""
+        length = address.max_prefixlen
+        return f"ipadm create-addr -T static -a {address}/{length} {self.name(address)}"
+
+    def drop(self, held: Held) -> str:
+        """Return the words that delete the object of an address, whatever its name."""
+        find = f"{_OBJECTS} | sed 's/\\\\//g' | sed -n 's|^\\([^:]*\\):{held.address}/.*|\\1|p'"
+        return f"ipadm delete-addr `{find}`"
+
+    def give_back(self, held: Held) -> str:
+        """Return the words that put an address back under its mask."""
+        name = self.name(held.address).split("/")[1]
+        device = held.interface.split(":")[0]
+        return f"ipadm create-addr -T static -a {held.address}/{held.prefix} {device}/{name}"
+
+    def more(self, host: Host, wish: Wish) -> Plan:
+        """Say where a link's protection would drop the replies."""
+        links = [
+            line.removeprefix("protection=").split(":")[0]
+            for line in sorted(host.kept)
+            if line.startswith("protection=") and "ip-nospoof" in line
+        ]
+        if not wish.clusters:
+            return Plan()
+        return Plan(
+            findings=tuple(
+                Finding(
+                    Severity.ERROR,
+                    f"{link} has the link protection ip-nospoof",
+                    "it drops replies whose source is the cluster address",
+                    f"dladm set-linkprop -p allowed-ips+={wish.clusters[0]} {link}, from the global"
+                    " zone, for every cluster address",
+                )
+                for link in links
+            )
+        )
+
+    def persistence(self, host: Host, wish: Wish) -> Plan:
+        """Name the aliases that `ifconfig` made: without an object, a reboot takes them away."""
+        kept = {line.split(":", 1)[-1] for line in host.kept if "/?:" not in line}
+        return Plan(
+            findings=tuple(
+                Finding(
+                    Severity.ERROR,
+                    f"{address} was added without ipadm, and is gone after a reboot",
+                    "only what ipadm has made is kept",
+                    f"ifconfig {host.holders(address)[0].interface} unplumb, then apply again",
+                )
+                for address in wish.clusters
+                if host.holders(address) and f"{address}/{address.max_prefixlen}" not in kept
+                if all(held.is_host for held in host.holders(address))
+            )
+        )

@@ -1,0 +1,93 @@
+"""Shell words that every Unix understands, the Bourne shell of Solaris 10 included.
+
+So: backquotes, no `!`, `fgrep -x` instead of options that not every `grep` has.
+"""
+
+from __future__ import annotations
+
+import shlex
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from shunt.servers.steps import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shunt.model.addresses import Address
+    from shunt.servers.routes.rows import Route
+
+
+def shown(address: Address, listing: str = "ifconfig lo0", *, prefix: int | None = None) -> str:
+    """Return words: does `listing` show the address under `prefix`, by default a host's?
+
+    Masks are told in all the forms of `ifconfig`: /32, 0xffffffff, ffffffff, prefixlen 128.
+    """
+    bits = address.max_prefixlen if prefix is None else prefix
+    name = str(address).replace(".", r"\.")
+    if address.version == 4:
+        mask = int(IPv4Network((0, bits)).netmask)
+        return f"{listing} | egrep 'inet {name}(/{bits}| netmask (0x)?{mask:08x})' >/dev/null"
+    return f"{listing} | egrep 'inet6 {name}(%[a-z0-9]*)?(/| prefix(len)? ){bits}' >/dev/null"
+
+
+def when(condition: str, words: str) -> Command:
+    """Return a command that does `words` only if `condition` is true, and else is content."""
+    return Command.sh(f"if {condition}; then {words}; fi")
+
+
+def unless(condition: str, words: str) -> Command:
+    """Return a command that does `words` only if `condition` is false."""
+    return Command.sh(f"{condition} || {words}")
+
+
+def false_is_right(condition: str) -> Command:
+    """Return the check that `condition` does not hold."""
+    return Command.sh(f"if {condition}; then false; else true; fi")
+
+
+def has_line(file: str, line: str) -> str:
+    """Return words that are true if `file` has exactly this line."""
+    return f"fgrep -x {shlex.quote(line)} {file} >/dev/null 2>&1"
+
+
+def add_line(file: str, line: str) -> Command:
+    """Return the command that appends a line to a file unless it is there."""
+    return unless(has_line(file, line), f"echo {shlex.quote(line)} >> {file}")
+
+
+def drop_line(file: str, line: str) -> Command:
+    """Return the command that takes a line out of a file and leaves the rest as it was.
+
+    The file is emptied and filled, so that its owner and mode stay; a line that is the only one
+    leaves an empty file.
+    """
+    copy = f"{file}.shunt-old"
+    return when(
+        has_line(file, line),
+        f"cp {file} {copy} && {{ fgrep -v -x {shlex.quote(line)} {copy} > {file} || true; }}"
+        f" && rm -f {copy}",
+    )
+
+
+def write(file: str, content: str, *, mode: str = "644") -> Command:
+    """Return the command that makes a file of Shunt's own, all or nothing."""
+    new = f"{file}.shunt-new"
+    line = f"cat > {new} && chmod {mode} {new} && mv -f {new} {file}"
+    return Command(("sh", "-c", line), content, file=file)
+
+
+def listed(route: Route, listing: str) -> str:
+    """Return words that are true if `listing` has the row, also where it wraps."""
+    key = route.gateway or route.interface
+    return (
+        f'{listing} | awk \'$1 == "{route.written}" {{ n = 1 }}'
+        f' n {{ for (i = 1; i <= NF; i++) if ($i == "{key}") f = 1 }}'
+        " NF > 1 { n = 0 } END { exit 1 - f }'"
+    )
+
+
+def answers(questions: Iterable[tuple[str, str]]) -> Command:
+    """Return the command that prints `name=value` for each (name, words that print the value)."""
+    lines = [f'v=`{words} 2>/dev/null` || v=absent; echo "{name}=$v"' for name, words in questions]
+    return Command.sh("\n".join([*lines, "echo end"]))

@@ -179,8 +179,8 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.DROPS_ALL: (
         "the server answers ARP but no packet, not even for its own address",
         (
-            "A firewall drops everything from here. Whether the alias is there, the wire "
-            "cannot tell."
+            "A firewall drops everything from here, or the alias has a wide mask, so that "
+            "replies to this segment never leave the server. The wire cannot tell which."
         ),
     ),
     Cause.PORT_FILTERED: (

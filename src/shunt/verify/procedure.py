@@ -255,9 +255,9 @@ class Procedure:
 
     def _look_into(self, cluster: Cluster, mac: Mac) -> Iterator[bytes]:
         """Ask a MAC that nobody knows whether it is a server's, and what it does with packets."""
-        for server in self.subject.servers.values():
-            for own in server.addresses:
-                key = Key(Purpose.WHOSE_MAC, server.name, own, None, mac)
+        for name in cluster.servers:
+            for own in self.subject.servers[name].addresses:
+                key = Key(Purpose.WHOSE_MAC, name, own, None, mac)
                 yield from self._ping_at(mac, key, ttl=1)
         yield from self._ping_at(mac, Key(Purpose.STRANGER_PING, "", cluster.address, None, mac))
         for port in cluster.ports:

@@ -40,13 +40,17 @@ class Reading:
         return next(iter(self.macs(self.subject.servers[name])), None)
 
     def unheard(self) -> tuple[Address, ...]:
-        """Return the servers' own addresses that nobody has claimed yet."""
+        """Return the servers' own addresses for which nobody has answered yet."""
         return tuple(
             address
             for server in self.subject.servers.values()
             for address in server.addresses
-            if not self.transcript.claims.get(address)
+            if not self.answers_for(address)
         )
+
+    def answers_for(self, address: Address) -> bool:
+        """Whether somebody has answered who has the address."""
+        return any(voiced.answer for voiced in self.transcript.claims.get(address, ()))
 
     def controlled(self, server: Examined, version: int) -> bool:
         """Whether silence means something: the own address of that IP version has answered.
@@ -54,7 +58,7 @@ class Reading:
         A server without an own address of the version is known by another one.
         """
         own = [each for each in server.addresses if each.version == version] or server.addresses
-        return any(self.transcript.claims.get(address) for address in own)
+        return any(map(self.answers_for, own))
 
     def own(self, server: Examined, version: int) -> Address | None:
         """Return the server's own address of an IP version."""
@@ -68,11 +72,11 @@ class Reading:
                 found.setdefault(mac, server.name)
         for cluster in self.subject.clusters:
             for mac in self.transcript.voices(cluster.address):
-                if mac not in found and (name := self._answers_for(mac)):
+                if mac not in found and (name := self._owner_of(mac)):
                     found[mac] = name
         return found
 
-    def _answers_for(self, mac: Mac) -> str | None:
+    def _owner_of(self, mac: Mac) -> str | None:
         for server in self.subject.servers.values():
             for own in server.addresses:
                 if self.echoes(Key(Purpose.WHOSE_MAC, server.name, own, None, mac)):

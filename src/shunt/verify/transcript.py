@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shunt.verify.claims import Claim
 
 _REQUEST = 1
+_GROUP = 0x01  # in the first octet of a MAC: many receivers
 _SLOWEST_ANSWER = 1.5  # seconds
 
 
@@ -88,7 +89,7 @@ class Transcript:
         self.malformed = 0
         self.claims: defaultdict[Address, list[Voiced]] = defaultdict(list)
         self.arp_replies: list[Arp] = []
-        self.questions: list[tuple[Mac, Arp | Solicitation]] = []  # who asked, what
+        self.questions: list[tuple[Mac, Arp | Solicitation]] = []  # who asked everybody, what
         self.echoes: defaultdict[tuple[int, int], list[Answer]] = defaultdict(list)
         self.pings: list[tuple[Answer, Echo]] = []  # requests that came to us
         self.segments: defaultdict[int, list[tuple[Answer, Segment]]] = defaultdict(list)
@@ -117,7 +118,9 @@ class Transcript:
             asked = self._asked_at.get(claim.address)
             delay = None if asked is None else at - asked
             self.claims[claim.address].append(Voiced(at, self.phase, claim, delay))
-        if (question := _question(parsed)) is not None:
+        question = _question(parsed)
+        # A question to one machine confirms what is known already (RFC 4861 section 7.3.3).
+        if question is not None and parsed.link.destination.octets[0] & _GROUP:
             self.questions.append((parsed.link.source, question))
         elif isinstance(parsed.network, Arp):
             self.arp_replies.append(parsed.network)

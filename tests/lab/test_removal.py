@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -55,6 +56,17 @@ def wait_until(condition: Callable[[], bool], deadline: float = 20) -> None:
 
 def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}/ns/net").exists()
+
+
+def processes_of(words: str) -> list[int]:
+    """Return the processes whose command line ends so."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended just now
+            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            if line.endswith(words):
+                found.append(int(path.name))
+    return found
 
 
 def own_network() -> list[object]:
@@ -167,16 +179,7 @@ def test_sweeping_takes_the_orphans_only() -> None:
     with Lab.create() as alive:
         orphan = Lab.create()
         orphan.host("left")
-        patterns = f"{Path(reaper.__file__).name} {orphan.ident}"
-        (pid,) = (
-            int(path.name)
-            for path in Path("/proc").glob("[0-9]*")
-            if (path / "cmdline")
-            .read_bytes()
-            .replace(b"\0", b" ")
-            .strip()
-            .endswith(patterns.encode())
-        )
+        (pid,) = processes_of(f"{Path(reaper.__file__).name} {orphan.ident}")
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{pid}").exists())
         orphan._release()

@@ -58,25 +58,24 @@ def draw(
         size: slots, a power of two up to 2^20.
     """
     reach = np.array([_reach(int(quota)) for quota in quotas], dtype=np.int64) << SERVER_BITS
-    farthest = reach.max()
     gaps = _gaps(weights, size)
     best = np.full(size, _NEVER, dtype=np.int64)
+
+    def close(slot: NDArray[np.int64], bid: NDArray[np.int64]) -> NDArray[np.int64]:
+        winner = best[slot]
+        margin = np.maximum(reach[server_of(bid)], reach[server_of(winner)])
+        return np.flatnonzero(bid - winner <= margin)
+
     slots, bids = [], []
-
-    def keep(slot: NDArray[np.int64], bid: NDArray[np.int64]) -> None:
-        np.minimum.at(best, slot, bid)
-        close = np.flatnonzero(bid - best[slot] <= farthest)
-        slots.append(slot[close])
-        bids.append(bid[close])
-
-    for slot, bid in _drawn(seeds, gaps, size):
-        keep(slot, bid)
-    for slot, bid in _late(seeds, gaps, np.flatnonzero(best == _NEVER)):
-        keep(slot, bid)
+    for source in (_drawn(seeds, gaps, size), _late(seeds, gaps, best)):
+        for slot, bid in source:
+            np.minimum.at(best, slot, bid)
+            chosen = close(slot, bid)
+            slots.append(slot[chosen])
+            bids.append(bid[chosen])
     slot, bid = np.concatenate(slots), np.concatenate(bids)
-    winner = best[slot]
-    close = bid - winner <= np.maximum(reach[server_of(bid)], reach[server_of(winner)])
-    return _sorted_once(slot[close], bid[close])
+    chosen = close(slot, bid)
+    return _sorted_once(slot[chosen], bid[chosen])
 
 
 def server_of(bid: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -108,15 +107,15 @@ def _drawn(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield slots and bids of every server's draws up to the horizon, in chunks by time.
 
-    The early draws come first, so that most of the late ones are known to be too dear at once. The
-    k-th draw falls at a random place within the k-th gap.
+    The early draws come first, so that nearly all of the late ones are known to be too dear at
+    once. The k-th draw falls at a random place within the k-th gap.
     """
     bits = size.bit_length() - 1
     shift = np.uint64(bits + _FRACTION_BITS + _PACE_BITS - _UNIT_BITS)
     chunks = max(1, _HORIZON * size // _CHUNK)
     begin = np.zeros(len(seeds), dtype=np.int64)
     for chunk in range(1, chunks + 1):
-        end = (_HORIZON * size << _PACE_BITS) // gaps.astype(np.int64) * chunk // chunks
+        end = (_HORIZON * size * chunk // chunks << _PACE_BITS) // gaps.astype(np.int64) + 1
         count = end - begin
         server = np.repeat(np.arange(len(seeds)), count)
         first = begin - (np.cumsum(count) - count)
@@ -130,9 +129,10 @@ def _drawn(
 
 
 def _late(
-    seeds: NDArray[np.uint64], gaps: NDArray[np.uint64], missed: NDArray[np.int64]
+    seeds: NDArray[np.uint64], gaps: NDArray[np.uint64], best: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield bids of every server, after the horizon, for every slot that none has drawn."""
+    missed = np.flatnonzero(best == _NEVER)
     server = np.arange(len(seeds), dtype=np.int64)
     latest = np.uint64((1 << _TIME_BITS) - 1)
     rows = max(1, _CHUNK // len(seeds))

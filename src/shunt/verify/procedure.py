@@ -36,7 +36,6 @@ _GAP = 0.3  # seconds between rounds
 _CONTROL = 1.0  # an owner of a borrowed address gets this long to object
 _PATIENCE = 0.7  # for an answer that is likely to come
 _LISTEN = 1.0  # behind the last question; with the rounds before it 1.6 s: proxies wait up to 0.8
-_CONNECT = 2.5  # an opening connection is repeated after one second by the kernel
 _STRANGERS = 8  # MACs that are looked into
 FAR = IPv4Address("198.51.100.77")  # outside of every segment: TEST-NET-2, RFC 5737
 
@@ -214,7 +213,7 @@ class Procedure:
             "send to the cluster address at each server: a ping, its ports, a foreign frame",
             (*pings, *raw, *foreign),
             tuple(requests),
-            patience=_CONNECT if requests else _PATIENCE,
+            patience=_PATIENCE,
             settled=self.reading.answered,
         )
 

@@ -111,11 +111,11 @@ class Wire:
                 if not ready or self._pace.wait(now):
                     await self._rest(self._pace.wait(now) if ready else _TICK)
                     continue
-                last = now
                 self._pace.spend(now)
                 if self._urgent:
                     self._send(self._urgent.popleft())
                     continue
+                last = now
                 item = heapq.heappop(due)[2]
                 if isinstance(item, Outgoing):
                     self._send(item.frame)

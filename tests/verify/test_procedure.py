@@ -1,0 +1,179 @@
+"""The procedure against a simulated segment: verdicts, cost, and hostile company."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv4Address, ip_address
+
+import pytest
+
+from shunt.model.addresses import Address, Mac
+from shunt.model.config import Protocol
+from shunt.network.frames import Envelope, arp_request, echo_reply, tcp_syn
+from shunt.verify.findings import Cause, Check, Finding, Verdict
+from shunt.verify.judge import judge
+from shunt.verify.procedure import Procedure
+from shunt.verify.subject import Cluster, Examined, Port, Subject
+from tests.verify.simulated import Machine, run
+
+ME = Mac.parse("02:00:00:00:00:99")
+SPARE = {
+    4: tuple(map(ip_address, ("192.0.2.201", "192.0.2.202"))),
+    6: tuple(map(ip_address, ("2001:db8::201", "2001:db8::202"))),
+}
+
+
+def _mac(number: int) -> Mac:
+    return Mac(bytes((0x52, 0x54, 0, 0, number >> 8, number & 255)))
+
+
+def _segment(count: int, addresses: list[str]) -> tuple[Subject, list[Machine]]:
+    """Return right servers, and their subject: each serves port 80 of every cluster address."""
+    machines, servers = [], {}
+    clusters: list[Address] = [ip_address(each) for each in addresses]
+    for number in range(1, count + 1):
+        own = {ip_address(f"192.0.2.{number}"), ip_address(f"2001:db8::{number}")}
+        machines.append(Machine(_mac(number), own, own | set(clusters), {80}))
+        name = f"s{number}"
+        servers[name] = Examined(name, tuple(sorted(own, key=lambda a: a.version)))
+    examined = tuple(Cluster("web", each, tuple(servers), (Port(80),)) for each in clusters)
+    return Subject(servers, examined), machines
+
+
+def _procedure(subject: Subject) -> Procedure:
+    return Procedure(subject, ME, {version: SPARE[version] for version in subject.versions})
+
+
+def _troubles(procedure: Procedure) -> dict[tuple[Check, str], tuple[Verdict, Cause | None]]:
+    return {
+        (finding.check, finding.server): (finding.verdict, finding.cause)
+        for finding in judge(procedure.reading)
+        if finding.verdict is not Verdict.RIGHT
+    }
+
+
+def _finding(procedure: Procedure, check: Check, server: str) -> Finding:
+    found = judge(procedure.reading)
+    return next(each for each in found if each.check is check and each.server == server)
+
+
+def test_right_servers_are_right() -> None:
+    subject, machines = _segment(3, ["192.0.2.100", "2001:db8::100"])
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    assert _troubles(procedure) == {}
+
+
+def test_a_hundred_servers_and_two_addresses_take_less_than_ten_seconds() -> None:
+    subject, machines = _segment(100, ["192.0.2.150", "192.0.2.151"])
+    subject = Subject(
+        {name: Examined(name, each.addresses[:1]) for name, each in subject.servers.items()},
+        subject.clusters,
+    )
+    procedure = _procedure(subject)
+    cost = run(procedure, machines, rate=200)
+    assert _troubles(procedure) == {}
+    assert cost.seconds < 10
+
+
+def test_nothing_is_sent_from_an_address_that_somebody_has() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    taken = set(SPARE[4][:1])
+    machines.append(Machine(_mac(700), taken, taken))
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    assert procedure.identity.borrowed == {4: SPARE[4][1]}
+    assert _troubles(procedure) == {
+        (Check.FOREIGN, "s1"): (Verdict.UNKNOWN, Cause.ONE_FREE_ADDRESS)
+    }
+
+
+def test_without_a_free_address_packets_are_not_judged() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    taken = set(SPARE[4])
+    machines.append(Machine(_mac(700), taken, taken))
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    checks = (Check.PING, Check.PORT, Check.LEAKS, Check.FOREIGN)
+    told = Verdict.UNKNOWN, Cause.NO_FREE_ADDRESS
+    assert _troubles(procedure) == {(check, "s1"): told for check in checks}
+    assert _finding(procedure, Check.SILENCE, "s1").verdict is Verdict.RIGHT
+
+
+def test_a_server_that_asks_in_the_clusters_name_leaks() -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    machines[1].announces = True
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    assert _troubles(procedure) == {(Check.LEAKS, "s2"): (Verdict.WRONG, Cause.ASKS_IN_ITS_NAME)}
+
+
+def test_two_servers_with_one_mac_are_named() -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    machines[1].mac = machines[0].mac
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    found = _troubles(procedure)
+    assert found[Check.OWN, "s1"] == found[Check.OWN, "s2"] == (Verdict.WRONG, Cause.SAME_MAC)
+    assert any("s2" in line for line in _finding(procedure, Check.OWN, "s1").evidence)
+
+
+def test_with_live_the_dispatcher_is_found_excepted_and_tried() -> None:
+    subject, machines = _segment(2, ["192.0.2.100", "192.0.2.101"])
+    addresses: set[Address] = {cluster.address for cluster in subject.clusters}
+    dispatcher = Machine(_mac(900), addresses, addresses, {80})
+    live = Subject(subject.servers, subject.clusters, live=True)
+    procedure = _procedure(live)
+    run(procedure, [*machines, dispatcher])
+    assert _troubles(procedure) == {}
+    found = _finding(procedure, Check.DISPATCHER, "")
+    assert str(dispatcher.mac) in found.evidence[0]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_with_live_a_silent_dispatcher_and_a_second_one_are_wrong(given: bool) -> None:
+    subject, machines = _segment(1, ["192.0.2.100", "192.0.2.101"])
+    first, second = (cluster.address for cluster in subject.clusters)
+    dispatcher = Machine(_mac(900), {first}, {first}, {80})
+    other = Machine(_mac(901), {first}, {first})
+    mac = dispatcher.mac if given else None
+    procedure = _procedure(Subject(subject.servers, subject.clusters, live=True, dispatcher=mac))
+    run(procedure, [*machines, dispatcher, other])
+    causes = {(each.address, each.cause) for each in judge(procedure.reading) if each.cause}
+    assert causes == {(first, Cause.SEVERAL_DISPATCHERS), (second, Cause.DISPATCHER_SILENT)}
+
+
+def test_a_udp_port_that_says_nothing_is_not_called_wrong() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    port = Port(53, Protocol.UDP)
+    clusters = tuple(
+        Cluster("dns", each.address, each.servers, (port,)) for each in subject.clusters
+    )
+    procedure = _procedure(Subject(subject.servers, clusters))
+    run(procedure, machines)
+    assert _troubles(procedure) == {}
+    assert _finding(procedure, Check.PORT, "s1").cause is Cause.UDP_SILENT
+
+
+def test_hostile_company_changes_no_verdict() -> None:
+    """Frames that are broken, or speak of other things, with every frame that is heard."""
+    chance = random.Random(1969)
+    subject, machines = _segment(20, ["192.0.2.100", "2001:db8::100"])
+    procedure = _procedure(subject)
+    stranger, four = _mac(4000), ip_address("203.0.113.5")
+    seeds = [
+        arp_request(stranger, IPv4Address("203.0.113.7"), IPv4Address("203.0.113.6")),
+        echo_reply(Envelope(stranger, ME, four, SPARE[4][0]), 20000, 0),
+        tcp_syn(Envelope(stranger, ME, four, SPARE[4][0]), (80, 20001), 1),
+    ]
+
+    def noise() -> bytes:
+        frame = bytearray(chance.choice(seeds))
+        for _ in range(chance.randrange(4)):
+            frame[chance.randrange(12, 22)] = chance.randrange(256)
+        del frame[chance.randrange(len(frame)) if chance.randrange(3) == 0 else len(frame) :]
+        return bytes(frame)
+
+    run(procedure, machines, noise=noise)
+    assert procedure.reading.transcript.malformed > 10
+    assert _troubles(procedure) == {}

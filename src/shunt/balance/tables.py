@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NONE = 0xFFFF
 LEAST, MOST = 1 << 10, 1 << 20
 KEY_BYTES = 16
+MANY = 0xFFFE  # servers; the two numbers above have a meaning of their own in a slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def _check(servers: Sequence[Share], size: int, key: bytes) -> None:
         )
     if len(key) != KEY_BYTES:
         raise UsageError(f"the key of the slot tables has {KEY_BYTES} bytes, not {len(key)}")
-    if len(servers) >= NONE - 1:
-        raise UsageError(f"{len(servers)} servers in one service; at most {NONE - 2} are possible")
+    if len(servers) > MANY:
+        raise UsageError(f"{len(servers)} servers in one service; at most {MANY} are possible")
     for server in servers:
         if not 0 <= server.weight <= 0xFFFF:
             raise UsageError(f"weight {server.weight} is not from 0 to 65535")

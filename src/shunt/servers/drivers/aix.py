@@ -8,7 +8,7 @@ from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import UnixDriver
-from shunt.servers.steps import Command, Driver, Finding, Plan, Severity, Step
+from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -46,20 +46,41 @@ class Aix(UnixDriver):
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return the attributes of lo0, and the check for extra routes at boot."""
         words = {word for line in host.kept for word in line.split()}
-        steps = [_attribute(a) for a in wish.clusters if _kept(a) not in words]
+        steps = [
+            self._unkeep(address, word)
+            for address in wish.clusters
+            for word in sorted(words)
+            if word.replace("/", ",").split(",")[0] == str(address) and word != _kept(address)
+        ]
+        steps += [_attribute(a) for a in wish.clusters if _kept(a) not in words]
         lines = [_sweep(address) for address in wish.clusters]
         if lines and not set(lines) <= host.kept:
             steps.append(boot.step(SCRIPT, lines))
-        return Plan(tuple(steps), _wide(words, wish))
+        return Plan(tuple(steps))
+
+    def _unkeep(self, address: Address, word: str) -> Step:
+        name = f"alias{address.version}"
+        there = _in_database(name, word)
+        return self.replace_step(
+            word,
+            do=Command.sh(f"if {there}; then chdev -l lo0 -P -a del{name}={word}; fi"),
+            there=there,
+            undo=Command.sh(f"{there} || chdev -l lo0 -P -a {name}={word}"),
+        )
 
 
 def _kept(address: Address) -> str:
     return f"{address},255.255.255.255" if address.version == 4 else f"{address}/128"
 
 
+def _in_database(name: str, value: str) -> str:
+    word = value.replace(".", r"\.")
+    return f"lsattr -E -l lo0 -F value -a {name} | egrep '(^| ){word}( |$)' >/dev/null"
+
+
 def _attribute(address: Address) -> Step:
     name, value = f"alias{address.version}", _kept(address)
-    there = f"lsattr -E -l lo0 -F value -a {name} | fgrep '{value}' >/dev/null"
+    there = _in_database(name, value)
     return Step(
         id=f"keep:{address}",
         what=f"keep {address} as an {name} of lo0 in the device database",
@@ -76,20 +97,6 @@ def _sweep(address: Address) -> str:
     else:
         delete, listing = f"route delete -inet6 -net $1 {address}", "netstat -rn -f inet6"
     return boot.sweep(listing, boot.by_flags(address), delete)
-
-
-def _wide(words: set[str], wish: Wish) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            Severity.WARNING,
-            f"the device database brings {address} back under another mask: {word}",
-            "the next boot makes its extra route again",
-            f"chdev -l lo0 -P -a delalias{address.version}={word}",
-        )
-        for address in wish.clusters
-        for word in sorted(words)
-        if word.replace("/", ",").split(",")[0] == str(address) and word != _kept(address)
-    )
 
 
 DRIVER: Driver[Host] = Aix()

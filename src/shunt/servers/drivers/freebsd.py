@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
-from shunt.servers.steps import Command, Driver, Finding, Plan, Severity, Step
+from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -44,11 +44,7 @@ class FreeBsd(BsdDriver):
 
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return rc.conf's aliases, and the switches that had to be set."""
-        steps = [
-            _rc(address)
-            for address in wish.clusters
-            if not any(line.split("=", 1)[-1].strip("\"'") == _value(address) for line in host.kept)
-        ]
+        steps = [step for address in wish.clusters if (step := _keep(host, address))]
         for switch in self._wrong_or_kept_wrong(host, wish):
             line = f"{switch}=0"
             steps.append(
@@ -56,7 +52,7 @@ class FreeBsd(BsdDriver):
                     "/etc/sysctl.conf", line, what=f"keep {line} in sysctl.conf", step=switch
                 )
             )
-        return Plan(tuple(steps), _masks(host, wish))
+        return Plan(tuple(steps))
 
     def _wrong_or_kept_wrong(self, host: Host, wish: Wish) -> list[str]:
         wrong = [switch.name for switch in self._wrong(host, wish)]
@@ -68,6 +64,15 @@ def _value(address: Address) -> str:
     if address.version == 4:
         return f"inet {address} netmask 255.255.255.255"
     return f"inet6 {address} prefixlen 128"
+
+
+def _keep(host: Host, address: Address) -> Step | None:
+    for name, value in sorted(_split(line) for line in host.kept):
+        words = value.replace("/", " ").split()
+        if name.startswith("ifconfig_lo0_alias") and str(address) in words:
+            right = value in {_value(address), f"inet {address}/32", f"inet6 {address}/128"}
+            return None if right else _rewrite(name, value, address)
+    return _rc(address)
 
 
 def _rc(address: Address) -> Step:
@@ -96,19 +101,26 @@ def _rc(address: Address) -> Step:
     )
 
 
-def _masks(host: Host, wish: Wish) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            Severity.WARNING,
-            f"rc.conf brings {address} back in another form: {line}",
-            "a wide mask comes back with the next boot, and its extra route with it",
-            "sysrc -x " + line.split("=", 1)[0].rstrip(":"),
-        )
-        for address in wish.clusters
-        for line in sorted(host.kept)
-        if line.startswith("ifconfig_lo0_alias")
-        and str(address) in line.replace("/", " ").split("=", 1)[-1].strip("\"'").split()
-        and line.split("=", 1)[-1].strip("\"'") != _value(address)
+def _split(line: str) -> tuple[str, str]:
+    """Return name and value of a line of `sysrc -ae`."""
+    name, _, value = line.partition("=")
+    return name, value.strip("\"'")
+
+
+def _rewrite(name: str, value: str, address: Address) -> Step:
+    """Return the step that gives an alias of rc.conf the mask of a host, under its number."""
+    get, good = f"sysrc -n {name}", _value(address)
+    return Step(
+        id=f"keep:{address}",
+        what=f"keep {address} in rc.conf as a host address: {name} was {value}",
+        why="a wide mask comes back with the next boot, and its extra route with it",
+        do=(Command.sh(f'sysrc {name}="{good}"'),),
+        check=(Command.sh(f'test "`{get} 2>/dev/null`" = "{good}"'),),
+        undo=(
+            Command.sh(
+                f'if test "`{get} 2>/dev/null`" = "{good}"; then sysrc {name}="{value}"; fi'
+            ),
+        ),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
+from shunt.servers.drivers.unix.words import unless, when
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 SCRIPT = "/sbin/init.d/shunt"
 LINK = "/sbin/rc2.d/S920shunt"
+_NETCONF = "/etc/rc.config.d/netconf"
+_HOST_MASK = "255.255.255.255"
+_ENTRY = re.compile(r'(?P<name>[A-Z0-9_]+)\[(?P<number>\d+)\]="?(?P<value>[^"]*)"?')
 STRONG = "ip_strong_es_model"
 _ALL = "for i in `netstat -in | awk 'NR > 1 { print $1 }'`; do ifconfig $i; done"
 _NAMES6 = "netstat -in -f inet6 2>/dev/null | awk 'NR > 1 { print $1 }'"
@@ -67,6 +72,7 @@ class HpUx(UnixDriver):
         """Return netconf's entries, nddconf's, and the check for extra routes at boot."""
         kept = {line.replace('"', "").split("=", 1)[-1] for line in host.kept if "ADDRESS" in line}
         steps = [_netconf(address) for address in wish.clusters if str(address) not in kept]
+        steps += [step for a in wish.clusters4 for step in _masks(host, a)]
         if self._wrong(host, wish):
             steps.append(_nddconf())
         lines = [_sweep(address) for address in wish.clusters]
@@ -82,7 +88,8 @@ def _holder(address: Address, family: str) -> str:
 def _entries(file: str, key: str, pairs: str, value: str, *, index: str) -> tuple[str, str, str]:
     """Return words that test for, append and delete an entry of a numbered list in `file`."""
     numbers = f"sed -n 's/^{index}\\[\\([0-9]*\\)\\]=.*/\\1/p' {file}"
-    mine = f"sed -n 's/^{key}\\[\\([0-9]*\\)\\]=\"*{value}\"*$/\\1/p' {file}"
+    quote = "[^0-9a-z]*"  # what may stand around a value; a literal quote would end the shell's
+    mine = f"sed -n 's/^{key}\\[\\([0-9]*\\)\\]={quote}{value}{quote}$/\\1/p' {file}"
     there = f'test -n "`{mine}`"'
     add = f"n=`{numbers} | sort -n | tail -1`; n=`expr ${{n:--1}} + 1`; {pairs}"
     names = "^[A-Z0-9_]*\\[$n\\]="
@@ -107,8 +114,8 @@ def _numbered(step: str, what: str, words: tuple[str, str, str]) -> Step:
 
 def _netconf(address: Address) -> Step:
     if address.version == 4:
-        file, name, key = "/etc/rc.config.d/netconf", "INTERFACE_NAME", "IP_ADDRESS"
-        rest = [("SUBNET_MASK", "255.255.255.255"), ("INTERFACE_STATE", "up")]
+        file, name, key = _NETCONF, "INTERFACE_NAME", "IP_ADDRESS"
+        rest = [("SUBNET_MASK", _HOST_MASK), ("INTERFACE_STATE", "up")]
         holder = _holder(address, "inet")
     else:
         file, name, key = (
@@ -118,11 +125,44 @@ def _netconf(address: Address) -> Step:
         )
         rest = [("IPV6_PREFIX_LENGTH", "128"), ("IPV6_SECONDARY_INTERFACE_STATE", "up")]
         holder = _holder(address, "inet6")
-    pairs = [(name, holder), (key, str(address)), *rest]
+    pairs = [(name, "$h"), (key, str(address)), *rest]
     echo = "; ".join(f'echo "{one}[$n]={value}"' for one, value in pairs)
     escaped = str(address).replace(".", "\\.")
-    words = _entries(file, key, f"{{ {echo}; }} >> {file}", escaped, index=name)
+    words = _entries(file, key, f"h={holder}; {{ {echo}; }} >> {file}", escaped, index=name)
     return _numbered(str(address), f"keep {address} in {file}", words)
+
+
+def _masks(host: Host, address: Address) -> tuple[Step, ...]:
+    """Return the correction of a wide mask under which netconf brings the address back."""
+    matches = [match for line in host.kept if (match := _ENTRY.fullmatch(line))]
+    entries = {(match["name"], match["number"]): match["value"] for match in matches}
+    wrong = {
+        number: entries.get(("SUBNET_MASK", number), "")
+        for (name, number), value in sorted(entries.items())
+        if name == "IP_ADDRESS" and value == str(address)
+    }
+    return tuple(
+        _mask(address, number, mask) for number, mask in wrong.items() if mask != _HOST_MASK
+    )
+
+
+def _mask(address: Address, number: str, mask: str) -> Step:
+    key = f"SUBNET_MASK[{number}]"
+    there = f"fgrep -x '{key}={_HOST_MASK}' {_NETCONF} >/dev/null"
+
+    def rewrite(value: str) -> str:
+        words = f"grep -v '^SUBNET_MASK\\[{number}\\]=' {_NETCONF}.shunt-old > {_NETCONF}"
+        line = f"; echo '{key}={value}' >> {_NETCONF}" if value else ""
+        return f"cp {_NETCONF} {_NETCONF}.shunt-old; {words}{line}; rm -f {_NETCONF}.shunt-old"
+
+    return Step(
+        id=f"mask:{address}",
+        what=f"keep {address} in {_NETCONF} as a host address: {key} was {mask or 'not there'}",
+        why="a wide mask comes back with the next boot, and its extra route with it",
+        do=(unless(there, f"{{ {rewrite(_HOST_MASK)}; }}"),),
+        check=(Command.sh(there),),
+        undo=(when(there, rewrite(mask)),),
+    )
 
 
 def _nddconf() -> Step:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
-from shunt.servers.steps import Driver, Finding, Plan, Severity
+from shunt.servers.drivers.unix.words import add_line, drop_line, has_line
+from shunt.servers.steps import Driver, Plan
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -49,21 +50,18 @@ class NetBsd(BsdDriver):
             for file, line, name in lines
             if line not in host.kept
         )
-        found = tuple(_maskless(host, address) for address in wish.clusters)
-        return Plan(steps, tuple(finding for finding in found if finding))
-
-
-def _maskless(host: Host, address: Address) -> Finding | None:
-    wide = [line for line in sorted(host.kept) if line.split()[:2] == [str(address), "lo0"]]
-    wide = [line for line in wide if line.split()[2:] != ["255.255.255.255"]]
-    if not wide:
-        return None
-    return Finding(
-        Severity.WARNING,
-        f"{ALIASES} also has `{wide[0]}`",
-        "an alias without the mask of a host gets that of its class, and an extra route with it",
-        f"delete that line from {ALIASES}",
-    )
+        wide = tuple(
+            self.replace_step(
+                line,
+                do=drop_line(ALIASES, line),
+                there=has_line(ALIASES, line),
+                undo=add_line(ALIASES, line),
+            )
+            for address in wish.clusters
+            for line in sorted(host.kept)
+            if line.split()[:2] == [str(address), "lo0"] and line.split()[2:] != ["255.255.255.255"]
+        )
+        return Plan(wide + steps)
 
 
 DRIVER: Driver[Host] = NetBsd()

@@ -8,7 +8,8 @@ from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
-from shunt.servers.steps import Command, Driver, Finding, Plan, Severity, Step
+from shunt.servers.drivers.unix.words import unless, when
+from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -57,7 +58,13 @@ class Solaris10(UnixDriver):
 
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return the files of the aliases, and the script for switches and extra routes."""
-        steps = [_hostname(address) for address in wish.clusters if _line(address) not in host.kept]
+        steps = [
+            self._unkeep(address, line)
+            for address in wish.clusters
+            for line in sorted(host.kept)
+            if line.replace("/", " ").split()[:1] == [str(address)] and line != _line(address)
+        ]
+        steps += [_hostname(a) for a in wish.clusters if _line(a) not in host.kept]
         lines = [
             f"ndd -set /dev/{'ip6' if s.version == 6 else 'ip'} {s.name} 0"
             for s in self.switches
@@ -66,7 +73,11 @@ class Solaris10(UnixDriver):
         lines += [_sweep(address) for address in wish.clusters]
         if lines and not set(lines) <= host.kept:
             steps.append(boot.step(SCRIPT, lines, link=LINK))
-        return Plan(tuple(steps), _wide(host, wish))
+        return Plan(tuple(steps))
+
+    def _unkeep(self, address: Address, line: str) -> Step:
+        there, put, drop = _files(address, line)
+        return self.replace_step(line, do=when(there, drop), there=there, undo=unless(there, put))
 
 
 def _line(address: Address) -> str:
@@ -75,19 +86,24 @@ def _line(address: Address) -> str:
     return f"{address}/128 up"
 
 
-def _hostname(address: Address) -> Step:
+def _files(address: Address, line: str) -> tuple[str, str, str]:
+    """Return words that test for a file with this line, make one, and delete it."""
     base = "/etc/hostname.lo0:" if address.version == 4 else "/etc/hostname6.lo0:"
-    line = _line(address)
     there = f"cat {base}* 2>/dev/null | fgrep -x '{line}' >/dev/null"
     free = f"n=1; while test -f {base}$n; do n=`expr $n + 1`; done"
     drop = f"for f in {base}*; do if fgrep -x '{line}' $f >/dev/null; then rm -f $f; fi; done"
+    return there, f"{{ {free}; echo '{line}' > {base}$n; }}", drop
+
+
+def _hostname(address: Address) -> Step:
+    there, put, drop = _files(address, _line(address))
     return Step(
         id=f"keep:{address}",
-        what=f"keep {address} in the next free {base}n",
+        what=f"keep {address} in the next free file /etc/hostname.lo0:n",
         why="a reboot takes the alias away otherwise",
-        do=(Command.sh(f"{there} || {{ {free}; echo '{line}' > {base}$n; }}"),),
+        do=(unless(there, put),),
         check=(Command.sh(there),),
-        undo=(Command.sh(f"if {there}; then {drop}; fi"),),
+        undo=(when(there, drop),),
         note="for a zone that shares the global zone's IP: run this in the global zone, and add"
         " `zone NAME` to the line",
     )
@@ -101,20 +117,6 @@ def _sweep(address: Address) -> str:
         )
     listing = "netstat -rn -f inet6"
     return boot.sweep(listing, boot.by_flags(address), f"route delete -inet6 $1 {address}")
-
-
-def _wide(host: Host, wish: Wish) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            Severity.WARNING,
-            f"a file /etc/hostname.lo0:n brings {address} back under another mask: {line}",
-            "the next boot makes its extra route again",
-            "delete that file",
-        )
-        for address in wish.clusters
-        for line in sorted(host.kept)
-        if line.replace("/", " ").split()[:1] == [str(address)] and line != _line(address)
-    )
 
 
 DRIVER: Driver[Host] = Solaris10()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
 
-_HEAD = "#!/bin/sh\n# Made by Shunt: sets this machine up as a server of cluster addresses.\n"
+_MARK = "# Made by Shunt: sets this machine up as a server of cluster addresses."
 
 
 def sweep(listing: str, rows: str, delete: str) -> str:
@@ -37,7 +37,7 @@ def by_flags(address: Address) -> str:
 
 def script(lines: Sequence[str]) -> str:
     """Return the text of the script that runs at boot."""
-    return _HEAD + "".join(f"{line}\n" for line in lines)
+    return f"#!/bin/sh\n{_MARK}\n" + "".join(f"{line}\n" for line in lines)
 
 
 def step(file: str, lines: Sequence[str], *, link: str | None = None) -> Step:
@@ -53,5 +53,5 @@ def step(file: str, lines: Sequence[str], *, link: str | None = None) -> Step:
         why="this system makes them anew at every boot",
         do=(write(file, content, mode="755"), *hook),
         check=(*present, *linked),
-        undo=(*unhook, when(has_line(file, lines[0]), f"rm -f {file}")),
+        undo=(*unhook, when(has_line(file, _MARK), f"rm -f {file}")),
     )

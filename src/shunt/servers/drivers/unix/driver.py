@@ -192,6 +192,24 @@ class UnixDriver(ABC):
             undo=(words.when(there, self.drop(Held("lo0", address, address.max_prefixlen))),),
         )
 
+    def replace_step(self, kept: str, *, do: Command, there: str, undo: Command) -> Step:
+        """Return the step that takes away what would bring an alias back under a wide mask.
+
+        Args:
+            kept: What it is, for people.
+            do: The command that takes it away.
+            there: Words that are true while it is there.
+            undo: The command that puts it back.
+        """
+        return Step(
+            id=f"unkeep:{kept}",
+            what=f"no longer bring the address back as `{kept}`",
+            why="the next boot would make the wide mask, and with it the extra route, again",
+            do=(do,),
+            check=(words.false_is_right(there),),
+            undo=(undo,),
+        )
+
     def line_step(self, file: str, line: str, *, what: str, step: str) -> Step:
         """Return the step that keeps a line in a file of the system."""
         return Step(

@@ -44,6 +44,7 @@ def fitness(host: Host, wish: Wish, remove: Callable[[Held], str]) -> Plan:
                     "give the cluster an address of its own",
                 )
             )
+            continue
         found += [_on_the_wire(held, remove(held)) for held in _elsewhere(host, address)]
         if address in host.published:
             found.append(_published(address))

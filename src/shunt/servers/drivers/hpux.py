@@ -44,6 +44,7 @@ class HpUx(UnixDriver):
     )
     interfaces = f"{_ALL}; {_ALL6}"
     loopback = f"{{ {_ALL}; {_ALL6}; }}"
+    adds_again = False  # it would be added twice
     kept_words = (
         "cat /etc/rc.config.d/netconf /etc/rc.config.d/netconf-ipv6 /etc/rc.config.d/nddconf"
         f" {SCRIPT} 2>/dev/null"

@@ -35,6 +35,7 @@ class Solaris10(UnixDriver):
         _ndd("/dev/ip6", "ip6_strict_dst_multihoming", 6),
     )
     loopback = "ifconfig -a"
+    adds_again = False  # it would be added twice
     kept_words = f"cat /etc/hostname.lo0:* /etc/hostname6.lo0:* {SCRIPT} 2>/dev/null"
 
     def add(self, address: Address) -> str:

@@ -60,6 +60,7 @@ class UnixDriver(ABC):
     interfaces = "ifconfig -a"  # lists every address
     loopback = "ifconfig lo0"  # lists the aliases
     arp = "arp -an"
+    adds_again = True  # adding an alias that is there changes nothing
 
     @abstractmethod
     def add(self, address: Address) -> str:
@@ -187,10 +188,13 @@ class UnixDriver(ABC):
             id=f"alias:{address}",
             what=f"add {address}/{address.max_prefixlen} to the loopback interface",
             why="the server must accept packets for the cluster address as its own",
-            do=(words.unless(there, self.add(address)),),
+            do=(self._add_once(there, self.add(address)),),
             check=(Command.sh(there),),
             undo=(words.when(there, self.drop(Held("lo0", address, address.max_prefixlen))),),
         )
+
+    def _add_once(self, there: str, add: str) -> Command:
+        return Command.sh(add) if self.adds_again else words.unless(there, add)
 
     def replace_step(self, kept: str, *, do: Command, there: str, undo: Command) -> Step:
         """Return the step that takes away what would bring an alias back under a wide mask.

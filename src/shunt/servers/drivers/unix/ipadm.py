@@ -32,6 +32,7 @@ class IpadmDriver(UnixDriver):
 
     switches = (_hostmodel(4), _hostmodel(6))
     loopback = "ifconfig -a"
+    adds_again = False  # it would be added twice
     kept_words = (
         f"{_OBJECTS} | sed 's/\\\\//g'; ipadm show-if -p -o ifname | sed 's/^/interface=/';"
         " dladm show-linkprop -c -o link,value -p protection 2>/dev/null | sed 's/^/protection=/'"

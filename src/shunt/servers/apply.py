@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError, RemoteError, ShuntError
 from shunt.servers import record as records
+from shunt.servers.bundle import run_all
 from shunt.servers.drivers.registry import driver_for
-from shunt.servers.steps import Command, Output, Plan, Step
+from shunt.servers.steps import Command, Plan, Step
 
 if TYPE_CHECKING:
     from shunt.servers.record import Entry, Record
@@ -76,9 +77,9 @@ async def examine(runner: Runner, wish: Wish, report: Report) -> Examination:
     """
     report(Event(wish.server.name, Stage.ASKING))
     driver = driver_for(wish.server.os)
-    outputs: dict[str, Output] = {}
-    for fact in (*driver.facts(wish), records.read(wish)):
-        outputs[fact.name] = await runner.run(fact.command)
+    facts = (*driver.facts(wish), records.read(wish))
+    answers = await run_all(runner, [fact.command for fact in facts])
+    outputs = {fact.name: answer for fact, answer in zip(facts, answers, strict=True)}
     try:
         observed = driver.observe(wish, outputs)
         record = records.parse(outputs[records.NAME])
@@ -98,16 +99,16 @@ async def apply(runner: Runner, wish: Wish, report: Report) -> Result:
     for entry in before.stale:
         report(Event(wish.server.name, Stage.UNDOING, entry.what))
     record = await _undo(runner, wish, before.record, before.stale)
+    if before.plan.steps:
+        await _must(runner, records.write(wish, record.with_steps(before.plan.steps)))
     reached: list[Step] = []
     for step in before.plan.steps:
         report(Event(wish.server.name, Stage.DOING, step.what))
         reached.append(step)
         try:
-            await _must(runner, records.write(wish, record.with_step(step)))
-            record = record.with_step(step)
             await _do(runner, step)
         except ShuntError as error:
-            await _fall_back(runner, wish, before.record, reached, report, error)
+            await _fall_back(runner, wish, record, reached, report, error)
     report(Event(wish.server.name, Stage.PROVING))
     now = await examine(runner, wish, report) if before.plan.steps or before.stale else before
     done = (*(f"undid: {entry.what}" for entry in before.stale), *(step.what for step in reached))
@@ -151,25 +152,27 @@ async def _record(runner: Runner, wish: Wish) -> Record:
 async def _undo(runner: Runner, wish: Wish, record: Record, entries: tuple[Entry, ...]) -> Record:
     """Undo entries one by one, and take each off the record; return what is left of it."""
     for entry in entries:
-        for command in entry.undo:
-            await _must(runner, command)
         record = record.without([entry.id])
-        await _must(runner, records.write(wish, record))
+        await _must(runner, *entry.undo, records.write(wish, record))
     return record
 
 
 async def _do(runner: Runner, step: Step) -> None:
-    for command in step.do:
-        await _must(runner, command)
-    for command in step.check:
-        await _must(runner, as_check(command), because=f"{step.what}: done, but the check fails")
+    checks = tuple(as_check(command) for command in step.check)
+    await _must(runner, *step.do, *checks)
 
 
-async def _must(runner: Runner, command: Command, *, because: str = "") -> None:
-    output = await runner.run(command)
-    if output.status not in command.ok:
-        said = output.stderr.strip() or output.stdout.strip() or f"exit status {output.status}"
-        raise RemoteError(f"{because or f'`{command.text}` failed'}: {said}")
+async def _must(runner: Runner, *commands: Command) -> None:
+    """Run the commands one after the other, up to the first that fails.
+
+    Raises:
+        RemoteError: One failed.
+    """
+    outputs = await run_all(runner, commands, stop=True)
+    last, command = outputs[-1], commands[len(outputs) - 1]
+    if last.status not in command.ok:
+        said = last.stderr.strip() or last.stdout.strip() or f"exit status {last.status}"
+        raise RemoteError(f"`{command.text}` failed: {said}")
 
 
 def as_check(command: Command) -> Command:
@@ -193,11 +196,11 @@ async def _fall_back(
     for step in reversed(reached):
         report(Event(wish.server.name, Stage.UNDOING, step.what))
         try:
-            for command in step.undo:
-                await _must(runner, command)
+            if step.undo:
+                await _must(runner, *step.undo)
         except ShuntError as second:
             stuck.append(f"{step.what} ({second.message})")
-            kept = kept.with_step(step)
+            kept = kept.with_steps([step])
     try:
         await _must(runner, records.write(wish, kept))
     except ShuntError as second:

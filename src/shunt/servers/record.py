@@ -49,11 +49,11 @@ class Record:
         """Return the ids of the steps that Shunt did."""
         return frozenset(entry.id for entry in self.entries)
 
-    def with_step(self, step: Step) -> Record:
-        """Return the record with `step`; what undoes it stays what was recorded the first time."""
-        if step.id in self.ids:
-            return self
-        return Record((*self.entries, Entry(step.id, step.what, step.undo)))
+    def with_steps(self, steps: Iterable[Step]) -> Record:
+        """Return the record with `steps`; the undo of one stays what it was the first time."""
+        known = self.ids
+        fresh = (Entry(step.id, step.what, step.undo) for step in steps if step.id not in known)
+        return Record((*self.entries, *fresh))
 
     def without(self, ids: Iterable[str]) -> Record:
         """Return the record without the steps named."""

@@ -372,6 +372,13 @@ def _twin(place: Place) -> None:
     place.lab.join(other, "lan", addresses=[f"{place.own4}/{PREFIX4}"])
 
 
+def _clone(place: Place) -> None:
+    """One of two servers with the same MAC."""
+    own = [f"{place.own4}/{PREFIX4}", f"{place.own6}/{PREFIX6}"]
+    place.lab.join(place.host, "lan", addresses=own, mac="52:54:00:00:00:c1")
+    _right(place)
+
+
 _FOREIGN_BOTH = wrong(Cause.FORWARDS, Check.FOREIGN) | wrong(
     Cause.FORWARDS, Check.FOREIGN, version=6
 )
@@ -499,6 +506,16 @@ STATES = (
         | unknown(Cause.NO_CONTROL, *_EVERYTHING)
         | unknown(Cause.NO_CONTROL, *_EVERYTHING, version=6),
         held=False,
+    ),
+    *(
+        State(
+            name,
+            _clone,
+            wrong(Cause.SAME_MAC, Check.OWN) | wrong(Cause.SAME_MAC, Check.OWN, version=6),
+            ignored=frozenset(set(Check) - {Check.OWN}),  # the switch sends frames to either
+            held=False,
+        )
+        for name in ("first with one MAC", "second with one MAC")
     ),
     State(
         "another machine has its own address",

@@ -40,6 +40,7 @@ async def ask(sock: socket.socket, request: Request) -> Outcome:
         reason = {
             TimeoutError: f"no answer within {ANSWER_TIME:g} s",
             asyncio.IncompleteReadError: "the connection was closed without an answer",
+            ConnectionResetError: "the connection was reset without an answer",
         }.get(type(error), str(error))
         return Outcome(connected=True, detail=reason, error=reason)
     finally:

@@ -1,0 +1,71 @@
+"""Which addresses are borrowed: of the right network, nobody's, and never the same from habit."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shunt.verify.borrow import CANDIDATES, candidates, choose, home
+
+_interfaces = st.one_of(
+    st.builds(
+        lambda number, length: IPv4Interface((number, length)),
+        st.integers(2**24, 2**31),
+        st.integers(8, 32),
+    ),
+    st.builds(
+        lambda number, length: IPv6Interface((number, length)),
+        st.integers(2**120, 2**127),
+        st.integers(32, 128),
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_interfaces, st.integers(0, 2**32), st.data())
+def test_candidates_are_hosts_of_the_network(
+    where: IPv4Interface | IPv6Interface, seed: int, data: st.DataObject
+) -> None:
+    network = where.network
+    hosts = [network[number] for number in range(min(network.num_addresses, 8))]
+    avoid = {where.ip, *data.draw(st.lists(st.sampled_from(hosts)))}
+    found = candidates(where, avoid, random.Random(seed))
+    assert len(set(found)) == len(found) <= CANDIDATES
+    assert all(address in network for address in found)
+    assert not avoid.intersection(found)
+    if network.num_addresses > 2:
+        reserved = {network.network_address}
+        if where.version == 4:
+            reserved.add(network.broadcast_address)
+        assert not reserved.intersection(found)
+    if network.num_addresses > 64:
+        assert len(found) == CANDIDATES
+
+
+def test_small_networks_are_used_up() -> None:
+    where = ip_interface("198.18.0.1/29")
+    found = candidates(where, {where.ip, ip_address("198.18.0.2")}, random.Random(1))
+    assert set(map(str, found)) == {f"198.18.0.{number}" for number in (3, 4, 5, 6)}
+    assert candidates(ip_interface("198.18.0.1/32"), {where.ip}, random.Random(1)) == ()
+
+
+def test_home_is_where_the_servers_are() -> None:
+    here = [
+        ip_interface(each)
+        for each in ("10.0.0.1/8", "192.0.2.9/24", "fe80::9/64", "2001:db8::9/64")
+    ]
+    servers = [ip_address(each) for each in ("192.0.2.21", "192.0.2.22", "2001:db8:5::1")]
+    assert home(here, servers, 4) == here[1]
+    assert home(here, servers, 6) == here[3]
+    assert home(here[:2], servers, 6) is None
+
+
+def test_what_is_taken_is_not_chosen() -> None:
+    one, two, three = (ip_address(f"192.0.2.{number}") for number in (1, 2, 3))
+    offered = {4: (one, two, three), 6: ()}
+    assert choose(offered, {one}) == ({4: two}, {4: three})
+    assert choose(offered, {one, three}) == ({4: two}, {4: two})
+    assert choose(offered, {one, two, three}) == ({}, {})

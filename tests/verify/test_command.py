@@ -1,0 +1,252 @@
+"""`shunt verify` and `shunt watch` as commands: exit codes, captures, what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.lab import topology
+from shunt.lab.lab import Lab
+from shunt.network.frames import gratuitous_arp
+from shunt.network.packets import PacketSocket
+from tests.verify.web import Web
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shunt.lab.host import Host
+    from shunt.lab.processes import Completed
+    from shunt.lab.topology import Topology
+
+pytestmark = pytest.mark.lab
+
+SHUNT = str(Path(sys.executable).with_name("shunt"))
+FOUR, SIX = topology.CLUSTERS
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Topology]:
+    """A client to verify from, a dispatcher that is off, two right servers."""
+    with Lab.create() as lab, Web() as web:
+        made = topology.build(lab, {"a": 10, "b": 10})
+        for server in made.servers.values():
+            topology.prepare(server)
+            web.listen(server)
+        (lab.dir / "shunt.yaml").write_text(made.configuration())
+        yield made
+
+
+def _verify(standing: Topology, *words: str) -> Completed:
+    file = str(standing.lab.dir / "shunt.yaml")
+    return standing.client.run([SHUNT, "verify", "-c", file, "--rate", "1000", *words], check=False)
+
+
+def _causes(done: Completed) -> set[str]:
+    findings = json.loads(done.stdout)["findings"]
+    return {each["cause"] for each in findings if each["verdict"] != "right"}
+
+
+def _tables(host: Host) -> dict[str, str]:
+    """Return everything that an examination might leave behind."""
+    return {
+        "links": host.ip("-o", "link"),
+        "addresses": host.ip("-o", "address"),
+        "routes": host.ip("route", "show", "table", "all"),
+        "routes6": host.ip("-6", "route", "show", "table", "all"),
+        "cluster neighbours": host.ip("neighbour", "show", "to", str(FOUR)),
+        "namespaces": " ".join(sorted(_named_namespaces())),
+    }
+
+
+def _named_namespaces() -> set[str]:
+    """Return the namespaces that have names, those of laboratories left out."""
+    names = {each.name for each in Path("/run/netns").iterdir()}
+    return {name for name in names if not name.startswith("shunt-") or name.count("-") != 2}
+
+
+def test_right_servers_and_every_frame_is_well_formed(standing: Topology, tmp_path: Path) -> None:
+    kept = tmp_path / "proof.pcap"
+    done = _verify(standing, "--json", "--pcap", str(kept))
+    report = json.loads(done.stdout)
+    assert done.status == report["exit_code"] == 0, done.stdout
+    applications = [each for each in report["findings"] if each["check"] == "application"]
+    assert len(applications) == 4
+    assert report["left_out"] == []
+    tshark = ["tshark", "-r", str(kept), "-o", "tcp.check_checksum:TRUE"]
+    frames = standing.client.run([*tshark, "-T", "fields", "-e", "frame.number"]).stdout.split()
+    assert len(frames) == report["frames"]["sent"] + report["frames"]["heard"]
+    bad = "_ws.malformed || _ws.expert.severity == error || tcp.checksum.status == 0"
+    assert standing.client.run([*tshark, "-Y", bad]).stdout == ""
+
+
+def test_text_explains_the_procedure(standing: Topology) -> None:
+    done = _verify(standing, "--explain")
+    assert done.status == 0
+    for words in ("silence again", "who has 192.0.2.10?", "The page: arp -d", "HTTP/1.0 200 OK"):
+        assert words in done.stdout
+
+
+def test_what_is_wrong_comes_with_its_fix(standing: Topology) -> None:
+    server = standing.servers["b"]
+    server.sysctl("net.ipv4.conf.all.arp_ignore", "0")
+    try:
+        done = _verify(standing)
+    finally:
+        server.sysctl("net.ipv4.conf.all.arp_ignore", "1")
+    assert done.status == 1
+    assert "b: the server answers ARP for the cluster address  (answers-arp)" in done.stdout
+    assert "fix: shunt server apply b" in done.stdout
+    assert str(server.interface("eth0").mac) in done.stdout
+
+
+def test_a_loaded_segment_changes_nothing(standing: Topology) -> None:
+    own = "http://192.0.2.21/"
+    load = standing.client.start(["wrk", "-t1", "-c8", "-d60s", own])
+    try:
+        done = _verify(standing, "--json")
+    finally:
+        load.terminate()
+    assert done.status == 0, done.stdout
+
+
+def _dispatch(standing: Topology) -> str:
+    """Let the dispatcher's host answer ARP and ND and hand every packet to server a."""
+    host = standing.dispatcher
+    to, by = standing.servers["a"].interface("eth0").mac, host.interface("eth0").mac
+    hand = f"ether daddr set {to} ether saddr set {by} fwd to eth0"
+    for address in topology.CLUSTERS:
+        host.ip("address", "add", f"{address}/{address.max_prefixlen}", "dev", "eth0")
+    rules = f"""
+        table netdev stand_in {{
+          chain in {{
+            type filter hook ingress device eth0 priority 0;
+            ip daddr {FOUR} {hand}
+            ip6 daddr {SIX} icmpv6 type != {{ nd-neighbor-solicit }} {hand}
+            ip6 daddr {SIX} tcp dport 80 {hand}
+          }}
+        }}"""
+    host.run(["nft", "-f", "-"], input=rules)
+    return str(by)
+
+
+def test_a_dispatcher_is_excepted_only_with_live(standing: Topology) -> None:
+    host = standing.dispatcher
+    mac = _dispatch(standing)
+    try:
+        off = _verify(standing, "--json")
+        found = _verify(standing, "--json", "--live")
+        wrong = _verify(standing, "--json", "--dispatcher", "52:54:00:99:99:99")
+    finally:
+        host.run(["nft", "delete", "table", "netdev", "stand_in"])
+        for address in topology.CLUSTERS:
+            host.ip("address", "delete", f"{address}/{address.max_prefixlen}", "dev", "eth0")
+    assert off.status == 1
+    assert _causes(off) == {"dispatcher-runs"}
+    assert found.status == 0, found.stdout
+    rows = [each for each in json.loads(found.stdout)["findings"] if each["check"] == "dispatcher"]
+    assert all(mac in each["evidence"][0] for each in rows if not each["port"])
+    through = [each["evidence"][0] for each in rows if each["port"]]
+    assert len(through) == 2
+    assert all(each.endswith(": a") for each in through)
+    assert wrong.status == 1
+    assert "dispatcher-silent" in _causes(wrong)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_nothing_is_left(standing: Topology, number: signal.Signals) -> None:
+    host = standing.client
+    before = _tables(host)
+    file = str(standing.lab.dir / "shunt.yaml")
+    running = host.start([SHUNT, "verify", "-c", file, "--rate", "20"])
+    running.wait_until(lambda: len(_namespaces_of(running.pid)) == 2, "has a stack of its own")
+    running.signal(number)
+    assert running.wait(20) != 0
+    assert _tables(host) == before
+    assert "Traceback" not in running.output()
+
+
+def _namespaces_of(process: int) -> set[str]:
+    """Return the network namespaces of a process's threads."""
+    found = set()
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        try:
+            found.add(str((thread / "ns/net").readlink()))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def test_with_only_raw_sockets_it_says_what_is_left_out(standing: Topology) -> None:
+    only = ["setpriv", "--inh-caps", "-all,+net_raw", "--bounding-set", "-all,+net_raw"]
+    file = str(standing.lab.dir / "shunt.yaml")
+    words = [SHUNT, "verify", "-c", file, "--rate", "1000", "--json"]
+    done = standing.client.run([*only, *words], check=False)
+    report = json.loads(done.stdout)
+    assert done.status == 0, done.stdout
+    assert any("requests to applications" in line for line in report["left_out"])
+    ports = [each for each in report["findings"] if each["check"] == "port"]
+    assert {each["verdict"] for each in ports} == {"right"}
+
+
+def test_without_raw_sockets_it_names_the_capability(standing: Topology) -> None:
+    none = ["setpriv", "--inh-caps", "-all", "--bounding-set", "-all"]
+    file = str(standing.lab.dir / "shunt.yaml")
+    done = standing.client.run([*none, SHUNT, "verify", "-c", file], check=False)
+    assert done.status == 2
+    assert "CAP_NET_RAW" in done.stderr
+
+
+def test_without_a_free_address_it_cannot_tell(lab: Lab) -> None:
+    lab.segment("lan")
+    verifier, server = lab.host("verifier"), lab.host("a")
+    lab.join(verifier, "lan", addresses=["198.18.0.1/30"])
+    lab.join(server, "lan", addresses=["198.18.0.2/30"])
+    topology.silence(server)
+    server.ip("address", "add", "198.18.9.1/32", "dev", "lo")
+    words = ["198.18.9.1", "--server", "a=198.18.0.2", "--port", "80", "--json", "--rate", "1000"]
+    done = verifier.run([SHUNT, "verify", *words], check=False)
+    assert done.status == 3, done.stdout
+    assert _causes(done) == {"no-free-address"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["192.0.2.10"],
+        ["not-an-address", "--server", "a=192.0.2.21"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--port", "http"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--rate", "0"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--from", "eth7"],
+        ["192.0.2.10", "--server", "a=203.0.113.21"],
+    ],
+)
+def test_bad_requests_leave_with_2(standing: Topology, words: list[str]) -> None:
+    done = standing.client.run([SHUNT, "verify", *words], check=False)
+    assert done.status == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_watch_reports_a_claim_and_leaves_the_dispatcher_alone(standing: Topology) -> None:
+    dispatcher, stranger = standing.dispatcher, standing.servers["a"]
+    allowed = str(dispatcher.interface("eth0").mac)
+    words = [str(FOUR), "--from", "eth0", "--dispatcher", allowed, "--once", "--json"]
+    watching = standing.client.start([SHUNT, "watch", *words])
+    watching.wait_until_says("watching")
+
+    def announce(host: Host) -> None:
+        with host.call(lambda: PacketSocket("eth0")) as socket:
+            for frame in gratuitous_arp(socket.mac, FOUR):  # type: ignore[arg-type]  # it is IPv4
+                socket.send(frame)
+
+    announce(dispatcher)
+    assert watching.status is None
+    announce(stranger)
+    told = json.loads(watching.output().splitlines()[-1])
+    assert watching.wait() == 1
+    assert told["address"] == str(FOUR)
+    assert told["mac"] == str(stranger.interface("eth0").mac)

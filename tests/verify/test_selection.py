@@ -1,0 +1,76 @@
+"""What is examined: from the configuration file, or from the command line's words."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from shunt.config import parse
+from shunt.errors import UsageError
+from shunt.model.config import OperatingSystem, Protocol
+from shunt.verify.selection import from_config, from_words
+from shunt.verify.subject import Application, Port
+
+FILE = """\
+dispatcher: {interface: eth0}
+clusters:
+  web:
+    address: [192.0.2.10, "2001:db8::10"]
+    ports:
+      - {port: 80, servers: [a, b], advisor: {type: http, request: HEAD /health, expect: 204}}
+      - {port: 443, servers: [b]}
+      - {port: 53, protocol: udp, servers: [a]}
+      - {port: any, servers: [a]}
+  far:
+    address: 0.0.0.0
+    ports:
+      - {port: 25, servers: [a]}
+servers:
+  a: {address: [192.0.2.21, "2001:db8::21"], os: freebsd}
+  b: {address: 192.0.2.22}
+"""
+
+
+def test_a_file_gives_its_clusters_and_says_what_is_left_out() -> None:
+    subject, left_out = from_config(parse(FILE, "shunt.yaml"), (), live=False, dispatcher=None)
+    assert [str(each.address) for each in subject.clusters] == ["192.0.2.10", "2001:db8::10"]
+    assert subject.clusters[0].servers == ("a", "b")
+    assert subject.clusters[0].ports == (
+        Port(80, Protocol.TCP, Application.HTTP, "/health", "HEAD", 204),
+        Port(443, Protocol.TCP, Application.HTTPS),
+        Port(53, Protocol.UDP),
+    )
+    assert subject.servers["a"].os is OperatingSystem.FREEBSD
+    assert subject.versions == (4, 6)
+    assert left_out == ("0.0.0.0:25/tcp: a wildcard names no address to ask for",)
+
+
+def test_a_cluster_is_chosen_by_name_or_address() -> None:
+    config = parse(FILE, "shunt.yaml")
+    subject, _ = from_config(config, ("2001:db8::10",), live=False, dispatcher=None)
+    assert [str(each.address) for each in subject.clusters] == ["2001:db8::10"]
+    with pytest.raises(UsageError, match="no cluster") as raised:
+        from_config(config, ("mail",), live=False, dispatcher=None)
+    assert raised.value.hint == "The file has: web, far."
+
+
+def test_words_give_the_same_without_a_file() -> None:
+    subject = from_words(
+        ["192.0.2.10"],
+        ["a=192.0.2.21,2001:db8::21", "192.0.2.22"],
+        ["80", "8081/http", "53/udp", "25/tcp"],
+        live=True,
+        dispatcher=None,
+    )
+    assert subject.servers["a"].addresses == (ip_address("192.0.2.21"), ip_address("2001:db8::21"))
+    assert list(subject.servers) == ["a", "192.0.2.22"]
+    kinds = [port.application for port in subject.clusters[0].ports]
+    assert kinds == [Application.HTTP, Application.HTTP, Application.CONNECT, Application.CONNECT]
+    assert subject.live
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "80/gopher", "", "-1"])
+def test_a_word_that_is_no_port_is_refused(port: str) -> None:
+    with pytest.raises(UsageError, match="is no port"):
+        from_words(["192.0.2.10"], ["a=192.0.2.21"], [port], live=False, dispatcher=None)

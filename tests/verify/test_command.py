@@ -246,7 +246,7 @@ def test_watch_reports_a_claim_and_leaves_the_dispatcher_alone(standing: Topolog
     announce(dispatcher)
     assert watching.status is None
     announce(stranger)
-    told = json.loads(watching.output().splitlines()[-1])
     assert watching.wait() == 1
+    told = json.loads(watching.output().splitlines()[-1])
     assert told["address"] == str(FOUR)
     assert told["mac"] == str(stranger.interface("eth0").mac)

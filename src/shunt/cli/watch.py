@@ -49,7 +49,6 @@ def watch(
     addresses, interface = _watched(clusters, config, from_)
     allowed = tuple(_mac(word) for word in dispatcher)
     out = Output(json=json)
-    out.err.print(f"watching {', '.join(map(str, addresses))} on {interface}")
     return asyncio.run(_listen(interface, addresses, allowed, out, once=once))
 
 
@@ -64,6 +63,7 @@ async def _listen(
     from shunt.verify.watch import Watch
 
     with Watch(interface, addresses, allowed) as listening:
+        out.err.print(f"watching {', '.join(map(str, addresses))} on {interface}")
         async for sighting in listening:
             _tell(sighting, out)
             if once:

@@ -98,14 +98,14 @@ def _port_of(service: Service) -> Port:
         application = named.get(advisor.type, Application.CONNECT)
     settings = {} if advisor is None else advisor.settings
     method, _, path = str(settings.get("request", "GET /")).partition(" ")
-    expect = settings.get("expect")
+    expect = str(settings.get("expect", ""))
     return Port(
         service.port,
         Protocol.TCP,
         application,
         path.split(" ")[0] or "/",
         method,
-        expect if isinstance(expect, int) else None,
+        int(expect) if expect.isdecimal() else None,
     )
 
 

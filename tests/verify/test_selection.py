@@ -41,7 +41,9 @@ def test_a_file_gives_its_clusters_and_says_what_is_left_out() -> None:
         Port(443, Protocol.TCP, Application.HTTPS),
         Port(53, Protocol.UDP),
     )
-    assert subject.servers["a"].os is OperatingSystem.FREEBSD
+    entry = subject.servers["a"].entry
+    assert entry is not None
+    assert entry.os is OperatingSystem.FREEBSD
     assert subject.versions == (4, 6)
     assert left_out == ("0.0.0.0:25/tcp: a wildcard names no address to ask for",)
 

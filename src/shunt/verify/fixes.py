@@ -1,78 +1,51 @@
-"""What to do about a cause: the command of Shunt's own first, then what it comes to by hand."""
+"""What to do about a cause: the command of Shunt's own first, then what it comes to by hand.
+
+What it comes to by hand is asked of the drivers that set servers up, so that both say the same.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.model.config import OperatingSystem
+from shunt.errors import ShuntError
+from shunt.model.config import OperatingSystem, Server
+from shunt.servers.drivers.registry import driver_for
+from shunt.servers.wish import Wish
 from shunt.verify.findings import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from shunt.model.addresses import Address
     from shunt.verify.findings import Finding
-    from shunt.verify.subject import Subject
+    from shunt.verify.subject import Examined, Subject
 
-_SET_UP = frozenset(
-    (
-        Cause.ANSWERS_ARP,
-        Cause.ANSWERS_ND,
-        Cause.ANSWERS_OTHER_NIC,
-        Cause.ALIAS_MISSING,
-        Cause.WIDE_ALIAS,
-        Cause.ANSWERS_FOREIGN,
-        Cause.REVERSE_PATH,
-        Cause.ASKS_IN_ITS_NAME,
-        Cause.ANNOUNCES,
-        Cause.PUBLISHED,
-        Cause.FORWARDS,
-    )
-)
+_LONGEST = 120  # characters of a command that a person would type; longer ones are scripts
 
+# By cause: the steps of a driver's plan that bear on it, by the beginnings of their names.
+_STEPS: dict[Cause, tuple[str, ...]] = {
+    Cause.ANSWERS_ARP: ("silence:", "alias:"),
+    Cause.ANSWERS_ND: ("alias:",),
+    Cause.ANSWERS_OTHER_NIC: ("silence:",),
+    Cause.PUBLISHED: (),
+    Cause.ALIAS_MISSING: ("silence:", "switch:", "weak:", "adapter", "vni", "wpar-", "alias:"),
+    Cause.WIDE_ALIAS: ("alias:",),
+    Cause.ANSWERS_FOREIGN: ("alias:",),
+    Cause.REVERSE_PATH: (),
+    Cause.ASKS_IN_ITS_NAME: ("silence:",),
+    Cause.ANNOUNCES: ("alias:",),
+}
 
-def _host(address: Address) -> str:
-    return f"{address}/{address.max_prefixlen}"
-
-
-_LINUX: dict[Cause, Callable[[Address], tuple[str, ...]]] = {
-    Cause.ANSWERS_ARP: lambda address: (
-        "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2",
-        f"ip address show to {_host(address)}  # on a network card? move it to lo:",
-        f"ip address add {_host(address)} dev lo  # after deleting it from the card",
-    ),
-    Cause.ANSWERS_OTHER_NIC: lambda _: (
-        "sysctl -w net.ipv4.conf.all.arp_ignore=1  # all interfaces, not one",
-    ),
-    Cause.ANSWERS_ND: lambda address: (
-        f"ip -6 address show to {_host(address)}",
-        f"ip -6 address add {_host(address)} dev lo preferred_lft 0  # and delete it elsewhere",
-    ),
-    Cause.PUBLISHED: lambda address: (
-        "ip neighbour show proxy",
-        f"ip neighbour del proxy {address} dev INTERFACE",
-        "sysctl net.ipv4.conf.all.proxy_arp net.ipv6.conf.all.proxy_ndp",
-    ),
-    Cause.ALIAS_MISSING: lambda address: (
-        "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2",
-        f"ip address add {_host(address)} dev lo",
-    ),
-    Cause.WIDE_ALIAS: lambda address: (
-        f"ip address show dev lo  # find {address} and its mask; delete it with that mask",
-        f"ip address add {_host(address)} dev lo",
-    ),
-    Cause.ANSWERS_FOREIGN: lambda _: ("ip route show table local  # a prefix on lo: delete it",),
-    Cause.REVERSE_PATH: lambda _: (
-        "sysctl -w net.ipv4.conf.all.rp_filter=2  # or 0; the larger of all and the card's holds",
-    ),
-    Cause.ASKS_IN_ITS_NAME: lambda _: ("sysctl -w net.ipv4.conf.all.arp_announce=2",),
-    Cause.ANNOUNCES: lambda address: (
-        f"ip address show to {_host(address)}  # only lo may have it",
-    ),
-    Cause.FORWARDS: lambda _: (
-        "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
-        "# or, where it must forward: drop forwarded frames for the cluster addresses",
-    ),
+# What no plan for an unseen server can know: where to look first.
+_LOOK_ON_LINUX: dict[Cause, str] = {
+    Cause.ANSWERS_ARP: "ip address show to {host}  # on a network card? delete it there",
+    Cause.ANSWERS_ND: "ip -6 address show to {host}  # on a network card? delete it there",
+    Cause.PUBLISHED: "ip neighbour show proxy; ip neighbour del proxy {address} dev INTERFACE",
+    Cause.WIDE_ALIAS: "ip address show dev lo  # the alias has a mask other than {host}: delete it",
+    Cause.ANSWERS_FOREIGN: "ip route show table local  # a prefix on lo: delete it",
+    Cause.REVERSE_PATH: "sysctl -w net.ipv4.conf.all.rp_filter=2  # loose; strict (1) drops",
+    Cause.FORWARDS: "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
+    Cause.ANNOUNCES: "ip address show to {host}  # on a network card? delete it there",
 }
 
 _ANY: dict[Cause, tuple[str, ...]] = {
@@ -81,6 +54,9 @@ _ANY: dict[Cause, tuple[str, ...]] = {
         "Find the second MAC in the switch's table: the server's other card, or a duplicate.",
     ),
     Cause.SAME_MAC: ("Give one of the two another MAC, or list the machine once.",),
+    Cause.FORWARDS: (
+        "Turn forwarding off; where it is needed, drop forwarded frames for the cluster addresses.",
+    ),
     Cause.PORT_FILTERED: ("Let the server's firewall accept the port for the cluster address.",),
     Cause.PORT_REJECTED: ("Let the server's firewall accept the port for the cluster address.",),
     Cause.DROPS_ALL: ("See the server's firewall; examine again from an address that it lets in.",),
@@ -113,9 +89,34 @@ def fix(subject: Subject, finding: Finding) -> tuple[str, ...]:
         return ()
     lines = list(_ANY.get(cause, ()))
     server = subject.servers.get(finding.server)
-    if server is not None and cause in _SET_UP:
-        lines.append(f"shunt server apply {server.name}")
-        address = finding.address
-        if server.os is OperatingSystem.LINUX and cause in _LINUX and address is not None:
-            lines += _LINUX[cause](address)
+    if server is not None and finding.address is not None:
+        lines += _on_server(server, finding.address, cause)
     return tuple(lines)
+
+
+def _on_server(server: Examined, address: Address, cause: Cause) -> Iterator[str]:
+    entry = server.entry or Server(server.name, server.addresses)
+    if cause in _STEPS:
+        if server.entry is not None:
+            yield f"shunt server apply {server.name}"
+        else:
+            yield f"on {server.name}: shunt server apply --local --cluster {address}"
+    if entry.os is OperatingSystem.LINUX and cause in _LOOK_ON_LINUX:
+        host = f"{address}/{address.max_prefixlen}"
+        yield _LOOK_ON_LINUX[cause].format(address=address, host=host)
+    yield from _by_hand(entry, address, cause)
+
+
+def _by_hand(entry: Server, address: Address, cause: Cause) -> Iterator[str]:
+    """Yield the commands of the plan for such a server that nobody has looked at yet."""
+    if not (beginnings := _STEPS.get(cause, ())):
+        return
+    wish = Wish(entry, (address,))
+    driver = driver_for(entry.os)
+    try:
+        steps = driver.plan(driver.unseen(wish), wish).steps
+    except ShuntError:  # the plan needs what is not known here; `shunt server plan` says what
+        return
+    for step in steps:
+        if step.id.startswith(beginnings):
+            yield from (each.text for each in step.do if len(each.text) <= _LONGEST)

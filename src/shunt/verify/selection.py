@@ -43,7 +43,7 @@ def from_config(
         raise UsageError("there is no cluster to examine", hint=f"The file has: {known}.")
     clusters = tuple(_cluster(*key, services) for key, services in chosen.items())
     servers = {
-        name: Examined(name, config.servers[name].addresses, config.servers[name].os)
+        name: Examined(name, config.servers[name].addresses, config.servers[name])
         for cluster in clusters
         for name in cluster.servers
     }

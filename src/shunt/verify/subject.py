@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from shunt.model.config import OperatingSystem, Protocol
+from shunt.model.config import Protocol, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +39,11 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A server: `addresses` are its own."""
+    """A server: `addresses` are its own; `entry` is the configuration's, if it is from there."""
 
     name: str
     addresses: tuple[Address, ...]
-    os: OperatingSystem = OperatingSystem.LINUX
+    entry: Server | None = None
 
 
 @dataclass(frozen=True, slots=True)

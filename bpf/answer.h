@@ -24,6 +24,8 @@
 #define ICMP_ECHO_REPLY	  0
 #define ICMP_ECHO_REQUEST 8
 
+#define ANSWER_TTL 64
+
 struct arp_ipv4 {
 	__be16 hardware;
 	__be16 protocol;
@@ -67,6 +69,12 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
+/* Switches flood what is for other machines, and a NIC may let it in; only they may answer. */
+static __always_inline int is_for_us(const struct ethhdr *eth, const struct port *port)
+{
+	return eth->h_dest[0] & 1 || same_mac(eth->h_dest, port->mac);
+}
+
 static __always_inline void turn_back(struct ethhdr *eth, const __u8 *own)
 {
 	copy_mac(eth->h_dest, eth->h_source);
@@ -91,6 +99,10 @@ static __noinline int answer_arp(struct packet *p, struct request *r, struct por
 	target = mapped(arp->target);
 	if (arp->operation != bpf_htons(ARP_REQUEST) || !(address_flags(&target) & ADDRESS_ACTIVE))
 		return XDP_PASS;
+	if (!is_for_us(p->eth, port)) {
+		r->cause = CAUSE_passed_other_mac;
+		return XDP_PASS;
+	}
 	turn_back(p->eth, port->mac);
 	arp->operation = bpf_htons(ARP_REPLY);
 	copy_mac(arp->target_mac, arp->sender_mac);
@@ -125,12 +137,16 @@ static __noinline int answer_solicitation(struct xdp_md *ctx, struct packet *p, 
 	int anonymous;
 
 	r->cause = CAUSE_passed_not_ours;
-	if ((void *)nd + BARE_SOLICITATION > p->end || ip->hop_limit != 255 ||
+	if ((void *)nd + BARE_SOLICITATION > p->end || !r->plain || ip->hop_limit != 255 ||
 	    nd->icmp.icmp6_code || bpf_ntohs(ip->payload_len) < BARE_SOLICITATION)
 		return XDP_PASS;
 	target = load_address(&nd->target);
 	if (!(address_flags(&target) & ADDRESS_ACTIVE))
 		return XDP_PASS;
+	if (!is_for_us(p->eth, port)) {
+		r->cause = CAUSE_passed_other_mac;
+		return XDP_PASS;
+	}
 	if (grow_solicitation(ctx, p, r))
 		return XDP_PASS;
 	nd = p->l4;
@@ -166,10 +182,11 @@ static __noinline int answer_solicitation(struct xdp_md *ctx, struct packet *p, 
 static __noinline int see_advertisement(struct packet *p, struct request *r, struct port *port)
 {
 	struct solicitation *nd = p->l4;
+	struct ipv6hdr *ip = p->l3;
 	struct address target;
 
 	r->cause = CAUSE_passed_not_ours;
-	if ((void *)nd + BARE_SOLICITATION > p->end)
+	if ((void *)nd + BARE_SOLICITATION > p->end || ip->hop_limit != 255)
 		return XDP_PASS;
 	target = load_address(&nd->target);
 	if (address_flags(&target) & ADDRESS_CLUSTER && !same_mac(p->eth->h_source, port->mac))
@@ -177,7 +194,7 @@ static __noinline int see_advertisement(struct packet *p, struct request *r, str
 	return XDP_PASS;
 }
 
-/* A ping: type and code are the only words that change; the swapped addresses keep the sum. */
+/* A ping: only two words change but for the addresses, and those, swapped, keep the sums. */
 static __always_inline int answer_ping(struct packet *p, struct request *r)
 {
 	struct icmp_header *icmp = p->l4;
@@ -194,6 +211,9 @@ static __always_inline int answer_ping(struct packet *p, struct request *r)
 			return XDP_DROP;
 		ip->saddr = unmapped(&r->flow.cluster);
 		ip->daddr = unmapped(&r->flow.client);
+		old = *(__u16 *)&ip->ttl;
+		ip->ttl = ANSWER_TTL;
+		ip->check = replace_word(ip->check, old, *(__u16 *)&ip->ttl);
 		new = bpf_htons(ICMP_ECHO_REPLY << 8);
 	} else {
 		struct ipv6hdr *ip = p->l3;
@@ -202,6 +222,7 @@ static __always_inline int answer_ping(struct packet *p, struct request *r)
 			return XDP_DROP;
 		__builtin_memcpy(&ip->saddr, &r->flow.cluster, sizeof(ip->saddr));
 		__builtin_memcpy(&ip->daddr, &r->flow.client, sizeof(ip->daddr));
+		ip->hop_limit = ANSWER_TTL;
 		new = bpf_htons(ICMPV6_ECHO_REPLY << 8);
 	}
 	old = *(__u16 *)icmp;

@@ -8,8 +8,6 @@
 
 #include "answer.h"
 
-#define RESET_TTL 64
-
 static __always_inline void reset_tcp(struct tcphdr *tcp, __u32 payload)
 {
 	struct tcphdr reset = {.source = tcp->dest, .dest = tcp->source, .doff = 5, .rst = 1};
@@ -37,7 +35,7 @@ static __always_inline void finish_ipv4(const struct request *r, struct iphdr *i
 	ip->saddr = unmapped(&r->flow.cluster);
 	ip->daddr = unmapped(&r->flow.client);
 	ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(*tcp));
-	ip->ttl = RESET_TTL;
+	ip->ttl = ANSWER_TTL;
 	ip->check = 0;
 	ip->check = fold(sum_bytes(ip, sizeof(*ip)));
 	tcp->check =
@@ -50,7 +48,7 @@ static __always_inline void finish_ipv6(const struct request *r, struct ipv6hdr 
 	__builtin_memcpy(&ip->saddr, &r->flow.cluster, sizeof(ip->saddr));
 	__builtin_memcpy(&ip->daddr, &r->flow.client, sizeof(ip->daddr));
 	ip->payload_len = bpf_htons(sizeof(*tcp));
-	ip->hop_limit = RESET_TTL;
+	ip->hop_limit = ANSWER_TTL;
 	tcp->check =
 	    fold(sum_pseudo6(ip, sizeof(*tcp), IPPROTO_TCP) + sum_bytes(tcp, sizeof(*tcp)));
 }

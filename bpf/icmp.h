@@ -71,6 +71,7 @@ static __noinline int parse_inner(struct packet *p, struct request *r)
 		}
 	}
 	r->tcp_flags = TCP_ACK;
+	r->plain = 0; /* what is behind the IP header is not the transport's */
 	if (r->flow.protocol != IPPROTO_TCP && r->flow.protocol != IPPROTO_UDP)
 		return -1;
 	return inner_ports(p, r, inner);

@@ -15,6 +15,7 @@ static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct r
 				  struct port *port)
 {
 	struct icmp_header *icmp = p->l4;
+	int is_error;
 	__u32 flags;
 
 	if (r->place == FRAGMENT_LATER)
@@ -26,15 +27,16 @@ static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct r
 	if (r->version == 6 && icmp->type == ND_ADVERTISEMENT)
 		return see_advertisement(p, r, port);
 	flags = address_flags(&r->flow.cluster);
-	if (!(flags & ADDRESS_CLUSTER))
+	is_error = is_icmp_error(r->version, icmp->type);
+	if (!(flags & ADDRESS_CLUSTER) && !is_error) /* an error may be for any cluster */
 		return end(r, CAUSE_passed_not_ours, XDP_PASS);
 	if (!same_mac(p->eth->h_dest, port->mac))
 		return end(r, CAUSE_passed_other_mac, XDP_PASS);
 	if (icmp->type == (r->version == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) &&
 	    !icmp->code && r->place == FRAGMENT_NONE && flags & ADDRESS_ACTIVE)
 		return answer_ping(p, r);
-	if (!is_icmp_error(r->version, icmp->type) || parse_inner(p, r))
-		return end(r, CAUSE_dropped_icmp, XDP_DROP);
+	if (!is_error || parse_inner(p, r))
+		return refuse(r, CAUSE_dropped_icmp);
 	r->dry = 1;
 	r->cause = CAUSE_forwarded_icmp_error;
 	return forward(ctx, r);

@@ -6,13 +6,17 @@
 #include "maps.h"
 #include "parse.h"
 
+/*
+ * IPv4 numbers the packets of each protocol (RFC 791), IPv6 all together, and only the first
+ * fragment's header says for certain what is inside (RFC 8200, section 4.5).
+ */
 static __always_inline struct fragment_key fragment_key(const struct request *r)
 {
 	return (struct fragment_key){
 	    .client = r->flow.client,
 	    .cluster = r->flow.cluster,
 	    .id = r->fragment_id,
-	    .protocol = r->flow.protocol,
+	    .protocol = r->version == 4 ? r->flow.protocol : 0,
 	};
 }
 

@@ -64,6 +64,7 @@ static __always_inline int send(struct xdp_md *ctx, struct request *r)
 	struct member *member = bpf_map_lookup_elem(&members, &r->index);
 	__u64 word; /* MAC and flags, read once */
 	__u16 flags;
+	int verdict;
 
 	if (!member) {
 		r->cause = CAUSE_dropped_no_server;
@@ -77,8 +78,10 @@ static __always_inline int send(struct xdp_md *ctx, struct request *r)
 		r->cause = CAUSE_dropped_no_mac;
 		return XDP_DROP;
 	}
-	count_member(ctx, r);
-	return rewrite(ctx, r, member->ifindex, (__u8 *)&word);
+	verdict = rewrite(ctx, r, member->ifindex, (__u8 *)&word);
+	if (verdict != XDP_DROP)
+		count_member(ctx, r);
+	return verdict;
 }
 
 #endif

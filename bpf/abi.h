@@ -14,6 +14,10 @@
 
 #include <linux/types.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Shunt's maps and hashes are laid out for little-endian machines"
+#endif
+
 /* Raised when a program of an older release could not work with newer maps, or the reverse. */
 #define SHUNT_ABI_VERSION 1
 
@@ -82,7 +86,15 @@ struct address {
 };
 
 /* Service: (cluster address, protocol, port). Port 0: any; address 0.0.0.0 or ::: any. */
-struct service_key {
+/* IPv4 has a key of its own: hashing and comparing 8 bytes takes half the time of 24. */
+struct service4_key {
+	__u8 address[4];
+	__be16 port;
+	__u8 protocol;
+	__u8 zero;
+};
+
+struct service6_key {
 	struct address address;
 	__be16 port;
 	__u8 protocol;
@@ -113,6 +125,11 @@ struct service {
 struct slot {
 	__u16 current; /* local number, or SLOT_NONE */
 	__u16 elder;   /* local number, or SLOT_SETTLED or SLOT_GONE */
+};
+
+/* The array's elements take 8 bytes anyway; slot i is in pair i / 2. */
+struct slot_pair {
+	struct slot slots[2];
 };
 
 enum slot_special {

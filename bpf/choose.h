@@ -11,7 +11,7 @@ static __always_inline void ask_tracking(struct request *r, const struct service
 	    .flow = r->flow,
 	    .service = *service,
 	    .hash = r->hash,
-	    .slot = r->slot,
+	    .slot = service->slots_base + r->slot,
 	    .state = r->state,
 	    .tcp_flags = r->tcp_flags,
 	    .dry = r->dry,
@@ -37,15 +37,18 @@ static __always_inline __u64 hash_request(const struct request *r, const struct 
 /* Fill in hash, slot, its state, member and reason. */
 static __always_inline void choose_member(struct request *r, const struct service *service)
 {
-	struct slot *slot;
+	struct slot_pair *pair;
+	__u32 at, slot;
 
 	r->member = SLOT_NONE;
 	r->hash = hash_request(r, service);
-	r->slot = service->slots_base + ((__u32)r->hash & service->slots_mask);
-	slot = bpf_map_lookup_elem(&slots, &r->slot);
-	if (!slot)
+	r->slot = (__u32)r->hash & service->slots_mask;
+	slot = service->slots_base + r->slot;
+	at = slot / 2;
+	pair = bpf_map_lookup_elem(&slots, &at);
+	if (!pair)
 		return;
-	*(__u32 *)&r->state = *(volatile __u32 *)slot;
+	*(__u32 *)&r->state = *(volatile __u32 *)&pair->slots[slot & 1];
 	if (service->track == TRACK_NONE) {
 		r->member = r->state.current;
 		r->reason = REASON_untracked;

@@ -35,7 +35,6 @@ __noinline int forward(struct xdp_md *ctx, struct request *r)
 	}
 	choose_member(r, service);
 	r->service = service->number;
-	r->first_slot = service->slots_base;
 	r->index = service->members_base + r->member;
 	if (r->member == SLOT_NONE)
 		return end(r, CAUSE_dropped_no_server, XDP_DROP);

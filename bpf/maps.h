@@ -28,9 +28,10 @@ const volatile __u64 hash_key[2] = {0, 0};
 	} map_name SEC(".maps")
 
 /* Written by the control plane, read by the program. */
-MAP(BPF_MAP_TYPE_HASH, 65536, struct service_key, struct service, services);
+MAP(BPF_MAP_TYPE_HASH, 65536, struct service4_key, struct service, services4);
+MAP(BPF_MAP_TYPE_HASH, 65536, struct service6_key, struct service, services6);
 MAP(BPF_MAP_TYPE_HASH, 65536, struct address, __u32, addresses);
-MAPPED_ARRAY(1024, struct slot, slots);	    /* set at load */
+MAPPED_ARRAY(512, struct slot_pair, slots); /* set at load */
 MAPPED_ARRAY(1024, struct sight, sights);   /* set at load; like slots */
 MAPPED_ARRAY(1024, struct member, members); /* set at load */
 MAPPED_ARRAY(1, struct settings, settings);

@@ -51,13 +51,12 @@ struct request {
 	__u32 l4_offset;   /* in the frame, behind extension headers only */
 	__u32 cause;	   /* enum cause */
 	__u32 service;	   /* number of the service */
-	__u32 slot;	   /* index into slots */
-	__u32 first_slot;  /* of the service */
+	__u32 slot;	   /* within the service */
 	__u32 index;	   /* of the member in members */
 	struct slot state; /* of the slot, read once */
 	__u16 member;	   /* local number, or SLOT_NONE */
 	__u16 reason;	   /* enum reason */
-	__u16 matched;	   /* as in struct decision */
+	__u8 matched;	   /* as in struct decision */
 	__u8 version;	   /* of IP: 4 or 6 */
 	__u8 place;	   /* enum fragment_place */
 	__u8 tcp_flags;
@@ -65,7 +64,6 @@ struct request {
 	__u8 plain;   /* no options and no extension headers */
 	__u8 dry;     /* nothing may be remembered: a trace, or an ICMP error about the flow */
 	__u8 trace;   /* nothing may be counted, either */
-	__u8 zero[7];
 };
 
 struct vlan_header {
@@ -88,20 +86,12 @@ struct fragment_header {
 
 static __always_inline struct address mapped(__be32 ipv4)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 	return (struct address){{0, 0xffff0000ULL | (__u64)ipv4 << 32}};
-#else
-	return (struct address){{0, 0x0000ffff00000000ULL | ipv4}};
-#endif
 }
 
 static __always_inline __be32 unmapped(const struct address *address)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 	return address->halves[1] >> 32;
-#else
-	return address->halves[1];
-#endif
 }
 
 static __always_inline struct address load_address(const struct in6_addr *ipv6)

@@ -20,67 +20,81 @@ static __always_inline __u32 address_flags(const struct address *address)
 	return flags ? *flags : 0;
 }
 
+/*
+ * Keys are written in whole words: the hash table reads them so, and a load that spans several
+ * smaller stores waits for them to leave the processor's store buffer.
+ */
+static __always_inline __u64 port_word(__be16 port, __u8 protocol)
+{
+	return port | (__u64)protocol << 16;
+}
+
+/*
+ * Two look-ups merged into one call, with the map in a register, would not be inlined. A move that
+ * does nothing, written in two ways, keeps the compiler from merging them.
+ */
+#define APART(way, value) asm volatile("%0 = %0 " way : "+r"(value))
+
+static __always_inline struct service *look_up(const struct request *r,
+					       const struct address *cluster, __be16 port)
+{
+	__u64 word = port_word(port, r->flow.protocol);
+	struct service *service;
+	__u64 key[3] = {cluster->halves[0], cluster->halves[1], word};
+
+	if (r->version == 6) {
+		service = bpf_map_lookup_elem(&services6, key);
+		APART("", service);
+		return service;
+	}
+	key[0] = unmapped(cluster) | word << 32;
+	service = bpf_map_lookup_elem(&services4, key);
+	APART(";", service);
+	return service;
+}
+
 /* Services for any cluster address, except where the host itself is addressed. */
 static __noinline struct service *find_wildcard(struct request *r)
 {
-	struct service_key key = {.port = r->flow.port, .protocol = r->flow.protocol};
+	struct address any = {{0, 0}};
 	struct settings *now = get_settings();
 	struct service *service;
 
 	if (!now || !now->wildcards || address_flags(&r->flow.cluster) & ADDRESS_HOST)
 		return NULL;
-	if (r->version == 4)
-		key.address = mapped(0);
-	service = bpf_map_lookup_elem(&services, &key);
 	r->matched = 3;
-	if (!service) {
-		key.port = 0;
-		service = bpf_map_lookup_elem(&services, &key);
-		r->matched = 4;
-	}
-	return service;
+	service = look_up(r, &any, r->flow.port);
+	if (service)
+		return service;
+	r->matched = 4;
+	return look_up(r, &any, 0);
 }
 
 /* The most exact service for the packet's (cluster address, protocol, port), or NULL. */
 static __always_inline struct service *find_service(struct request *r)
 {
-	struct service_key key = {
-	    .address = r->flow.cluster, .port = r->flow.port, .protocol = r->flow.protocol};
-	struct service *service = bpf_map_lookup_elem(&services, &key);
+	struct service *service = look_up(r, &r->flow.cluster, r->flow.port);
 
 	r->matched = 1;
 	if (service)
 		return service;
-	key.port = 0;
-	service = bpf_map_lookup_elem(&services, &key);
 	r->matched = 2;
-	if (service)
-		return service;
-	return find_wildcard(r);
+	service = look_up(r, &r->flow.cluster, 0);
+	return service ? service : find_wildcard(r);
 }
 
 static __always_inline __u64 hash_flow(const struct request *r)
 {
 	const struct flow_key *flow = &r->flow;
-	__u64 ports = flow->client_port | (__u64)flow->port << 16;
+	__u64 tail = port_word(flow->client_port, flow->protocol);
 	struct sip s;
 
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	ports = __builtin_bswap16(flow->client_port) | (__u64)__builtin_bswap16(flow->port) << 16;
-#endif
 	sip_start(&s);
-	if (r->version == 4) {
-		__u64 client = le64(flow->client.halves[1]) >> 32;
-		__u64 cluster = le64(flow->cluster.halves[1]) >> 32;
-
-		sip_word(&s, client | ports << 32);
-		return sip_end(&s, cluster | (__u64)flow->protocol << 32, 13);
-	}
-	sip_word(&s, le64(flow->client.halves[0]));
-	sip_word(&s, le64(flow->client.halves[1]));
-	sip_word(&s, le64(flow->cluster.halves[0]));
-	sip_word(&s, le64(flow->cluster.halves[1]));
-	return sip_end(&s, ports | (__u64)flow->protocol << 32, 37);
+	if (r->version == 4)
+		return sip_end(&s, unmapped(&flow->client) | tail << 32, 7);
+	sip_word(&s, flow->client.halves[0]);
+	sip_word(&s, flow->client.halves[1]);
+	return sip_end(&s, tail, 19);
 }
 
 static __always_inline __u64 hash_client(const struct affinity_key *key)
@@ -88,8 +102,8 @@ static __always_inline __u64 hash_client(const struct affinity_key *key)
 	struct sip s;
 
 	sip_start(&s);
-	sip_word(&s, le64(key->client.halves[0]));
-	sip_word(&s, le64(key->client.halves[1]));
+	sip_word(&s, key->client.halves[0]);
+	sip_word(&s, key->client.halves[1]);
 	return sip_end(&s, key->affinity, 20);
 }
 

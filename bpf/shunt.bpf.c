@@ -120,7 +120,7 @@ static __always_inline void report(struct decision *decision, const struct reque
 	    .cause = r->cause,
 	    .reason = r->reason,
 	    .service = r->service,
-	    .slot = r->slot - r->first_slot,
+	    .slot = r->slot,
 	    .state = r->state,
 	    .member = r->matched ? r->member : SLOT_NONE,
 	    .matched = r->matched,

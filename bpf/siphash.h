@@ -4,21 +4,17 @@
  * Aumasson, Bernstein: SipHash: a fast short-input PRF (INDOCRYPT 2012); one compression and
  * three finalisation rounds, as hash tables in Rust, Python and Linux use it.
  *
- * The messages, byte by byte (sizes in bytes):
- *   IPv4:   client 4 | client port 2 | port 2 | cluster 4 | protocol 1            = 13
- *   IPv6:   client 16 | cluster 16 | client port 2 | port 2 | protocol 1           = 37
- *   sticky: masked client 16 | affinity number 4, little endian                   = 20
+ * The messages (sizes in bytes; addresses and ports in network order, the number little endian):
+ *   IPv4:   client 4 | client port 2 | protocol 1      =  7, which is one block
+ *   IPv6:   client 16 | client port 2 | protocol 1     = 19
+ *   sticky: masked client 16 | affinity number 4       = 20
+ * The cluster's address and port are left out: each service has slots of its own, and nobody is
+ * harmed if a client's flows to two services take the same slot in both.
  */
 #ifndef SHUNT_SIPHASH_H
 #define SHUNT_SIPHASH_H
 
 #include "maps.h"
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define le64(word) (word)
-#else
-#define le64(word) __builtin_bswap64(word)
-#endif
 
 struct sip {
 	__u64 v0, v1, v2, v3;

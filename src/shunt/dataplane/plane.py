@@ -33,7 +33,7 @@ OBJECT = Path(__file__).with_name("shunt.bpf.o")
 _RODATA = ".rodata"
 _CONSTANTS = "constants"
 _MAPS = (
-    "services", "addresses", "slots", "sights", "members", "settings", "ports", "devices",
+    "services4", "services6", "addresses", "slots", "sights", "members", "settings", "ports", "devices",
     "flows", "affinities", "fragments", "tallies", "causes", "budgets", "decisions",
 )  # fmt: skip
 _PROGRAM, _TRACE = "shunt", "shunt_trace"
@@ -55,7 +55,7 @@ class Sizes:
     def by_map(self) -> dict[str, int]:
         """Return entries by map."""
         return {
-            "slots": self.slots,
+            "slots": self.slots // 2,  # pairs
             "sights": self.slots,
             "members": self.members,
             "tallies": self.members,

@@ -24,6 +24,7 @@ from shunt.dispatcher.ledger import (
     place_of,
     read_ledger,
     service_key,
+    services_map,
     shares_of,
 )
 from shunt.dispatcher.wishes import Flag
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _TRACKS = {Track.AUTO: "TRACK_AUTO", Track.ALL: "TRACK_ALL", Track.NONE: "TRACK_NONE"}
 _CACHED_TABLES = 64
 _LEAST_MEMBERS = 8
+_SLOTS_IN_A_PAIR = 2
 
 
 class Balancer:
@@ -107,19 +109,20 @@ class Balancer:
             taken = [table.slots for table in self.tables]
         else:
             taken = [placed.members for placed in self.placed.values()]
-        total = self.plane.maps[kind].max_entries
+        companion = {"slots": "sights", "members": "tallies"}[kind]
+        had = total = self.plane.maps[companion].max_entries
         found = find_room(taken, size, total)
         while found is None:
             total *= 2
             found = find_room(taken, size, total)
-        if total > self.plane.maps[kind].max_entries:
-            companion = {"slots": "sights", "members": "tallies"}[kind]
-            self.plane = self.plane.grown({kind: total, companion: total})
+        if total > had:
+            itself = total // _SLOTS_IN_A_PAIR if kind == "slots" else total
+            self.plane = self.plane.grown({kind: itself, companion: total})
         return found
 
     def slots_of(self, table: Table) -> NDArray[np.uint32]:
         """Return a writable view of a table's words, (slots,)."""
-        return self.plane.maps["slots"].view()[table.slots.span].view(np.uint32)
+        return self.plane.maps["slots"].view().view(np.uint32)[table.slots.span]
 
     def sights_of(self, table: Table) -> Any:
         """Return a writable view of a table's sights, (slots,)."""
@@ -128,7 +131,7 @@ class Balancer:
     # Services come and go.
 
     def _remove(self, placed: Placed) -> None:
-        self.plane.maps["services"].delete(service_key(self.plane, placed.place))
+        services_map(self.plane, placed.place).delete(service_key(self.plane, placed.place))
         self.plane.maps["members"].store(
             np.arange(placed.members.base, placed.members.base + placed.members.size),
             np.zeros(placed.members.size, self.plane.maps["members"].value),
@@ -282,9 +285,10 @@ class Balancer:
         )
         record["sticky_mask"]["halves"] = np.frombuffer(mask_of(service), np.uint64)
         key = service_key(self.plane, placed.place)
-        present = self.plane.maps["services"].get(key)
+        services = services_map(self.plane, placed.place)
+        present = services.get(key)
         if present is None or present != record:
-            self.plane.maps["services"].put(key, record)
+            services.put(key, record)
 
     def _write_wildcards(self) -> None:
         wildcards = any(place[0].is_unspecified for place in self.placed)

@@ -7,19 +7,20 @@ kept in a file beside them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shunt.dataplane.plane import address_key, address_of
 from shunt.dispatcher.arena import Region
-from shunt.model.addresses import Address, unpacked16
+from shunt.model.addresses import Address
 from shunt.model.config import Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from shunt.dataplane.maps import Map
     from shunt.dataplane.plane import Plane
     from shunt.dispatcher.wishes import Claim
     from shunt.model.config import Service
@@ -76,11 +77,20 @@ def shares_of(claims: Iterable[Claim]) -> Shares:
     return tuple(sorted((claim.identity, claim.weight) for claim in claims))
 
 
+def services_map(plane: Plane, place: Place) -> Map:
+    """Return the map that holds a service: IPv4 and IPv6 have one each."""
+    return plane.maps[f"services{place[0].version}"]
+
+
 def service_key(plane: Plane, place: Place) -> Any:
-    """Return `struct service_key`."""
+    """Return `struct service4_key` or `service6_key`."""
     address, protocol, port = place
-    key = plane.record("service_key", port=port, protocol=protocol.number)
-    key["address"]["halves"] = address_key(address)
+    struct = f"service{address.version}_key"
+    key = plane.record(struct, port=port, protocol=protocol.number)
+    if address.version == 4:
+        key["address"] = np.frombuffer(address.packed, np.uint8)
+    else:
+        key["address"]["halves"] = address_key(address)
     return key
 
 
@@ -89,7 +99,7 @@ def read_ledger(plane: Plane) -> dict[Place, Placed]:
     tables: dict[int, Table] = {}
     placed = {}
     members = plane.maps["members"].view()
-    for key, value in zip(*plane.maps["services"].items(), strict=True):
+    for key, value in _services(plane):
         region = Region(int(value["members_base"]), int(value["members_size"]))
         base = int(value["slots_base"])
         table = tables.setdefault(base, Table(Region(base, int(value["slots_mask"]) + 1)))
@@ -102,9 +112,14 @@ def read_ledger(plane: Plane) -> dict[Place, Placed]:
     return placed
 
 
+def _services(plane: Plane) -> Iterator[tuple[Any, Any]]:
+    for version in (4, 6):
+        yield from zip(*plane.maps[f"services{version}"].items(), strict=True)
+
+
 def _place(key: Any) -> Place:
     protocol = Protocol.TCP if key["protocol"] == Protocol.TCP.number else Protocol.UDP
-    return (unpacked16(address_of(key["address"]["halves"])), protocol, int(key["port"]))
+    return (ip_address(key["address"].tobytes()), protocol, int(key["port"]))
 
 
 def mask_of(service: Service) -> bytes:

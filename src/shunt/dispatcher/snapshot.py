@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shunt.dispatcher.sweep import Report
     from shunt.dispatcher.wishes import Claim
 
+_BYTES_PER_SLOT = 4 + 8  # the slot and its sight
 COUNTERS = ("packets", "bytes", "opened", "closed")
 Totals = dict[tuple["Place", bytes], dict[str, int]]
 """Counters by (place, identity of the server)."""
@@ -167,7 +168,7 @@ def memory(balancer: Balancer) -> dict[str, Any]:
         "maps": {name: shared.memory() for name, shared in maps.items()},
         "services": {
             name_of(placed.place): {
-                "slots": placed.table.slots.size * 16,
+                "slots": placed.table.slots.size * _BYTES_PER_SLOT,
                 "shared_by": tables[id(placed.table)],
                 "members": placed.members.size * member,
             }

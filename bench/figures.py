@@ -1,0 +1,42 @@
+"""How figures are gathered and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One table of a benchmark, and what it says about its targets."""
+
+    title: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def markdown(self) -> str:
+        """Return the table as Markdown."""
+        if not self.rows:
+            return f"### {self.title}\n"
+        heads = list(self.rows[0])
+        lines = [f"### {self.title}", "", "| " + " | ".join(heads) + " |"]
+        lines.append("|" + "|".join(" --- " for _ in heads) + "|")
+        lines += ["| " + " | ".join(_cell(row[head]) for head in heads) + " |" for row in self.rows]
+        lines += ["", *(f"- {note}" for note in self.notes), ""]
+        return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)
+
+
+def interleaved(measures: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Return each measure's median over rounds in which all take turns, so that noise hits all."""
+    taken: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+    return {name: median(values) for name, values in taken.items()}

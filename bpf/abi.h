@@ -217,7 +217,7 @@ struct fragment {
 enum address_flags {
 	ADDRESS_CLUSTER = 1, /* a cluster address */
 	ADDRESS_ACTIVE = 2,  /* this dispatcher answers ARP, solicitations and pings for it */
-	ADDRESS_HOST = 4,    /* the host's own: never taken by a service for any cluster */
+	ADDRESS_HOST = 4,    /* the host's own; like the others, not for services for any cluster */
 };
 
 /* An interface that the program serves; indexed by ifindex. */

@@ -53,14 +53,14 @@ static __always_inline struct service *look_up(const struct request *r,
 	return service;
 }
 
-/* Services for any cluster address, except where the host itself is addressed. */
+/* Services for any cluster address that is not named, nor the host's own. */
 static __noinline struct service *find_wildcard(struct request *r)
 {
 	struct address any = {{0, 0}};
 	struct settings *now = get_settings();
 	struct service *service;
 
-	if (!now || !now->wildcards || address_flags(&r->flow.cluster) & ADDRESS_HOST)
+	if (!now || !now->wildcards || address_flags(&r->flow.cluster))
 		return NULL;
 	r->matched = 3;
 	service = look_up(r, &any, r->flow.port);

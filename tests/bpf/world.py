@@ -1,0 +1,225 @@
+"""The real programs in the kernel, on maps that a real balancer fills with what a test wishes.
+
+Nothing is attached and nothing is sent: the kernel runs the programs on made frames. Frames come in
+by interface 1, which is what the kernel takes if it is not told otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from shunt.dataplane.kernel import Verdict
+from shunt.dataplane.pins import PinDirectory, mount_bpffs, unmount_bpffs
+from shunt.dataplane.plane import Plane, Sizes, address_key
+from shunt.dataplane.testrun import run, run_batch
+from shunt.dispatcher.balancer import Balancer
+from shunt.dispatcher.wishes import Claim, Flag
+from shunt.model.addresses import Mac, packed16
+from shunt.model.config import Protocol, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from shunt.dataplane.testrun import Batch
+    from shunt.model.addresses import Address
+
+INTERFACE = 1
+OWN = Mac.parse("02:00:00:00:00:01")
+HASH_KEY = bytes(range(16))
+SMALL = Sizes(slots=1 << 19, members=1 << 9, flows=1 << 12, affinities=1 << 10, ports=256)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as the data plane knows it; `mac` None: not known."""
+
+    name: str
+    mac: Mac | None
+    address: Address
+    ifindex: int = INTERFACE
+
+    @classmethod
+    def numbered(cls, number: int, ifindex: int = INTERFACE) -> Server:
+        """Return server 10.0.0.`number`."""
+        return cls(
+            f"s{number}",
+            Mac(b"\x02\0\0\0\x0a" + bytes([number])),
+            ip_address(f"10.0.0.{number}"),
+            ifindex,
+        )
+
+    def claim(self, weight: int = 1, flags: Flag = Flag.READY) -> Claim:
+        """Return the server's claim to a service's flows."""
+        return Claim(
+            server=self.name,
+            identity=packed16(self.address),
+            weight=weight,
+            configured=weight,
+            flags=flags if self.mac else flags & ~Flag.READY,
+            mac=self.mac or Mac(bytes(6)),
+            ifindex=self.ifindex,
+            reason=None,
+        )
+
+
+def service(address: str, port: int, protocol: Protocol = Protocol.TCP, **options: Any) -> Service:
+    """Return a service; who its servers are is a matter of claims."""
+    return Service("test", ip_address(address), protocol, port, members=(), **options)
+
+
+class Tally(NamedTuple):
+    """`struct tally` over all CPUs, or a difference of two."""
+
+    packets: int
+    bytes: int
+    opened: int
+    closed: int
+
+
+class Sent(NamedTuple):
+    """What became of one frame, and what it was counted as."""
+
+    verdict: Verdict
+    frame: bytes
+    cause: str
+    tallies: dict[str, Tally]
+    """By the server's name, where something was counted."""
+
+
+class Decision(NamedTuple):
+    """What the tracing program says about one frame."""
+
+    hash: int
+    cause: str
+    reason: str
+    slot: int
+    member: int
+    matched: int
+
+
+@dataclass(slots=True)
+class World:
+    """A data plane of the test's own.
+
+    Attributes:
+        balancer: writes the tables; its plane is the one in use.
+    """
+
+    balancer: Balancer
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(cls, folder: Path, sizes: Sizes = SMALL) -> Iterator[World]:
+        """Make a world with its own bpf filesystem in `folder`; all of it goes at the end."""
+        mount_point = folder / "bpf"
+        mount_point.mkdir()
+        mount_bpffs(mount_point)
+        try:
+            plane = Plane.start(
+                PinDirectory.make(mount_point / "pins", mount_point=mount_point), sizes, HASH_KEY
+            )
+            world = cls(Balancer(plane))
+            world.port(INTERFACE, OWN)
+            world.settings(exceptions_rate=1 << 20)
+            yield world
+        finally:
+            unmount_bpffs(mount_point)
+
+    @property
+    def plane(self) -> Plane:
+        return self.balancer.plane
+
+    # What the daemon would write.
+
+    def port(self, ifindex: int, mac: Mac, *, enabled: bool = True) -> None:
+        record = self.plane.record("port", mac=list(mac.octets), enabled=int(enabled))
+        self.plane.maps["ports"].put(ifindex, record)
+
+    def settings(self, **fields: int) -> None:
+        self.balancer.change_settings(**fields)
+
+    def address(self, address: str, *flags: str) -> None:
+        """Write an address with flags of `enum address_flags`."""
+        numbers = self.plane.layouts.enum("address_flags")
+        key = self.plane.record("address")
+        key["halves"] = address_key(ip_address(address))
+        self.plane.maps["addresses"].put(key, sum(numbers[f"ADDRESS_{flag}"] for flag in flags))
+
+    def restart(self) -> None:
+        """Forget all but the maps, as a daemon that was killed."""
+        self.balancer = Balancer(self.plane)
+
+    def upgrade(self) -> None:
+        """Put the program anew in place of itself, as a daemon of another release."""
+        self.balancer = Balancer(Plane.take_over(self.plane.pins))
+
+    # Frames.
+
+    def send(self, frame: bytes, *, ifindex: int = 0) -> Sent:
+        """Run the program on a frame; exactly one cause must have grown, by one."""
+        causes, tallies = self._causes(), self._tallies()
+        result = run(self.plane.program, frame, ifindex=ifindex)
+        grown = self._causes() - causes
+        assert sum(grown.values()) == 1, f"one packet was counted as {dict(grown)}"
+        difference = self._tallies() - tallies
+        return Sent(
+            Verdict(result.verdict),
+            result.frame,
+            next(iter(grown)),
+            {
+                name: Tally(*difference[row].tolist())
+                for row, name in self._members().items()
+                if difference[row].any()
+            },
+        )
+
+    def send_many(
+        self, frames: NDArray[np.uint8], lengths: Sequence[int] | NDArray[np.integer[Any]]
+    ) -> tuple[Batch, Counter[str]]:
+        """Run the program on many frames; return what became of them, and the causes counted."""
+        before = self._causes()
+        batch = run_batch(self.plane.program, frames, lengths)
+        return batch, self._causes() - before
+
+    def trace(self, frame: bytes) -> Decision:
+        """Ask the tracing program."""
+        run(self.plane.trace, frame)
+        said = self.plane.maps["decisions"].get(0)
+        return Decision(
+            int(said["hash"]),
+            self._name("cause", int(said["cause"])),
+            self._name("reason", int(said["reason"])),
+            int(said["slot"]),
+            int(said["member"]),
+            int(said["matched"]),
+        )
+
+    def _name(self, kind: str, number: int) -> str:
+        named = {value: name for name, value in self.plane.layouts.enum(kind).items()}
+        return named[number].removeprefix(f"{kind.upper()}_")
+
+    def _causes(self) -> Counter[str]:
+        return Counter(self.plane.causes())
+
+    def _tallies(self) -> NDArray[np.int64]:
+        _, tallies = self.plane.maps["tallies"].items()
+        return np.stack([tallies[name].sum(axis=1) for name in Tally._fields], 1).astype(np.int64)
+
+    def _members(self) -> dict[int, str]:
+        """Return whose tally each row is."""
+        return {
+            placed.members.base + local: next(
+                claim.server for claim in placed.claims if claim.identity == identity
+            )
+            for placed in self.balancer.placed.values()
+            for identity, local in placed.table.locals.items()
+        }

@@ -11,7 +11,7 @@ from shunt.servers.bundle import run_all, script, split
 from shunt.servers.runners.local import LocalRunner
 from shunt.servers.steps import Command, Output
 
-TEXTS = st.text(st.characters(exclude_characters="\0\r", exclude_categories=("Cs",)), max_size=20)
+TEXTS = st.text(st.characters(exclude_characters="\0\r", codec="utf-8"), max_size=20)
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.integers(0, 120)), min_size=1, max_size=4))

@@ -74,11 +74,15 @@ def _own_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *names: str, **fields: frozenset[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *names: str,
+    broken: frozenset[str] = frozenset(),
+    stuck: frozenset[str] = frozenset(),
 ) -> Files:
     directory = tmp_path / "host"
     directory.mkdir(exist_ok=True)
-    files = Files(directory, names, **fields)
+    files = Files(directory, names, broken, stuck)
     monkeypatch.setattr(apply, "driver_for", lambda system: files)
     return files
 

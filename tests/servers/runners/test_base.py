@@ -15,7 +15,7 @@ from shunt.servers.runners.via import Via, parse
 from shunt.servers.runners.winrm import statement
 from shunt.servers.steps import Command
 
-WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)
+WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
 
 
 @given(st.lists(WORDS, min_size=1, max_size=4))

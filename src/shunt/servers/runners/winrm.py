@@ -41,7 +41,10 @@ class WinRmRunner:
     async def run(self, command: Command) -> Output:
         """Return what the command gave back; see `Runner`."""
         async with self._one_at_a_time:
-            return await self._in_thread(lambda: self._invoke(command), self._access.timeout)
+            output: Output = await self._in_thread(
+                lambda: self._invoke(command), self._access.timeout
+            )
+            return output
 
     async def _in_thread(self, job: Any, seconds: float) -> Any:  # pypsrp has no types
         from requests import RequestException

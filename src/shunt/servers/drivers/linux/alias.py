@@ -29,9 +29,7 @@ def plan(host: Host, wish: Wish) -> Plan:
     """Return what puts every wanted address on `lo`, and takes it from where it must not be."""
     result = _loopback_up(host, wish)
     for address in wish.clusters:
-        if address in wish.server.addresses:
-            result += Plan(findings=(_own(address),))
-        elif address.version == 6 and host.values.get("ipv6/conf/lo/disable_ipv6"):
+        if address.version == 6 and host.values.get("ipv6/conf/lo/disable_ipv6"):
             result += Plan(findings=(_no_ipv6(address),))
         else:
             result += _one(host, address)
@@ -126,15 +124,6 @@ def _off_the_wire(host: Host, link: Link, held: Held) -> Plan:
         note=f"look for it in the configuration of {link.name}, or it will be back after a reboot",
     )
     return Plan((step,))
-
-
-def _own(address: Address) -> Finding:
-    return Finding(
-        Severity.ERROR,
-        f"{address} is the server's own address",
-        "a cluster address belongs to every server of the cluster, so it can be nobody's own",
-        "give the cluster an address of its own",
-    )
 
 
 def _no_ipv6(address: Address) -> Finding:

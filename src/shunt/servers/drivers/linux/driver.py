@@ -51,10 +51,12 @@ class Linux:
 
     def plan(self, observed: Host, wish: Wish) -> Plan:
         """Return what separates the host from the wish: silence before the alias, always."""
-        result = Plan(findings=_nothing_wanted(wish))
+        result = Plan(findings=_no_sense(wish))
+        if _is_unfit(result):
+            return result
         result += silence.plan(observed, wish)
         result += persistence.plan_silence(observed, wish)
-        if any(finding.severity is Severity.ERROR for finding in result.findings):
+        if _is_unfit(result):
             return result  # an alias that answers ARP is worse than none
         result += paths.reverse_path(observed, wish)
         if wish.forward is Forward.ENCAP:
@@ -62,12 +64,28 @@ class Linux:
         if silence.method(observed, wish) is not Silence.REDIRECT:
             result += alias.plan(observed, wish)
         result += paths.plan(observed, wish)
+        if _is_unfit(result):
+            return result  # what is not right yet shall not come back at every boot
         return result + persistence.plan_alias(observed, wish)
 
 
-def _nothing_wanted(wish: Wish) -> tuple[Finding, ...]:
+def _is_unfit(plan: Plan) -> bool:
+    return any(finding.severity is Severity.ERROR for finding in plan.findings)
+
+
+def _no_sense(wish: Wish) -> tuple[Finding, ...]:
+    own = tuple(
+        Finding(
+            Severity.ERROR,
+            f"{address} is the server's own address",
+            "a cluster address belongs to every server of the cluster, so it can be nobody's own",
+            "give the cluster an address of its own",
+        )
+        for address in wish.clusters
+        if address in wish.server.addresses
+    )
     if wish.clusters or wish.bare:
-        return ()
+        return own
     return (
         Finding(
             Severity.WARNING,

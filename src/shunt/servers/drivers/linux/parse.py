@@ -207,7 +207,7 @@ def _values(text: str) -> tuple[Mapping[str, int], bool]:
         else:
             raise ParseError(f"a kernel setting is not understood: {line!r}")
     missing = [key for key in _REQUIRED if key not in values]
-    if missing or mount is None:
+    if missing or mount not in {"rw", "ro"}:
         raise ParseError(
             f"the kernel's settings are incomplete: {', '.join(missing) or 'cut off at the end'}",
             hint="/proc must be mounted, and `grep` and `awk` must be there",

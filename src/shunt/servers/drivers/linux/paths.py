@@ -31,7 +31,8 @@ def extra_routes(host: Host, wish: Wish) -> Iterator[tuple[Route, Address]]:
     """Yield the routes, of any table, that draw more than a cluster address into this host.
 
     A row is extra if it is wider than a host, covers a cluster address, and leads to the interface
-    that holds it (or to the loopback, or names the address as gateway or as source).
+    that holds it (or to the loopback, or names the address as gateway; or, of type local, as
+    source).
     """
     for route in host.routes:
         wide = route.destination.prefixlen < route.destination.max_prefixlen
@@ -44,7 +45,7 @@ def extra_routes(host: Host, wish: Wish) -> Iterator[tuple[Route, Address]]:
 
 
 def _leads_here(host: Host, route: Route, address: Address) -> bool:
-    if address in (route.gateway, route.source):
+    if address == route.gateway or (address == route.source and route.type == "local"):
         return not _made_by_a_wire(host, route)
     silent = {link.name for link in host.links if link.silent}
     return route.device in silent

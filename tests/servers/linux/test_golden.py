@@ -1,0 +1,105 @@
+"""Every kind of Linux host and every trap: from answers to exact commands, checks and undo."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.errors import ParseError
+from shunt.servers.drivers.linux.driver import DRIVER
+from shunt.servers.steps import Command, Output, Severity
+from tests.servers.drivers.golden import FOLDER, Case, described, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CASES = [load(path) for path in sorted((FOLDER / "linux").glob("*.yaml"))]
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@each_case
+def test_the_plan_is_the_one_written_down(case: Case) -> None:
+    assert described(case.plan()) == case.expect
+
+
+def test_the_answers_are_those_of_the_questions() -> None:
+    asked = {fact.name for fact in DRIVER.facts(CASES[0].wish)} | {"record"}
+    assert all(set(case.outputs) == asked for case in CASES)
+
+
+@each_case
+def test_silence_comes_before_every_alias(case: Case) -> None:
+    kinds = [step.id.partition(":")[0] for step in case.plan().steps]
+    if "alias" in kinds:
+        assert "silence" not in kinds[kinds.index("alias") :]
+    assert len({step.id for step in case.plan().steps}) == len(kinds)
+
+
+@each_case
+def test_no_error_leaves_a_half_done_server_behind(case: Case) -> None:
+    """Where something is wrong that no step rights, nothing is made to last."""
+    plan = case.plan()
+    if any(finding.severity is Severity.ERROR for finding in plan.findings):
+        assert not any(step.id.startswith("persist:alias") for step in plan.steps)
+
+
+def _commands() -> Iterator[Command]:
+    for case in CASES:
+        for fact in DRIVER.facts(case.wish):
+            yield fact.command
+        for step in case.plan().steps:
+            yield from (*step.do, *step.check, *step.undo)
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_every_command_and_every_script_is_shell(shell: str) -> None:
+    texts = {command.text for command in _commands()}
+    texts |= {c.stdin for c in _commands() if c.stdin and c.stdin.startswith("#!")}
+    for text in texts:
+        done = subprocess.run([shell, "-n", "-c", text], capture_output=True, check=False)
+        assert done.returncode == 0, (text, done.stderr)
+
+
+def test_the_loopback_is_never_taken_down() -> None:
+    assert not any(re.search(r"\blo\b.*\bdown\b", command.text) for command in _commands())
+
+
+FACTS = [fact.name for fact in DRIVER.facts(CASES[0].wish)]
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_what_is_missing_failed_or_cut_off_is_an_error(name: str) -> None:
+    done = next(case for case in CASES if case.name == "done")
+    whole = done.outputs[name].stdout
+    bad = [Output(""), Output("", "not found", 127), Output(whole, "", 1), Output("what?\n")]
+    # Cut anywhere but behind the last line break and white space.
+    bad += [Output(whole[:length]) for length in range(0, len(whole.rstrip()), 5)]
+    for output in bad:
+        with pytest.raises(ParseError):
+            done.plan({**done.outputs, name: output})
+    without = {key: value for key, value in done.outputs.items() if key != name}
+    with pytest.raises(ParseError, match="was not asked"):
+        done.plan(without)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("links", {"ifname": "x; reboot", "flags": [], "addr_info": []}),
+        ("links", {"flags": [], "addr_info": []}),
+        ("links", {"ifname": "eth0", "flags": [], "addr_info": [{"local": "nonsense"}]}),
+        ("routes4", {"dst": "192.0.2.300/24"}),
+        ("routes6", {"dst": "192.0.2.0/24", "table": "main"}),
+        ("rules4", {"src": "all", "table": "main"}),
+        ("proxies4", {"dst": "192.0.2.10"}),
+    ],
+)
+def test_rows_that_are_not_understood_are_errors(name: str, row: dict[str, object]) -> None:
+    done = next(case for case in CASES if case.name == "done")
+    rows = [*json.loads(done.outputs[name].stdout), row]
+    with pytest.raises(ParseError, match="row not understood"):
+        done.plan({**done.outputs, name: Output(json.dumps(rows))})

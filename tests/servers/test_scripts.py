@@ -1,0 +1,139 @@
+"""Scripts for those who let nobody in: run for real where that can be, looked at elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.errors import UsageError
+from shunt.model.config import OperatingSystem, Server
+from shunt.servers.scripts import powershell
+from shunt.servers.scripts.writing import write_script
+from shunt.servers.steps import Command, Plan, Step
+from shunt.servers.wish import Silence, Wish
+from tests.servers.linux.setting_up import state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shunt.lab.host import Host
+    from shunt.lab.lab import Lab
+
+ADDRESSES = (ip_address("192.0.2.10"), ip_address("2001:db8::10"))
+UNIX = [
+    s for s in OperatingSystem if s not in {OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003}
+]
+
+
+def _wish(
+    system: OperatingSystem = OperatingSystem.LINUX,
+    *,
+    silence: Silence = Silence.AUTO,
+    persist: bool = True,
+) -> Wish:
+    wpar = "app1" if system is OperatingSystem.AIX_WPAR else None
+    server = Server(
+        "s1", (ip_address("192.0.2.21"),), os=system, wpar=wpar, gateway=ip_address("192.0.2.1")
+    )
+    four_only = system in {OperatingSystem.AIX_WPAR, OperatingSystem.WINDOWS2003}
+    clusters = ADDRESSES[:1] if four_only else ADDRESSES
+    return Wish(server, clusters, silence=silence, persist=persist)
+
+
+@pytest.mark.parametrize("system", UNIX)
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_every_unix_script_is_shell(system: OperatingSystem, shell: str) -> None:
+    text = write_script(_wish(system))
+    done = subprocess.run([shell, "-n"], input=text.encode(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(str(a) in text for a in _wish(system).clusters)
+
+
+@pytest.mark.parametrize("system", [OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003])
+def test_windows_scripts_name_every_step(system: OperatingSystem) -> None:
+    text = write_script(_wish(system))
+    assert "192.0.2.10" in text
+    assert all(word in text for word in ("check", "apply", "undo"))
+
+
+def test_quotes_survive_in_powershell() -> None:
+    step = Step("a", "it's a step", "why", *((Command.powershell("Get-It 'x'"),),) * 3)
+    text = powershell.script(_wish(OperatingSystem.WINDOWS), Plan((step,)))
+    assert "What = 'it''s a step'" in text
+    assert "Check = { (Get-It 'x') }" in text
+
+
+def test_nothing_to_do_is_said() -> None:
+    server = Server("s1", ())
+    with pytest.raises(UsageError, match="nothing to do"):
+        write_script(Wish(server, ()))
+
+
+class _Script:
+    """The script of a Linux server, in a laboratory host; its state is the test's."""
+
+    def __init__(self, lab: Lab, directory: Path, silence: Silence = Silence.AUTO) -> None:
+        self.host: Host = lab.host("server")
+        self.host.ip("link", "set", "lo", "up")
+        lab.segment("lan")
+        lab.join(self.host, "lan", addresses=["192.0.2.21/24"])
+        self.state = directory / "state"
+        text = write_script(_wish(persist=False, silence=silence))
+        self.path = directory / "shunt-s1.sh"
+        self.path.write_text(text.replace("/var/lib/shunt", str(self.state)))
+
+    def run(self, job: str) -> tuple[int, str]:
+        done = self.host.run(["sh", str(self.path), job], check=False)
+        assert "not found" not in done.stderr, done.stderr
+        return done.status, done.stdout
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("silence", [Silence.AUTO, Silence.NFT, Silence.REDIRECT])
+def test_check_apply_undo_on_a_real_kernel(lab: Lab, tmp_path: Path, silence: Silence) -> None:
+    script = _Script(lab, tmp_path, silence)
+    script.host.sysctl("net.ipv4.conf.all.arp_announce", "1")
+    before = state(script.host)
+    assert script.run("check")[0] == 1
+    assert script.run("apply")[0] == 0
+    status, said = script.run("check")
+    assert (status, "missing" in said) == (0, False)
+    applied = state(script.host)
+    assert "do:" not in script.run("apply")[1]
+    assert state(script.host) == applied
+    assert script.run("undo")[0] == 0
+    assert state(script.host) == before
+    assert not script.state.exists()
+
+
+@pytest.mark.lab
+def test_a_script_undoes_only_what_it_did(lab: Lab, tmp_path: Path) -> None:
+    script = _Script(lab, tmp_path)
+    script.host.sysctl("net.ipv4.conf.all.arp_ignore", "1")
+    script.host.ip("address", "add", "192.0.2.10/32", "dev", "lo", "scope", "host")
+    before = state(script.host)
+    script.run("apply")
+    script.run("undo")
+    assert state(script.host) == before
+
+
+@pytest.mark.lab
+def test_a_script_that_fails_goes_back(lab: Lab, tmp_path: Path) -> None:
+    script = _Script(lab, tmp_path)
+    script.host.sysctl("net.ipv6.conf.lo.disable_ipv6", "1")  # the last alias is refused
+    before = state(script.host)
+    status, said = script.run("apply")
+    assert status == 1
+    assert "undo:" in said
+    assert state(script.host) == before
+
+
+def test_usage(tmp_path: Path) -> None:
+    path = tmp_path / "s.sh"
+    path.write_text(write_script(_wish()))
+    done = subprocess.run(["sh", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr

@@ -1,0 +1,149 @@
+"""A check: an advisor with its settings, its times, and the place to ask; made from the model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from shunt.advisors import registry, settings
+from shunt.advisors.advisor import Advisor, Target, Transport
+from shunt.advisors.settings import SettingsError, choice, duration, number, setting
+from shunt.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.model.addresses import Address
+
+INTERVAL = 7.0  # seconds: Dispatcher's
+TIMES = 3  # the time-outs are so many intervals: Dispatcher's
+
+
+class At(StrEnum):
+    """Whom a check asks: the cluster address by the forwarding path, or the server's own."""
+
+    CLUSTER = "cluster"
+    SERVER = "server"
+
+
+def _at(value: object) -> At:
+    return At(choice(*At)(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """Settings that every advisor has."""
+
+    at: At | None = field(
+        default=None,
+        metadata=setting(
+            _at, "`cluster`: the cluster address at this server; `server`: its own address."
+        ),
+    )
+    port: int | None = field(
+        default=None, metadata=setting(number(1, 65535), "Port to ask; default the service's.")
+    )
+    interval: float = field(
+        default=INTERVAL, metadata=setting(duration, "Time between the beginnings of two checks.")
+    )
+    connect_timeout: float | None = field(
+        default=None,
+        metadata=setting(duration, "Longest wait for a connection; default 3 intervals."),
+    )
+    receive_timeout: float | None = field(
+        default=None,
+        metadata=setting(
+            duration, "Longest time for the whole dialogue after that; default 3 intervals."
+        ),
+    )
+    retries: int = field(
+        default=0,
+        metadata=setting(
+            number(0, 100), "Failures that are forgiven before a server counts as down."
+        ),
+    )
+    rise: int = field(
+        default=1,
+        metadata=setting(
+            number(1, 100), "Successes in a row before a server that was down counts as up."
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An advisor and how it is used.
+
+    `connect_timeout` and `receive_timeout` are seconds; `fall` is failures in a row until down.
+    """
+
+    advisor: Advisor
+    at: At
+    port: int | None
+    interval: float = INTERVAL
+    connect_timeout: float = TIMES * INTERVAL
+    receive_timeout: float = TIMES * INTERVAL
+    fall: int = 1
+    rise: int = 1
+
+    def target(self, address: Address, port: int, server: str = "", service: str = "") -> Target:
+        """Return whom to ask; the check's own port wins, then the service's, then the usual one."""
+        found = self.port or port or self.advisor.usual_port or 0
+        if self.advisor.at_server:
+            found = self.port or self.advisor.usual_port or port
+        return Target(address, found, server, service)
+
+
+def make(kind: str, given: Mapping[str, object], *, port: int = 0) -> Check:
+    """Return the check that a configuration describes.
+
+    Args:
+        kind: the advisor's name.
+        given: its settings, and those that every advisor has.
+        port: the service's, 0 for any.
+
+    Raises:
+        UsageError: no such advisor, or no port to ask.
+        SettingsError: settings are wrong; all of them are named.
+    """
+    found = registry.find(kind)
+    mistakes: dict[str, str] = {}
+    advisor = common = None
+    try:
+        advisor = settings.read(found, kind, given, also=settings.meanings(Common))
+    except SettingsError as error:
+        mistakes |= error.mistakes
+    try:
+        common = settings.read(Common, kind, given, also=dict(given))
+    except SettingsError as error:
+        mistakes |= error.mistakes
+    if mistakes or advisor is None or common is None:
+        raise SettingsError(kind, mistakes)
+    check = _check(advisor, common)
+    needs_port = advisor.transport in {Transport.TCP, Transport.UDP}
+    if needs_port and not (check.port or port or advisor.usual_port):
+        raise UsageError(
+            f"advisor {kind}: the service is for any port; say which one to ask",
+            hint="add `port: NUMBER` to the advisor",
+        )
+    return check
+
+
+def _check(advisor: Advisor, common: Common) -> Check:
+    return Check(
+        advisor=advisor,
+        at=common.at or (At.SERVER if advisor.at_server else At.CLUSTER),
+        port=common.port,
+        interval=common.interval,
+        connect_timeout=common.connect_timeout or TIMES * common.interval,
+        receive_timeout=common.receive_timeout or TIMES * common.interval,
+        fall=common.retries + 1,
+        rise=common.rise,
+    )
+
+
+def with_times(check: Check, connect: float, receive: float) -> Check:
+    """Return the check with other time-outs."""
+    return dataclasses.replace(check, connect_timeout=connect, receive_timeout=receive)

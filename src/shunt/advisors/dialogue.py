@@ -1,0 +1,155 @@
+r"""What a check says and hears, without input or output.
+
+A dialogue is a generator. It yields bytes to send them, and yields `HEAR` to be handed what came:
+some bytes, or none at the end of the stream. It returns a `Verdict`, or raises `WrongAnswerError`.
+
+    def dialogue() -> Dialogue:
+        line = yield from Reader().line()
+        yield b"QUIT\r\n"
+        return up(line)
+
+On a datagram transport each yield and each hearing is one datagram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+HEAR = None
+Dialogue: TypeAlias = Generator[bytes | None, bytes, "Verdict"]
+Hearing: TypeAlias = Generator[bytes | None, bytes, bytes]
+Listener: TypeAlias = Callable[[str, bytes], None]
+
+LONGEST_LINE = 4096
+LONGEST_ANSWER = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        up: the server does its work. None: the check itself could not be made.
+        words: what was seen, for a person.
+        load: milliseconds, or 0 to 100 where the advisor measures a machine's load.
+        share: what the server asks for itself, as a part of its weight; None: it asks nothing.
+        warning: what will go wrong soon.
+    """
+
+    up: bool | None
+    words: str
+    load: float | None = None
+    share: float | None = None
+    warning: str | None = None
+
+
+class WrongAnswerError(Exception):
+    """The server answered, and not as it should; the message goes into the verdict."""
+
+    def __init__(self, words: str | bytes) -> None:
+        super().__init__(shown(words, 240))
+
+
+def up(words: str | bytes, *, load: float | None = None, warning: str | None = None) -> Verdict:
+    """Return the verdict that the server does its work."""
+    return Verdict(up=True, words=shown(words), load=load, warning=warning)
+
+
+def down(words: str | bytes) -> Verdict:
+    """Return the verdict that it does not."""
+    return Verdict(up=False, words=shown(words))
+
+
+def shown(words: str | bytes, longest: int = 120) -> str:
+    """Return what a server said as one printable line of at most `longest` characters."""
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    text = "".join(letter if letter.isprintable() else "·" for letter in text.strip())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+class Reader:
+    """Takes what arrives apart into lines and counted pieces, and refuses to hoard."""
+
+    def __init__(self, limit: int = LONGEST_ANSWER) -> None:
+        self._buffer = bytearray()
+        self._left = limit
+        self._limit = limit
+
+    def line(self, longest: int = LONGEST_LINE) -> Hearing:
+        """Return a line without its end (LF or CRLF).
+
+        Raises:
+            WrongAnswerError: the stream ended, or the line is too long.
+        """
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > longest:
+                raise WrongAnswerError(f"a line of more than {longest} bytes")
+            if not (yield from self._more()):
+                raise WrongAnswerError(self._ended("within a line" if self._buffer else "at once"))
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line.removesuffix(b"\r")
+
+    def exactly(self, count: int) -> Hearing:
+        """Return `count` bytes.
+
+        Raises:
+            WrongAnswerError: the stream ended before.
+        """
+        while len(self._buffer) < count:
+            if not (yield from self._more()):
+                raise WrongAnswerError(self._ended(f"after {len(self._buffer)} of {count} bytes"))
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def rest(self, enough: Callable[[bytes], bool] = lambda _: False) -> Hearing:
+        """Return everything up to the end of the stream, or until it is `enough`, or the limit."""
+        while self._left > 0 and not enough(bytes(self._buffer)):
+            if not (yield from self._more()):
+                break
+        taken = bytes(self._buffer)
+        self._buffer.clear()
+        return taken
+
+    def _more(self) -> Generator[bytes | None, bytes, bool]:
+        if self._left <= 0:
+            raise WrongAnswerError(f"an answer of more than {self._limit} bytes")
+        data = yield HEAR
+        self._left -= len(data)
+        self._buffer += data
+        return bool(data)
+
+    def _ended(self, where: str) -> str:
+        heard = f", it had said {shown(bytes(self._buffer[:80]))!r}" if self._buffer else ""
+        return f"closed the connection {where}{heard}"
+
+
+def noted(dialogue: Dialogue, listener: Listener) -> Dialogue:
+    """Return the same dialogue; `listener` is told `>` and what it sends, `<` and what it hears."""
+    heard: bytes | None = None
+    while True:
+        try:
+            step = dialogue.send(heard) if heard is not None else next(dialogue)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
+        if step is None:
+            heard = yield HEAR
+            listener("<", heard)
+        else:
+            listener(">", step)
+            yield step
+            heard = None
+
+
+def with_warning(verdict: Verdict, warning: str | None) -> Verdict:
+    """Return the verdict with one more warning."""
+    if warning is None:
+        return verdict
+    both = f"{verdict.warning}; {warning}" if verdict.warning else warning
+    return replace(verdict, warning=both)

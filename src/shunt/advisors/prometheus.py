@@ -1,0 +1,60 @@
+"""A machine's load from its Prometheus exporter, such as node_exporter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shunt.advisors.advisor import StreamAdvisor, Target
+from shunt.advisors.dialogue import Reader, WrongAnswerError, up
+from shunt.advisors.exposition import samples
+from shunt.advisors.expression import Expression, parse
+from shunt.advisors.protocols.http import Http, body, head, request_line
+from shunt.advisors.settings import SettingError, setting, text
+from shunt.errors import ParseError
+
+if TYPE_CHECKING:
+    from shunt.advisors.dialogue import Dialogue
+
+_LONGEST = 1 << 23
+
+
+def expression(value: object) -> Expression:
+    """Return an expression over metrics."""
+    try:
+        return parse(text(value))
+    except ParseError as error:
+        raise SettingError(error.message) from None
+
+
+_LOAD_PER_CPU = parse('100 * node_load1 / count(node_cpu_seconds_total{mode="idle"})')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prometheus(StreamAdvisor):
+    """Reads the metrics of a machine and makes a load of 0 to 100 of them."""
+
+    name = "prometheus"
+    usual_port = 9100
+    at_server = True
+    percent = True
+    request: str = field(default="GET /metrics", metadata=setting(request_line, "Method and path."))
+    expression: Expression = field(
+        default=_LOAD_PER_CPU,
+        metadata=setting(expression, "What makes a load of 0 (idle) to 100 (full) of the metrics."),
+    )
+
+    def talk(self, target: Target, /) -> Dialogue:
+        """Make the request, read the metrics, calculate."""
+        yield Http(request=self.request).message(target)
+        reader = Reader(_LONGEST)
+        code, status, fields = yield from head(reader)
+        if code != 200:
+            raise WrongAnswerError(status)
+        page = yield from body(reader, fields, lambda _: False)
+        try:
+            value = self.expression.value(tuple(samples(page.decode("utf-8", "replace"))))
+        except ParseError as error:
+            raise WrongAnswerError(error.message) from None
+        load = min(100.0, max(0.0, value))
+        return up(f"load {load:.0f}", load=load)

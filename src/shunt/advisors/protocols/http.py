@@ -1,0 +1,223 @@
+"""http and https: a request, and what its answer must be (RFC 9112, RFC 9110)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shunt import __version__
+from shunt.advisors.advisor import Advisor, Target
+from shunt.advisors.dialogue import Reader, WrongAnswerError, shown, up
+from shunt.advisors.settings import (
+    SettingError,
+    line,
+    number,
+    pattern,
+    setting,
+    text,
+    words,
+    yes_no,
+)
+from shunt.advisors.tls import Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from shunt.advisors.dialogue import Dialogue, Hearing
+
+_STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9]{2})(?: (.*))?")
+_CODES = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+_REQUEST = re.compile(r"[A-Z]{1,16} [!-~]+")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~]*")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;.*)?")
+_MOST_HEADERS = 200
+_NO_BODY = {204, 304}
+
+
+def codes(value: object) -> tuple[range, ...]:
+    """Return status codes: `200`, `2xx`, `200-399`, several with commas or as a list."""
+    found = []
+    for part in (word.strip() for each in words(value) for word in each.split(",")):
+        match = _CODES.fullmatch(part)
+        if not match:
+            raise SettingError(f"`{part}` is no status; write like 200, 2xx, 200-399")
+        if match[1]:
+            found.append(range(int(match[1]) * 100, int(match[1]) * 100 + 100))
+        else:
+            found.append(range(int(match[2]), int(match[3] or match[2]) + 1))
+    return tuple(found)
+
+
+def request_line(value: object) -> str:
+    """Return a method and a path."""
+    found = text(value)
+    if found.startswith("/"):
+        found = f"GET {found}"
+    if not _REQUEST.fullmatch(found):
+        raise SettingError(f"`{found}` is no request; write like GET /health")
+    return found
+
+
+def header_lines(value: object) -> tuple[str, ...]:
+    """Return header fields, each as `Name: value`."""
+    for each in words(value):
+        if not _HEADER.fullmatch(each):
+            raise SettingError(f"`{each}` is no header field; write like `X-Check: shunt`")
+    return words(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http(Advisor):
+    """Makes a request; the status, and if wished the body, must be as expected."""
+
+    name = "http"
+    usual_port = 80
+    request: str = field(default="HEAD /", metadata=setting(request_line, "Method and path."))
+    expect: tuple[range, ...] = field(
+        default=(range(200, 400),),
+        metadata=setting(codes, "Statuses that are right, like 200, 2xx, 200-399."),
+    )
+    body: re.Pattern[str] | None = field(
+        default=None,
+        metadata=setting(
+            pattern, "A regular expression that the body must contain (its first MiB)."
+        ),
+    )
+    host: str | None = field(
+        default=None, metadata=setting(line, "The Host field; default the address.")
+    )
+    headers: tuple[str, ...] = field(
+        default=(), metadata=setting(header_lines, "More header fields, `Name: value`.")
+    )
+
+    def talk(self, target: Target, /) -> Dialogue:
+        """Make the request and look at the answer."""
+        yield self.message(target)
+        reader = Reader()
+        code, status, fields = yield from head(reader)
+        if not any(code in right for right in self.expect):
+            raise WrongAnswerError(status)
+        if self.body is None:
+            return up(status)
+        wanted = self.body
+        bodiless = self.request.startswith("HEAD ") or code in _NO_BODY
+        found = b"" if bodiless else (
+            yield from body(reader, fields, lambda data: _has(wanted, data))
+        )  # fmt: skip
+        if not _has(wanted, found):
+            what = f"begins with {shown(found[:80])!r}" if found else "is empty"
+            raise WrongAnswerError(f"{status}, but the body has no {wanted.pattern!r}; it {what}")
+        return up(f"{status}, the body has {wanted.pattern!r}")
+
+    def message(self, target: Target) -> bytes:
+        """Return the request as it is sent."""
+        host = self.host or (target.place if target.port != self.usual_port else
+                             target.place.rpartition(":")[0])  # fmt: skip
+        lines = [
+            f"{self.request} HTTP/1.1",
+            f"Host: {host}",
+            f"User-Agent: shunt/{__version__}",
+            "Accept: */*",
+            "Connection: close",
+            *self.headers,
+        ]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Https(Http):
+    """The same through TLS: a whole handshake, the certificate looked at as far as is wished."""
+
+    name = "https"
+    usual_port = 443
+    verify: bool = field(
+        default=False,
+        metadata=setting(yes_no, "The certificate must be trusted and name the server."),
+    )
+    authorities: str | None = field(
+        default=None,
+        metadata=setting(text, "A file of certificates to trust instead of the system's."),
+    )
+    server_name: str | None = field(
+        default=None,
+        metadata=setting(line, "The name for SNI and for the certificate; default `host`."),
+    )
+    alpn: tuple[str, ...] = field(
+        default=("http/1.1",), metadata=setting(words, "Protocols to offer by ALPN.")
+    )
+    warn_days: int = field(
+        default=14,
+        metadata=setting(number(0, 3650), "Warn if the certificate ends within so many days."),
+    )
+
+    @property
+    def secure(self) -> Tls:
+        """Return TLS as the settings have it."""
+        return Tls(
+            verify=self.verify,
+            authorities=self.authorities,
+            server_name=self.server_name or self.host,
+            protocols=self.alpn,
+            warn_days=self.warn_days,
+        )
+
+
+def head(reader: Reader) -> Generator[bytes | None, bytes, tuple[int, str, dict[bytes, bytes]]]:
+    """Return code, status line and header fields (names in lower case) of the final answer."""
+    while True:
+        first = yield from reader.line()
+        found = _STATUS.fullmatch(first)
+        if not found:
+            raise WrongAnswerError(f"no HTTP: {shown(first)!r}")
+        fields = yield from _fields(reader)
+        code = int(found[1])
+        if code >= 200 or code == 101:
+            return code, shown(first), fields
+
+
+def _fields(reader: Reader) -> Generator[bytes | None, bytes, dict[bytes, bytes]]:
+    fields: dict[bytes, bytes] = {}
+    for _ in range(_MOST_HEADERS):
+        field = yield from reader.line(1 << 14)
+        if not field:
+            return fields
+        name, colon, value = field.partition(b":")
+        if not colon:
+            raise WrongAnswerError(f"no header field: {shown(field)!r}")
+        fields[name.strip().lower()] = value.strip()
+    raise WrongAnswerError(f"more than {_MOST_HEADERS} header fields")
+
+
+def body(reader: Reader, fields: dict[bytes, bytes], enough: Callable[[bytes], bool]) -> Hearing:
+    """Return the body, or its beginning that is `enough`, or its first MiB."""
+    if fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
+        return (yield from _chunked(reader, enough))
+    length = fields.get(b"content-length")
+    if length is None:
+        return (yield from reader.rest(enough))
+    if not length.isdigit() or len(length) > 18:
+        raise WrongAnswerError(f"no length: {shown(length)!r}")
+    return (yield from reader.rest(lambda data: len(data) >= int(length) or enough(data)))
+
+
+def _chunked(reader: Reader, enough: Callable[[bytes], bool]) -> Hearing:
+    """Return a body in chunks (RFC 9112 section 7.1)."""
+    found = bytearray()
+    while True:
+        first = yield from reader.line()
+        size = _CHUNK.fullmatch(first)
+        if not size:
+            raise WrongAnswerError(f"no chunk's size: {shown(first)!r}")
+        count = int(size[1], 16)
+        if count == 0:
+            return bytes(found)
+        found += yield from reader.exactly(count)
+        if (yield from reader.line()):
+            raise WrongAnswerError("a chunk that does not end with its size")
+        if enough(bytes(found)):
+            return bytes(found)
+
+
+def _has(wanted: re.Pattern[str], data: bytes) -> bool:
+    return wanted.search(data.decode("utf-8", "replace")) is not None

@@ -1,0 +1,91 @@
+"""Advisors by name: those that Shunt brings, and plug-ins (entry points `shunt.advisors`)."""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from shunt.advisors.advisor import Advisor
+from shunt.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUP = "shunt.advisors"
+_PROTOCOLS = "shunt.advisors.protocols"
+
+BUILT_IN: Mapping[str, str] = {
+    "connect": f"{_PROTOCOLS}.connect:Connect",
+    "ping": f"{_PROTOCOLS}.ping:Ping",
+    "http": f"{_PROTOCOLS}.http:Http",
+    "https": f"{_PROTOCOLS}.http:Https",
+    "ssl": f"{_PROTOCOLS}.ssl:Ssl",
+    "dns": f"{_PROTOCOLS}.dns:Dns",
+    "smtp": f"{_PROTOCOLS}.smtp:Smtp",
+    "imap": f"{_PROTOCOLS}.imap:Imap",
+    "pop3": f"{_PROTOCOLS}.pop3:Pop3",
+    "ftp": f"{_PROTOCOLS}.ftp:Ftp",
+    "nntp": f"{_PROTOCOLS}.nntp:Nntp",
+    "telnet": f"{_PROTOCOLS}.telnet:Telnet",
+    "ldap": f"{_PROTOCOLS}.ldap:Ldap",
+    "sip": f"{_PROTOCOLS}.sip:Sip",
+    "redis": f"{_PROTOCOLS}.redis:Redis",
+    "mysql": f"{_PROTOCOLS}.mysql:Mysql",
+    "postgres": f"{_PROTOCOLS}.postgres:Postgres",
+    "grpc": f"{_PROTOCOLS}.grpc:Grpc",
+    "exec": f"{_PROTOCOLS}.exec:Exec",
+    "agent": "shunt.advisors.agent:Agent",
+    "prometheus": "shunt.advisors.prometheus:Prometheus",
+}
+
+
+@cache
+def plug_ins() -> Mapping[str, metadata.EntryPoint]:
+    """Return the installed plug-ins by name; a name that Shunt has itself is not taken over."""
+    found = metadata.entry_points(group=GROUP)
+    return {point.name: point for point in found if point.name not in BUILT_IN}
+
+
+def names() -> tuple[str, ...]:
+    """Return every name that `find` knows."""
+    return (*BUILT_IN, *plug_ins())
+
+
+@cache
+def find(name: str) -> type[Advisor]:
+    """Return the advisor's class.
+
+    Raises:
+        UsageError: there is none of this name, or the plug-in cannot be used.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        assert isinstance(found, type)
+        assert issubclass(found, Advisor)
+        return found
+    point = plug_ins().get(name)
+    if point is None:
+        near = get_close_matches(name, names(), n=1)
+        right = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names())}"
+        raise UsageError(f"no advisor is called `{name}`; {right}")
+    return _plug_in(point)
+
+
+def _plug_in(point: metadata.EntryPoint) -> type[Advisor]:
+    try:
+        found = point.load()
+    except Exception as error:
+        raise UsageError(
+            f"the advisor `{point.name}` ({point.value}) cannot be loaded: {error}",
+            hint="mend or remove the package that brings it",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Advisor)):
+        raise UsageError(
+            f"the advisor `{point.name}` ({point.value}) is no subclass of "
+            "shunt.advisors.advisor.Advisor"
+        )
+    return found

@@ -1,0 +1,102 @@
+"""Many checks, each at its own interval, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from shunt.advisors.run import run
+
+if TYPE_CHECKING:
+    from shunt.advisors.advisor import Target
+    from shunt.advisors.check import Check
+    from shunt.advisors.dialogue import Verdict
+
+Key = TypeVar("Key", bound=Hashable)
+
+_SPREAD = 1.0  # seconds over which first checks are spread at most
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A check, whom it asks, and the mark of its sockets."""
+
+    check: Check
+    target: Target
+    mark: int = 0
+
+
+class Rounds(Generic[Key]):
+    """Runs jobs again and again and reports each verdict.
+
+    Checks of one job never overlap. First checks are spread, so that a thousand jobs with one
+    interval do not all begin at one moment.
+    """
+
+    def __init__(self, report: Callable[[Key, Verdict], None]) -> None:
+        self._report = report
+        self._jobs: dict[Key, Job] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._waits: dict[Key, asyncio.Future[None]] = {}
+        self.checks = 0
+
+    def take(self, jobs: Mapping[Key, Job]) -> None:
+        """Run these jobs and no others; a job that is the same goes on as it was."""
+        for key in self._jobs.keys() - jobs.keys():
+            self._stop(key)
+        for key, job in jobs.items():
+            if self._jobs.get(key) != job:
+                self._stop(key)
+                self._jobs[key] = job
+                self._tasks[key] = asyncio.create_task(self._go_round(key, job))
+
+    def hurry(self, key: Key) -> None:
+        """Make a job's next check now, unless one is on its way."""
+        waiting = self._waits.get(key)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def close(self) -> None:
+        """Stop every job."""
+        tasks = list(self._tasks.values())
+        for key in list(self._jobs):
+            self._stop(key)
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _stop(self, key: Key) -> None:
+        self._jobs.pop(key, None)
+        self._waits.pop(key, None)
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def _go_round(self, key: Key, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        interval = job.check.interval
+        part = zlib.crc32(repr(key).encode()) / 2**32
+        due = loop.time() + part * min(interval, _SPREAD)
+        while True:
+            await self._wait(loop, key, due)
+            due = loop.time() + interval
+            verdict = await run(job.check, job.target, mark=job.mark)
+            self.checks += 1
+            self._report(key, verdict)
+
+    async def _wait(self, loop: asyncio.AbstractEventLoop, key: Key, due: float) -> None:
+        waiting = self._waits[key] = loop.create_future()
+        timer = loop.call_at(due, _wake, waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

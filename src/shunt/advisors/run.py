@@ -1,0 +1,155 @@
+"""Makes one check: opens the connection, carries the dialogue, measures, and gives up in time.
+
+All that a server can do ends in a verdict, never in an exception. What keeps this host from asking
+at all (no route, no descriptors) gives a verdict that is neither up nor down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from shunt.advisors.advisor import Transport
+from shunt.advisors.dialogue import Dialogue, Listener, Verdict, WrongAnswerError, down, noted
+from shunt.advisors.protocols.exec import failed
+from shunt.advisors.sockets import open_connection
+from shunt.advisors.tls import secured
+
+if TYPE_CHECKING:
+    from shunt.advisors.advisor import Target
+    from shunt.advisors.check import Check
+    from shunt.advisors.sockets import Connection
+
+_SERVER_SAYS_NO = {
+    errno.ECONNREFUSED: "refuses connections: nothing listens there",
+    errno.ECONNRESET: "resets the connection",
+    errno.EPIPE: "closed the connection before it was asked",
+    errno.ECONNABORTED: "aborts the connection",
+    errno.ETIMEDOUT: "does not answer",
+    errno.EHOSTUNREACH: "is unreachable: nobody answers for its address, or a router says so",
+    errno.EHOSTDOWN: "is down, says the kernel",
+    errno.EPROTO: "breaks the protocol",
+}
+_OUTPUT = 1 << 16
+
+
+async def run(
+    check: Check, target: Target, *, mark: int = 0, listener: Listener | None = None
+) -> Verdict:
+    """Make a check once.
+
+    Args:
+        check: what to ask, and for how long.
+        target: whom.
+        mark: of the sockets; 0: none.
+        listener: is told what is said and heard, within TLS.
+
+    Returns:
+        The verdict; its `load` is the milliseconds that the check took, unless the advisor
+        measures another load.
+    """
+    begin = time.monotonic()
+    dialogue = check.advisor.talk(target)
+    if listener is not None:
+        dialogue = noted(dialogue, listener)
+    try:
+        verdict = await _made(check, target, dialogue, mark)
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others go on
+        return Verdict(None, f"the advisor {check.advisor.name} failed: {error!r}")
+    finally:
+        dialogue.close()
+    if verdict.up and verdict.load is None:
+        return replace(verdict, load=(time.monotonic() - begin) * 1000)
+    return verdict
+
+
+async def _made(check: Check, target: Target, dialogue: Dialogue, mark: int) -> Verdict:
+    if check.advisor.transport is Transport.PROCESS:
+        return await _process(check, target, dialogue)
+    secure = check.advisor.secure
+    return await _network(check, target, secured(dialogue, secure) if secure else dialogue, mark)
+
+
+async def _network(check: Check, target: Target, dialogue: Dialogue, mark: int) -> Verdict:
+    connection: Connection | None = None
+    try:
+        async with asyncio.timeout(check.connect_timeout):
+            connection = await open_connection(target, check.advisor.transport, mark)
+        async with asyncio.timeout(check.receive_timeout):
+            return await _carry(dialogue, connection)
+    except TimeoutError:
+        if connection is None:
+            return down(f"no connection within {check.connect_timeout:g} s")
+        return down(f"no full answer within {check.receive_timeout:g} s")
+    except WrongAnswerError as error:
+        return down(str(error))
+    except OSError as error:
+        if error.errno in _SERVER_SAYS_NO:
+            return down(_SERVER_SAYS_NO[error.errno])
+        return Verdict(None, f"this host cannot ask: {error.strerror or error}")
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+async def _carry(dialogue: Dialogue, connection: Connection) -> Verdict:
+    try:
+        step = next(dialogue)
+        while True:
+            if step is None:
+                step = dialogue.send(await connection.hear())
+            else:
+                await connection.say(step)
+                step = next(dialogue)
+    except StopIteration as end:
+        verdict: Verdict = end.value
+        return verdict
+
+
+async def _process(check: Check, target: Target, dialogue: Dialogue) -> Verdict:
+    """Run the advisor's command and let the dialogue hear its output."""
+    argv = check.advisor.argv(target)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Verdict(None, f"{argv[0]} cannot be run: {error.strerror or error}")
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(check.receive_timeout):
+            output = await process.stdout.read(_OUTPUT)
+            while await process.stdout.read(_OUTPUT):
+                pass
+            code = await process.wait()
+        return down(str(failed(code, output))) if code else _told(dialogue, output)
+    except TimeoutError:
+        return down(f"the command was not done within {check.receive_timeout:g} s")
+    except WrongAnswerError as error:
+        return down(str(error))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _told(dialogue: Dialogue, output: bytes) -> Verdict:
+    """Return what a dialogue that only hears makes of a whole output."""
+    try:
+        next(dialogue)
+        for data in (output, b"") if output else (b"",):
+            dialogue.send(data)
+    except StopIteration as end:
+        verdict: Verdict = end.value
+        return verdict
+    return Verdict(None, "the advisor wants more than the command's output")

@@ -1,0 +1,189 @@
+"""Settings of advisors: typed fields of a dataclass, read from what the file says.
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Smtp(Advisor):
+        helo: str = field(default="localhost", metadata=setting(text, "The name that EHLO gives."))
+
+`read` takes the mapping of the configuration and names every mistake at once, with the nearest
+known word for an unknown key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shunt.errors import UsageError
+
+if TYPE_CHECKING:
+    from shunt.model.addresses import Address
+
+T = TypeVar("T")
+Read = Callable[[object], Any]
+
+_READ, _MEANING = "read", "meaning"
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_YES, _NO = ("yes", "true", "on"), ("no", "false", "off")
+_LONGEST_DURATION = 32_000_000
+
+
+class SettingError(ValueError):
+    """A setting is not what it must be; the message completes "KEY: ..."."""
+
+
+class SettingsError(UsageError):
+    """Settings of one advisor are wrong; `mistakes` has each key with its message."""
+
+    def __init__(self, kind: str, mistakes: Mapping[str, str]) -> None:
+        self.mistakes = dict(mistakes)
+        listed = "; ".join(f"{key}: {message}" for key, message in mistakes.items())
+        super().__init__(f"advisor {kind}: {listed}")
+
+
+def setting(read: Read, meaning: str) -> dict[str, Any]:
+    """Return the metadata of a field that is a setting: its reader, a sentence for the manual."""
+    return {_READ: read, _MEANING: meaning}
+
+
+def meanings(kind: type[Any]) -> dict[str, tuple[object, str]]:
+    """Return each setting's default (`MISSING` if it must be given) and meaning."""
+    return {
+        field.name: (field.default, field.metadata[_MEANING])
+        for field in dataclasses.fields(kind)
+        if _MEANING in field.metadata
+    }
+
+
+def read(
+    kind: type[T], name: str, given: Mapping[str, object], also: Mapping[str, object] | None = None
+) -> T:
+    """Return a dataclass made of settings.
+
+    Args:
+        kind: the dataclass.
+        name: what to call it in messages.
+        given: keys as the file has them: text, sequences of text, or mappings.
+        also: keys that are known elsewhere; no mistake here.
+
+    Raises:
+        SettingsError: keys are unknown, missing or wrong.
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind) if _READ in f.metadata}  # type: ignore[arg-type]  # every caller's kind is a dataclass
+    values: dict[str, object] = {}
+    mistakes: dict[str, str] = {}
+    for key, value in given.items():
+        if key in fields:
+            try:
+                values[key] = fields[key].metadata[_READ](value)
+            except SettingError as error:
+                mistakes[key] = str(error)
+        elif key not in (also or {}):
+            mistakes[key] = _unknown(key, [*fields, *(also or {})])
+    for key, field in fields.items():
+        if field.default is dataclasses.MISSING and key not in given:
+            mistakes[key] = f"is missing; give it: {field.metadata[_MEANING]}"
+    if mistakes:
+        raise SettingsError(name, mistakes)
+    return kind(**values)
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    right = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"
+    return f"is no setting of this advisor; {right}"
+
+
+# Readers.
+
+
+def text(value: object) -> str:
+    """Return text as it is."""
+    if not isinstance(value, str):
+        raise SettingError("give a single value")
+    return value
+
+
+def line(value: object) -> str:
+    """Return text that can be sent on a line: no control characters."""
+    found = text(value)
+    if not found or not found.isprintable():
+        raise SettingError(
+            f"{found!r} is no line; give at least one printable character, and only such"
+        )
+    return found
+
+
+def number(low: int, high: int) -> Callable[[object], int]:
+    """Return a reader of whole numbers."""
+
+    def of(value: object) -> int:
+        found = text(value)
+        if not re.fullmatch(r"[0-9]{1,12}", found) or not low <= int(found) <= high:
+            raise SettingError(f"`{found}` is not right; give a whole number from {low} to {high}")
+        return int(found)
+
+    return of
+
+
+def duration(value: object) -> float:
+    """Return seconds: `3`, `1.5s`, `500ms`, `5m`."""
+    found = _DURATION.fullmatch(text(value))
+    if not found:
+        raise SettingError(f"`{value}` is no duration; write like 3, 1.5s, 500ms, 5m")
+    seconds = float(found[1]) * _UNITS[found[2] or "s"]
+    if not 0.01 <= seconds <= _LONGEST_DURATION or not math.isfinite(seconds):
+        raise SettingError(f"`{value}` is out of range; give 10ms or more")
+    return seconds
+
+
+def yes_no(value: object) -> bool:
+    """Return whether it says yes."""
+    found = text(value).lower()
+    if found not in {*_YES, *_NO}:
+        raise SettingError(f"`{found}` is neither yes nor no")
+    return found in _YES
+
+
+def choice(*words: str) -> Callable[[object], str]:
+    """Return a reader of one of some words."""
+
+    def of(value: object) -> str:
+        found = text(value)
+        if found not in words:
+            near = get_close_matches(found, words, n=1)
+            right = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(words)}"
+            raise SettingError(f"`{found}` is not known; {right}")
+        return found
+
+    return of
+
+
+def pattern(value: object) -> re.Pattern[str]:
+    """Return a regular expression."""
+    try:
+        return re.compile(text(value))
+    except re.error as error:
+        raise SettingError(f"is no regular expression: {error}") from None
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Return a list of texts; a single one is a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, tuple | list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    raise SettingError("give a text, or a list of texts")
+
+
+def address(value: object) -> Address:
+    """Return an IPv4 or IPv6 address."""
+    try:
+        return ip_address(text(value))
+    except ValueError:
+        raise SettingError(f"`{value}` is no address; write it like 192.0.2.1") from None

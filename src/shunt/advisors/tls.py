@@ -1,0 +1,161 @@
+"""TLS around a dialogue, still without input or output (`ssl.MemoryBIO`)."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from shunt.advisors.ber import BerError, not_after
+from shunt.advisors.dialogue import HEAR, Dialogue, Verdict, WrongAnswerError, with_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_MOST = 1 << 16
+_SOON = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a stream is secured.
+
+    Attributes:
+        verify: the certificate must be signed by a known authority and name `server_name`.
+        authorities: a file of certificates to trust instead of the system's.
+        server_name: for SNI and for the certificate.
+        protocols: offered by ALPN, best first.
+        warn_days: a certificate that ends sooner gives a warning.
+    """
+
+    verify: bool = False
+    authorities: str | None = None
+    server_name: str | None = None
+    protocols: tuple[str, ...] = ()
+    warn_days: int = _SOON
+
+
+@lru_cache(maxsize=256)
+def context(tls: Tls) -> ssl.SSLContext:
+    """Return a client's context; the same one for the same wishes, for making it is slow.
+
+    Raises:
+        OSError, ssl.SSLError: the file of authorities cannot be read.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = tls.verify and tls.server_name is not None
+    made.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
+    if tls.verify and tls.authorities:
+        made.load_verify_locations(tls.authorities)
+    elif tls.verify:
+        made.load_default_certs()
+    if tls.protocols:
+        made.set_alpn_protocols(list(tls.protocols))
+    return made
+
+
+def secured(inner: Dialogue, tls: Tls, now: datetime | None = None) -> Dialogue:
+    """Return `inner`, spoken through TLS.
+
+    Raises (within the dialogue):
+        WrongAnswerError: no handshake, or a certificate that is not trusted.
+    """
+    try:
+        made = context(tls)
+    except (OSError, ssl.SSLError) as error:
+        return Verdict(up=None, words=f"the authorities {tls.authorities} cannot be read: {error}")
+    stream = _Stream(made, tls.server_name)
+    yield from stream.handshake()
+    warning = ending(stream.tls.getpeercert(binary_form=True), tls.warn_days, now)
+    verdict = yield from stream.carry(inner)
+    words = f"{verdict.words} ({stream.tls.version()}{_protocol(stream.tls)})"
+    return with_warning(replace(verdict, words=words), warning)
+
+
+def _protocol(tls: ssl.SSLObject) -> str:
+    chosen = tls.selected_alpn_protocol()
+    return f", {chosen}" if chosen else ""
+
+
+def ending(certificate: bytes | None, days: int, now: datetime | None = None) -> str | None:
+    """Return a warning if a certificate (DER) has ended or ends within so many days."""
+    if not certificate:
+        return None
+    try:
+        ends = not_after(certificate)
+    except BerError as error:
+        return f"the certificate's end cannot be read: {error}"
+    left = (ends - (now or datetime.now(UTC))).total_seconds() / 86400
+    if left < 0:
+        return f"the certificate ended on {ends:%Y-%m-%d}"
+    return f"the certificate ends on {ends:%Y-%m-%d}" if left < days else None
+
+
+class _Stream:
+    """One end of a TLS connection over two buffers."""
+
+    def __init__(self, made: ssl.SSLContext, server_name: str | None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self.tls = made.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+
+    def handshake(self) -> Generator[bytes | None, bytes, None]:
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                yield from self._flush()
+                yield from self._hear("within the handshake")
+            except ssl.SSLCertVerificationError as error:
+                raise WrongAnswerError(f"certificate refused: {error.verify_message}") from None
+            except ssl.SSLError as error:
+                raise WrongAnswerError(f"no TLS handshake: {_words(error)}") from None
+            else:
+                yield from self._flush()
+                return
+
+    def carry(self, inner: Dialogue) -> Dialogue:
+        heard: bytes | None = None
+        while True:
+            try:
+                step = inner.send(heard) if heard is not None else next(inner)
+            except StopIteration as end:
+                verdict: Verdict = end.value
+                return verdict
+            if step is None:
+                heard = yield from self._read()
+            else:
+                self.tls.write(step)
+                yield from self._flush()
+                heard = None
+
+    def _read(self) -> Generator[bytes | None, bytes, bytes]:
+        while True:
+            try:
+                return self.tls.read(_MOST)
+            except ssl.SSLWantReadError:
+                yield from self._flush()
+                data = yield HEAR
+                if not data:
+                    return b""
+                self._incoming.write(data)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+            except ssl.SSLError as error:
+                raise WrongAnswerError(f"TLS broke: {_words(error)}") from None
+
+    def _hear(self, where: str) -> Generator[bytes | None, bytes, None]:
+        data = yield HEAR
+        if not data:
+            raise WrongAnswerError(f"closed the connection {where}")
+        self._incoming.write(data)
+
+    def _flush(self) -> Generator[bytes | None, bytes, None]:
+        if data := self._outgoing.read():
+            yield data
+
+
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).replace("_", " ").lower()

@@ -1,0 +1,221 @@
+"""Readers of settings, metrics, expressions, BER, HTTP/2: what is read is what was written."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shunt.advisors import ber, check, expression, registry
+from shunt.advisors.check import At
+from shunt.advisors.exposition import Sample, samples
+from shunt.advisors.protocols import http2
+from shunt.advisors.protocols.grpc import serving_status, varint
+from shunt.advisors.protocols.http import Http
+from shunt.advisors.protocols.ping import checksum, is_reply, request
+from shunt.advisors.settings import SettingsError, meanings
+from shunt.advisors.tls import ending
+from shunt.errors import ParseError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FEW = settings(max_examples=100, deadline=None)
+
+
+def test_settings_are_read_and_mistakes_named_all_at_once() -> None:
+    made = check.make("http", {"request": "/health", "expect": "200, 3xx", "interval": "500ms"})
+    assert isinstance(made.advisor, Http)
+    assert made.advisor.request == "GET /health"
+    assert made.advisor.expect == (range(200, 201), range(300, 400))
+    assert (made.interval, made.connect_timeout, made.receive_timeout) == (0.5, 1.5, 1.5)
+    assert (made.fall, made.rise, made.at) == (1, 1, At.CLUSTER)
+    with pytest.raises(SettingsError) as caught:
+        check.make("http", {"requets": "/", "expect": "2x", "interval": "soon", "retries": "-1"})
+    assert set(caught.value.mistakes) == {"requets", "expect", "interval", "retries"}
+    assert "did you mean `request`?" in caught.value.mistakes["requets"]
+
+
+def test_what_must_be_given_is_missed_and_unknown_advisors_have_neighbours() -> None:
+    with pytest.raises(SettingsError, match="command: is missing"):
+        check.make("exec", {})
+    with pytest.raises(UsageError, match="did you mean `https`"):
+        check.make("htps", {})
+    with pytest.raises(UsageError, match="which one to ask"):
+        check.make("connect", {}, port=0)
+    assert check.make("agent", {"port": "7777"}, port=80).at is At.SERVER
+
+
+@pytest.mark.parametrize("name", registry.BUILT_IN)
+def test_every_advisor_explains_its_settings(name: str) -> None:
+    found = registry.find(name)
+    assert found.name == name
+    for key, (_, meaning) in meanings(found).items():
+        assert meaning.endswith("."), key
+        assert key not in meanings(check.Common), key
+
+
+LABELS = st.dictionaries(
+    st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=8),
+    max_size=3,
+)
+SAMPLES = st.builds(
+    Sample,
+    st.from_regex(r"[a-z_:][a-z0-9_:]{0,6}", fullmatch=True),
+    LABELS,
+    st.floats(allow_nan=False),
+)
+
+
+def _written(sample: Sample) -> str:
+    def escaped(text: str) -> str:
+        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+    labels = ",".join(f'{name}="{escaped(value)}"' for name, value in sample.labels.items())
+    return f"{sample.name}{{{labels}}} {sample.value!r}"
+
+
+@FEW
+@given(st.lists(SAMPLES, max_size=5))
+def test_an_exposition_read_is_the_one_written(wanted: list[Sample]) -> None:
+    page = "\n".join(["# HELP x y", *map(_written, wanted), ""])
+    assert list(samples(page)) == wanted
+
+
+@pytest.mark.parametrize(
+    "line", ["x", "x y", "x{a=1} 2", 'x{a="1" 2', "1x 3", 'x{a="b"}', "x 1 2 3"]
+)
+def test_a_line_that_is_no_sample_is_refused(line: str) -> None:
+    with pytest.raises(ParseError, match="line 1"):
+        list(samples(line))
+
+
+METRICS = (
+    Sample("load", {}, 3.0),
+    Sample("cpu", {"mode": "idle", "n": "0"}, 10.0),
+    Sample("cpu", {"mode": "idle", "n": "1"}, 20.0),
+    Sample("cpu", {"mode": "user", "n": "0"}, 5.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1 + 2 * 3 - 4 / 2", 5.0),
+        ("-(2 - 5) * 2", 6.0),
+        ("100 * load / count(cpu{mode='x'})".replace("'", '"').replace('="x"', '="idle"'), 150.0),
+        ('sum(cpu{mode=~"idle|user"})', 35.0),
+        ('avg(cpu{mode!="user"})', 15.0),
+        ('max(cpu{mode!~"u.*",}) - min(cpu)', 15.0),
+        ('cpu{mode="user"}', 5.0),
+        ("count(nothing)", 0.0),
+    ],
+)
+def test_expressions_are_calculated(text: str, value: float) -> None:
+    assert expression.parse(text).value(METRICS) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1 +", "(1", "1)", "rate(load)", "cpu{", "cpu{mode}", 'cpu{mode=~"("}', "1 2", "(" * 99],
+)
+def test_what_is_no_expression_is_refused_at_its_place(text: str) -> None:
+    with pytest.raises(ParseError):
+        expression.parse(text)
+
+
+@pytest.mark.parametrize("text", ["cpu", "nothing", "1 / 0", "sum(nothing)", "load + cpu"])
+def test_an_expression_without_one_number_says_so(text: str) -> None:
+    with pytest.raises(ParseError):
+        expression.parse(text).value(METRICS)
+
+
+@FEW
+@given(st.text(alphabet='01+-*/(){}"=~!,. abcsum', max_size=40))
+def test_no_text_breaks_the_expressions_reader(text: str) -> None:
+    with contextlib.suppress(ParseError):
+        expression.parse(text).value(METRICS)
+
+
+@FEW
+@given(st.integers(0, 255), st.binary(max_size=300))
+def test_a_ber_element_read_is_the_one_written(tag: int, content: bytes) -> None:
+    data = ber.encoded(tag, content)
+    assert ber.piece(data) == ber.Piece(tag, content, len(data))
+    for end in range(len(data)):
+        with pytest.raises(ber.BerError):
+            ber.piece(data[:end])
+
+
+@FEW
+@given(st.binary(max_size=80))
+def test_no_bytes_break_the_ber_reader(data: bytes) -> None:
+    for function in (ber.pieces, ber.not_after):
+        with contextlib.suppress(ber.BerError):
+            function(data)
+
+
+@FEW
+@given(st.integers(0, 2**63 - 1))
+def test_varints_are_read_as_written(value: int) -> None:
+    assert serving_status(b"\x12\x01x" + b"\x08" + varint(value)) == value
+
+
+@FEW
+@given(st.integers(0, 40_000))
+def test_lengths_of_hpack_strings_are_those_of_rfc_7541(length: int) -> None:
+    data = http2.fields([("a" * length, "")])[1:]
+    if length < 127:
+        assert data[0] == length
+        return
+    value, shift, at = 127, 0, 1
+    while True:
+        value += (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if not data[at - 1] & 128:
+            break
+    assert value == length
+
+
+@FEW
+@given(st.binary(min_size=8, max_size=99), st.integers(0, 65535))
+def test_an_echo_has_a_right_checksum_and_only_its_reply_counts(data: bytes, number: int) -> None:
+    message = request(4, number, data)
+    assert checksum(message) == 0
+    reply = b"\0" + message[1:]
+    assert is_reply(4, reply, data)
+    assert not is_reply(4, message, data)
+    assert not is_reply(4, reply + b"x", data)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    words = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
+        "-subj /CN=web.example"
+    )
+    made = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(["openssl", *words.split(), *made], check=True, capture_output=True)
+    return folder / "cert.pem"
+
+
+def test_a_certificates_end_is_what_openssl_says(certificate: Path) -> None:
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    said = subprocess.run(
+        ["openssl", "x509", "-in", str(certificate), "-noout", "-enddate"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(said.strip().partition("=")[2]), UTC)
+    assert ber.not_after(der) == ends
+    assert ending(der, 14) is None
+    assert "ends on" in (ending(der, 31) or "")
+    assert "ended on" in (ending(der, 14, datetime(2100, 1, 1, tzinfo=UTC)) or "")

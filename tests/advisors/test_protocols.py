@@ -1,0 +1,257 @@
+"""Each protocol against right, wrong, cut, early-ended and huge answers, without a network."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shunt.advisors.agent import Agent
+from shunt.advisors.ber import ENUMERATED, OCTETS, SEQUENCE, encoded, integer
+from shunt.advisors.prometheus import Prometheus
+from shunt.advisors.protocols import http2
+from shunt.advisors.protocols.connect import Connect
+from shunt.advisors.protocols.dns import Dns
+from shunt.advisors.protocols.exec import Exec
+from shunt.advisors.protocols.ftp import Ftp
+from shunt.advisors.protocols.grpc import Grpc
+from shunt.advisors.protocols.http import Http
+from shunt.advisors.protocols.imap import Imap
+from shunt.advisors.protocols.ldap import Ldap
+from shunt.advisors.protocols.mysql import Mysql
+from shunt.advisors.protocols.nntp import Nntp
+from shunt.advisors.protocols.pop3 import Pop3
+from shunt.advisors.protocols.postgres import Postgres
+from shunt.advisors.protocols.redis import Redis
+from shunt.advisors.protocols.sip import Sip
+from shunt.advisors.protocols.smtp import Smtp
+from shunt.advisors.protocols.ssl import Ssl
+from shunt.advisors.protocols.telnet import Telnet
+from tests.advisors.driving import answer, bytewise, talk
+
+if TYPE_CHECKING:
+    from shunt.advisors.advisor import Advisor
+
+
+def _ldap(tag: int, code: int, number: int = 1) -> bytes:
+    result = integer(code, ENUMERATED) + encoded(OCTETS) + encoded(OCTETS)
+    return encoded(SEQUENCE, integer(number), encoded(tag, result))
+
+
+def _grpc(status: int) -> bytes:
+    body = b"\0\0\0\0\2\x08" + bytes((status,))
+    return (
+        http2.frame(http2.SETTINGS)
+        + http2.frame(http2.PING, 0, 0, bytes(8))
+        + http2.frame(http2.HEADERS, http2.END_HEADERS, 1, b"\x88")
+        + http2.frame(http2.DATA, 0, 1, body)
+        + http2.frame(http2.HEADERS, http2.END_HEADERS | http2.END_STREAM, 1, b"")
+    )
+
+
+def _postgres_error(state: str) -> bytes:
+    body = f"SFATAL\0C{state}\0Mno\0\0".encode()
+    return b"E" + (len(body) + 4).to_bytes(4, "big") + body
+
+
+MYSQL = b"\x0a11.4.2-MariaDB\0" + bytes(40)
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nheal\r\n3\r\nthy\r\n0\r\n\r\n"
+)
+METRICS = (
+    b"HTTP/1.0 200 OK\r\n\r\n# TYPE node_load1 gauge\nnode_load1 1\n"
+    b'node_cpu_seconds_total{mode="idle",cpu="0"} 9\n'
+    b'node_cpu_seconds_total{cpu="1",mode="idle"} 9\n'
+)
+LDAP = _ldap(0x61, 0) + encoded(SEQUENCE, integer(2), encoded(0x64)) + _ldap(0x65, 0)
+LOGIN = b"\xff\xfb\x01\xff\xfa\x18\x01\xff\xf0host login: "
+
+# Advisor, the server's whole speech, words of the verdict.
+RIGHT: list[tuple[Advisor, bytes, str]] = [
+    (Connect(), b"", "accepts"),
+    (Http(), b"HTTP/1.1 204 No Content\r\n\r\n", "204"),
+    (Http(), b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 301\r\nLocation: /\r\n\r\n", "301"),
+    (Http(request="GET /", body=re.compile("healthy")), CHUNKED, "the body has"),
+    (Http(request="GET /", body=re.compile("^ok$")),
+     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "the body has"),
+    (Http(request="GET /", body=re.compile("end$")), b"HTTP/1.0 200 OK\r\n\r\nthe end", "the body"),
+    (Ssl(), b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", "hello"),
+    (Smtp(), b"220-a\r\n220 b\r\n250-x\r\n250 y\r\n221 bye\r\n", "220-a"),
+    (Ftp(), b"120 soon\r\n220-ready\r\n anything\r\n220 now\r\n221 bye\r\n", "220-ready"),
+    (Nntp(), b"201 no posting\r\n205 bye\r\n", "201"),
+    (Pop3(), b"+OK hello\r\n+OK bye\r\n", "hello"),
+    (Imap(), b"* OK [CAPABILITY IMAP4rev2] hi\r\n* BYE\r\na1 OK done\r\n", "CAPABILITY"),
+    (Telnet(), b"\xff\xfd\x18", "negotiates"),
+    (Telnet(expect=re.compile("login:")), LOGIN, "login"),
+    (Ldap(), LDAP, "bind"),
+    (Redis(), b"+PONG\r\n", "PONG"),
+    (Redis(password="x"), b"+OK\r\n-NOAUTH Authentication required.\r\n", "password"),
+    (Mysql(), len(MYSQL).to_bytes(3, "little") + b"\0" + MYSQL, "11.4.2"),
+    (Postgres(), b"R\0\0\0\x08\0\0\0\x0a", "asks"),
+    (Postgres(), _postgres_error("28P01"), "works"),
+    (Grpc(), _grpc(1), "SERVING"),
+    (Sip(over="tcp"), b"SIP/2.0 100 Trying\r\nl: 2\r\n\r\nxxSIP/2.0 200 OK\r\n\r\n", "200"),
+    (Agent(), b"up 75% #busy\n", "75%"),
+    (Prometheus(), METRICS, "load 50"),
+    (Exec(command=("/bin/x",)), b"17.5\n", "17.5"),
+]  # fmt: skip
+
+WRONG: list[tuple[Advisor, bytes, str]] = [
+    (Http(), b"HTTP/1.1 503 Busy\r\n\r\n", "503 Busy"),
+    (Http(), b"SSH-2.0-OpenSSH\r\n", "no HTTP"),
+    (Http(request="GET /", body=re.compile("ok")), b"HTTP/1.1 200 OK\r\n\r\nno", "has no 'ok'"),
+    (Http(request="GET /", body=re.compile("ok")),
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "chunk"),
+    (Ssl(), b"\x15\x03\x01\x00\x02\x02\x28", "alert, number 40"),
+    (Ssl(), b"HTTP/1.1 400 Bad\r\n", "no TLS"),
+    (Smtp(), b"554 go away\r\n", "554 go away"),
+    (Smtp(), b"220 x\r\n502 what\r\n", "502"),
+    (Ftp(), b"421 too many\r\n", "421"),
+    (Nntp(), b"400 closed\r\n", "400"),
+    (Pop3(), b"-ERR\r\n", "no +OK"),
+    (Imap(), b"* BYE full\r\n", "no IMAP"),
+    (Telnet(), b"", "closed"),
+    (Ldap(), _ldap(0x61, 49), "invalid credentials"),
+    (Ldap(), b"HTTP/1.1", "no LDAP"),
+    (Redis(), b"-LOADING\r\n", "LOADING"),
+    (Mysql(), b"\x05\0\0\0\xff\x10\x04no", "error 1040"),
+    (Postgres(), _postgres_error("53300"), "53300"),
+    (Postgres(), b"HTTP/1.1 400", "no PostgreSQL"),
+    (Grpc(), _grpc(2), "NOT_SERVING"),
+    (Grpc(), http2.frame(http2.GOAWAY), "GOAWAY"),
+    (Grpc(), http2.frame(http2.HEADERS, 5, 1, b"\x88"), "no health service"),
+    (Agent(), b"maint\n", "maint"),
+    (Agent(), b"hello\n", "no agent's word"),
+    (Prometheus(), b"HTTP/1.0 200 OK\r\n\r\nnode_load1 1\n", "no number"),
+    (Prometheus(), b"HTTP/1.0 404 No\r\n\r\n", "404"),
+]  # fmt: skip
+
+EVERY = [case[0] for case in [*RIGHT, *WRONG]]
+
+
+def _name(case: object) -> str:
+    return type(case).__name__ if not isinstance(case, bytes | str) else ""
+
+
+@pytest.mark.parametrize(("advisor", "speech", "words"), RIGHT, ids=_name)
+def test_a_working_server_is_up_however_its_words_are_cut(
+    advisor: Advisor, speech: bytes, words: str
+) -> None:
+    for chunks in ([speech], bytewise(speech)):
+        verdict, _ = talk(advisor, *chunks)
+        assert verdict.up, verdict.words
+        assert words in verdict.words or words == "17.5"
+
+
+@pytest.mark.parametrize(("advisor", "speech", "words"), WRONG, ids=_name)
+def test_a_failing_server_is_down_in_its_own_words(
+    advisor: Advisor, speech: bytes, words: str
+) -> None:
+    for chunks in ([speech], bytewise(speech)):
+        verdict, _ = talk(advisor, *chunks)
+        assert verdict.up is False
+        assert words in verdict.words
+
+
+@pytest.mark.parametrize(("advisor", "speech", "words"), RIGHT, ids=_name)
+def test_a_server_that_leaves_early_is_down_or_had_said_enough(
+    advisor: Advisor, speech: bytes, words: str
+) -> None:
+    del words
+    whole, _ = talk(advisor, speech)
+    for end in range(len(speech)):
+        verdict, _ = talk(advisor, speech[:end])
+        if verdict.up:
+            assert isinstance(advisor, Telnet | Http | Exec | Prometheus) or verdict == whole
+
+
+@pytest.mark.parametrize("advisor", EVERY, ids=_name)
+def test_no_answer_is_no_success_and_endless_answers_end(advisor: Advisor) -> None:
+    if isinstance(advisor, Connect | Exec):
+        return
+    assert talk(advisor)[0].up is False
+    for endless in (b"x", b"\r\n", b"220-a\r\n", bytes(1), b"HTTP/1.1 200 OK\r\n"):
+        verdict, sent = talk(advisor, *[endless * 65536] * 300)
+        assert verdict.up is False or isinstance(advisor, Telnet | Http)
+        assert len(sent) < 1 << 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(EVERY), st.lists(st.binary(min_size=1, max_size=64), max_size=12))
+def test_whatever_a_server_says_there_is_a_verdict(advisor: Advisor, chunks: list[bytes]) -> None:
+    verdict, _ = talk(advisor, *chunks)
+    assert verdict.words.isprintable()
+    assert len(verdict.words) < 400
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(RIGHT), st.data())
+def test_a_changed_byte_never_breaks_an_advisor(
+    case: tuple[Advisor, bytes, str], data: st.DataObject
+) -> None:
+    advisor, speech, _ = case
+    if speech:
+        at = data.draw(st.integers(0, len(speech) - 1))
+        speech = speech[:at] + data.draw(st.binary(max_size=4)) + speech[at + 1 :]
+    verdict, _ = talk(advisor, speech)
+    assert verdict.words.isprintable()
+
+
+@pytest.mark.parametrize("code", range(6))
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+def test_dns_answers_to_this_question_count(code: int, over: str) -> None:
+    names = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
+
+    def server(query: bytes) -> list[bytes]:
+        if not query:
+            return []
+        query = query if over == "udp" else query[2:]
+        reply = query[:2] + bytes((0x81, 0x80 | code)) + query[4:]
+        other = bytes((query[0] ^ 1,)) + reply[1:]
+        if over == "tcp":
+            return [len(reply).to_bytes(2, "big") + reply]
+        return [b"", b"x", other, query, reply]
+
+    verdict = answer(Dns(query="www.example.org", record="A", over=over), server)
+    assert verdict.up == (names[code] in {"NOERROR", "NXDOMAIN", "REFUSED"})
+    assert names[code] in verdict.words
+
+
+def test_sip_datagrams_of_others_are_let_pass() -> None:
+    def server(query: bytes) -> list[bytes]:
+        mine = query.replace(query.split(b"\r\n")[0], b"SIP/2.0 200 OK", 1)
+        return [b"SIP/2.0 503 Other\r\n\r\n", b"noise", mine] if query else []
+
+    assert answer(Sip(), server).up
+
+
+def test_telnet_options_are_refused() -> None:
+    _, sent = talk(Telnet(expect=re.compile("never")), b"\xff\xfd\x18\xff\xfb\x01\xff\xfc\x05")
+    assert sent == b"\xff\xfc\x18\xff\xfe\x01"
+
+
+def test_what_is_said_is_right_to_the_byte() -> None:
+    assert talk(Http(request="GET /health", host="x.example"))[1].startswith(
+        b"GET /health HTTP/1.1\r\nHost: x.example\r\n"
+    )
+    assert talk(Redis(user="u", password="pw"))[1] == b"*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$2\r\npw\r\n"
+    assert talk(Postgres(user="u", database="d"))[1] == (
+        b"\0\0\0\x1b\0\3\0\0user\0u\0database\0d\0\0"
+    )
+    assert talk(Ldap())[1] == bytes.fromhex("300c020101600702010304008000")
+
+
+def test_an_agents_drain_is_no_weight_and_maint_is_down() -> None:
+    assert talk(Agent(), b"drain\n")[0].share == 0
+    assert talk(Agent(), b"ready 30%\r\n")[0].share == 0.3
+    assert talk(Agent(), b"down, 100% #disk\n")[0].up is False
+
+
+def test_commands_get_address_port_and_name() -> None:
+    from tests.advisors.driving import TARGET
+
+    advisor = Exec(command=("/bin/check", "--at=%a:%p", "%s", "100%%"))
+    assert advisor.argv(TARGET) == ["/bin/check", "--at=192.0.2.10:1234", "a", "100%"]

@@ -1,0 +1,256 @@
+"""Real checks on loopback: servers that work, and every way that a server can be hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+import subprocess
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shunt.advisors import check as checks
+from shunt.advisors.advisor import Advisor, Target
+from shunt.advisors.rounds import Job, Rounds
+from shunt.advisors.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from shunt.advisors.check import Check
+    from shunt.advisors.dialogue import Dialogue, Verdict
+
+    Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+LOOPBACK = ip_address("127.0.0.1")
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: Handler, **more: Any) -> AsyncIterator[Target]:
+    """A server on loopback; what its handlers raise when they are ended is nobody's matter."""
+
+    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await handler(reader, writer)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(quiet, str(LOOPBACK), 0, **more)
+    async with server:
+        yield Target(LOOPBACK, server.sockets[0].getsockname()[1])
+
+
+def a_check(kind: str = "http", /, **settings: str) -> Check:
+    return checks.make(kind, settings, port=1)
+
+
+def impatient(check: Check) -> Check:
+    return replace(check, connect_timeout=0.3, receive_timeout=0.3)
+
+
+async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy")
+    await writer.drain()
+    await reader.read()
+
+
+async def test_a_server_that_works_is_up_with_a_load_in_milliseconds() -> None:
+    async with serving(_http) as target:
+        said: list[tuple[str, bytes]] = []
+        verdict = await run(
+            a_check(request="/", body="healthy"), target, listener=lambda *s: said.append(s)
+        )
+    assert verdict.up
+    assert verdict.load is not None
+    assert verdict.load > 0
+    assert [direction for direction, _ in said][:2] == [">", "<"]
+
+
+async def test_a_closed_port_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    verdict = await run(a_check(), Target(LOOPBACK, port))
+    assert verdict.up is False
+    assert "nothing listens" in verdict.words
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def _slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    for byte in b"HTTP/1.1 200 OK" + b"x" * 4000:
+        writer.write(bytes((byte,)))
+        await asyncio.sleep(0.02)
+
+
+async def _huge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 200 OK" * 4096)
+        await writer.drain()
+
+
+async def _resetting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def _half_open(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200")
+    writer.write_eof()
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (_silent, "no full answer"),
+        (_slow, "no full answer"),
+        (_huge, "a line of more"),
+        (_resetting, "resets"),
+        (_half_open, "closed the connection"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["http", "smtp", "https"])
+async def test_a_hostile_server_is_down_in_words(handler: Handler, words: str, kind: str) -> None:
+    async with serving(handler) as target:
+        verdict = await run(impatient(a_check(kind)), target)
+    assert verdict.up is False
+    if kind == "http":
+        assert words in verdict.words
+
+
+async def test_a_full_backlog_is_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as full, contextlib.ExitStack() as held:
+        port = full.getsockname()[1]
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        verdict = await run(impatient(a_check()), Target(LOOPBACK, port))
+    assert verdict.up is False
+    assert "no connection within" in verdict.words
+
+
+async def test_what_this_host_cannot_ask_is_neither_up_nor_down(tmp_path: Path) -> None:
+    verdict = await run(a_check("exec", command=str(tmp_path / "absent")), Target(LOOPBACK, 1))
+    assert verdict.up is None
+    verdict = await run(a_check(), Target(ip_address("255.255.255.255"), 80))
+    assert verdict.up is None
+
+
+class Broken(Advisor):
+    """A plug-in with a mistake."""
+
+    name = "broken"
+
+    def talk(self, _target: Target, /) -> Dialogue:
+        yield b"x"
+        raise ZeroDivisionError
+
+
+async def test_a_plug_in_that_fails_says_nothing_about_the_server() -> None:
+    async with serving(_silent) as target:
+        verdict = await run(replace(a_check(), advisor=Broken()), target)
+    assert verdict.up is None
+    assert "ZeroDivisionError" in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("script", "up", "words"),
+    [("echo 42", True, "load 42"), ("echo no; exit 3", False, "left with 3: no"),
+     ("sleep 60 & sleep 60", False, "not done"), ("kill -9 $$", False, "signal 9")],
+)  # fmt: skip
+async def test_commands_are_believed_by_their_exit_codes(
+    script: str, *, up: bool, words: str
+) -> None:
+    made = checks.make("exec", {"command": ("/bin/sh", "-c", script)})
+    verdict = await run(replace(made, receive_timeout=2 if up else 0.5), Target(LOOPBACK, 1))
+    assert verdict.up is up
+    assert words in verdict.words
+
+
+async def test_ping_and_dns_go_by_datagrams() -> None:
+    assert (await run(a_check("ping"), Target(LOOPBACK, 0))).up
+    assert (await run(a_check("ping"), Target(ip_address("::1"), 0))).up
+
+    class Server(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            self.transport.sendto(data[:2] + b"\x81\x80" + data[4:], addr)
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    assert (await run(a_check("dns"), Target(LOOPBACK, port))).up
+    transport.close()
+    verdict = await run(impatient(a_check("dns")), Target(LOOPBACK, port))
+    assert verdict.up is False
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    words = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 "
+        "-subj /CN=web.example -addext subjectAltName=DNS:web.example"
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    made = ["-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(["openssl", *words.split(), *made], check=True, capture_output=True)
+    return paths
+
+
+async def test_https_verifies_as_far_as_it_is_asked(certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.set_alpn_protocols(["http/1.1"])
+    trusted = {"verify": "yes", "authorities": str(certificate[0])}
+    async with serving(_http, ssl=context) as target:
+
+        async def ask(kind: str = "https", **settings: str) -> Verdict:
+            return await run(a_check(kind, **settings), target)
+
+        plain = await ask(request="/", body="healthy")
+        assert plain.up
+        assert "TLSv1" in plain.words
+        assert "http/1.1" in plain.words
+        assert "ends on" in (plain.warning or "")
+        assert (await ask(**trusted, server_name="web.example")).up
+        wrong = await ask(**trusted, server_name="other.example")
+        assert "certificate refused" in wrong.words
+        assert (await ask(verify="yes", server_name="web.example")).up is False
+        assert (await ask("ssl")).up
+
+
+async def test_rounds_report_each_job_and_stop_what_is_taken_away() -> None:
+    heard: dict[str, list[Verdict]] = {"fast": [], "slow": []}
+    enough = asyncio.Event()
+
+    def report(key: str, verdict: Verdict) -> None:
+        heard[key].append(verdict)
+        if all(heard.values()):
+            enough.set()
+
+    async with serving(_http) as target:
+        rounds: Rounds[str] = Rounds(report)
+        fast = Job(a_check(interval="10ms"), target)
+        slow = Job(a_check(interval="1h"), target)
+        rounds.take({"fast": fast, "slow": slow})
+        await asyncio.wait_for(enough.wait(), 20)
+        rounds.take({"slow": slow})
+        heard["slow"].clear()
+        enough.clear()
+        rounds.hurry("slow")
+        await asyncio.wait_for(enough.wait(), 20)
+        await rounds.close()
+    assert all(verdict.up for verdicts in heard.values() for verdict in verdicts)

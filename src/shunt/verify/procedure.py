@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 _GAP = 0.3  # seconds between rounds
-_CONTROL = 1.0  # an owner of a borrowed address gets this long to object
+_CONTROL = 0.8  # an owner of a borrowed address gets this long to object
 _PATIENCE = 0.7  # for an answer that is likely to come
-_LISTEN = 1.0  # behind the last question; with the rounds before it 1.6 s: proxies wait up to 0.8
+_LISTEN = 0.9  # behind the last question, 1.5 s in all: proxies wait up to 0.8 s
 _STRANGERS = 8  # MACs that are looked into
 FAR = IPv4Address("198.51.100.77")  # outside of every segment: TEST-NET-2, RFC 5737
 

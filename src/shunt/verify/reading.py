@@ -26,6 +26,8 @@ class Reading:
         self.ledger = ledger
         self.identity = Identity(ZERO)
         self.transcript = Transcript()
+        self._owners: dict[Mac, str] = {}
+        self._owners_at = -1  # how many frames had been heard when they were found
 
     def macs(self, server: Examined) -> dict[Mac, list[Voiced]]:
         """Return the MACs that claimed one of the server's own addresses, first come first."""
@@ -37,7 +39,10 @@ class Reading:
 
     def mac(self, name: str) -> Mac | None:
         """Return the MAC at which the server is examined."""
-        return next(iter(self.macs(self.subject.servers[name])), None)
+        for address in self.subject.servers[name].addresses:
+            for voiced in self.transcript.claims.get(address, ()):
+                return voiced.claim.mac
+        return None
 
     def unheard(self) -> tuple[Address, ...]:
         """Return the servers' own addresses for which nobody has answered yet."""
@@ -66,6 +71,12 @@ class Reading:
 
     def owners(self) -> dict[Mac, str]:
         """Return whose each MAC is: learnt with an own address, or found by asking the MAC."""
+        if self._owners_at != self.transcript.heard_count:
+            self._owners_at = self.transcript.heard_count
+            self._owners = self._find_owners()
+        return self._owners
+
+    def _find_owners(self) -> dict[Mac, str]:
         found: dict[Mac, str] = {}
         for server in self.subject.servers.values():
             for mac in self.macs(server):

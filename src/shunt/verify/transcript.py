@@ -87,6 +87,7 @@ class Transcript:
         self.events: list[Event] = []
         self.phase = ""
         self.malformed = 0
+        self.heard_count = 0
         self.claims: defaultdict[Address, list[Voiced]] = defaultdict(list)
         self.arp_replies: list[Arp] = []
         self.questions: list[tuple[Mac, Arp | Solicitation]] = []  # who asked everybody, what
@@ -110,6 +111,7 @@ class Transcript:
     def heard(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> Frame | None:
         """Keep a frame that was heard; return what it says, None if it is malformed."""
         parsed = parse(frame, checksum_ready=checksum_ready)
+        self.heard_count += 1
         self.events.append(Event(at, self.phase, frame, parsed, sent=False))
         if isinstance(parsed, Malformed):
             self.malformed += 1

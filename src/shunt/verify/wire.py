@@ -34,10 +34,10 @@ _BURST = 0.02  # seconds' worth of frames that may go at once
 
 
 class Pace:
-    """At most `rate` frames a second, in bursts of a fiftieth of that."""
+    """At most `rate` frames in any second; short bursts make up for a late wake-up."""
 
     def __init__(self, rate: float) -> None:
-        self._gap = 1 / rate
+        self._gap = (1 + _BURST) / rate
         self._slack = max(_BURST, self._gap)
         self._next = 0.0
 
@@ -111,7 +111,6 @@ class Wire:
                 if not ready or self._pace.wait(now):
                     await self._rest(self._pace.wait(now) if ready else _TICK)
                     continue
-                self._pace.spend(now)
                 if self._urgent:
                     self._send(self._urgent.popleft())
                     continue
@@ -133,6 +132,7 @@ class Wire:
 
     def _send(self, frame: bytes) -> None:
         now = time.time()
+        self._pace.spend(time.monotonic())
         self._socket.send(frame)
         self._procedure.reading.transcript.sent(now, frame)
 

@@ -1,0 +1,157 @@
+"""`shunt server`: which servers, exit codes, what is printed."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shunt.cli.server import app
+from shunt.cli.server_choice import Choice, wishes
+from shunt.errors import UsageError
+from shunt.model.config import Forward, OperatingSystem
+
+if TYPE_CHECKING:
+    from shunt.lab.host import Host
+    from shunt.lab.lab import Lab
+
+CONFIG = """\
+dispatcher: {interface: eth0}
+clusters:
+  web:
+    address: [192.0.2.10, "2001:db8::10"]
+    ports:
+      - {port: 80, servers: [a, b]}
+      - {port: 81, servers: [b], protocol: udp}
+servers:
+  a: {address: 192.0.2.21}
+  b: {address: 192.0.2.22, os: freebsd, via: "ssh://root@192.0.2.22"}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "shunt.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def _run(*words: str) -> int:
+    code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    assert isinstance(code, int)
+    return code
+
+
+def test_the_configuration_says_what_each_server_holds(config: Path) -> None:
+    a, b = wishes((), Choice(config=config, all=True))
+    assert [str(address) for address in a.clusters] == ["192.0.2.10", "2001:db8::10"]
+    assert a.forward is Forward.MAC
+    assert b.server.os is OperatingSystem.FREEBSD
+
+
+def test_names_keep_their_order_and_come_once(config: Path) -> None:
+    chosen = wishes(("b", "a", "b"), Choice(config=config))
+    assert [wish.server.name for wish in chosen] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "fields", "message"),
+    [
+        ((), {}, "name the servers"),
+        (("a",), {"all": True}, "name the servers"),
+        (("z",), {}, "no server 'z'"),
+        (("a",), {"local": True}, "stand alone"),
+        (("a",), {"cluster": ("192.0.2.10",)}, "go with --local or --via"),
+        ((), {"local": True, "cluster": ("nonsense",)}, "no IP address"),
+        ((), {"local": True, "cluster": ("224.0.0.1",)}, "cannot be the address"),
+        ((), {"local": True, "cluster": ("127.0.0.1",)}, "cannot be the address"),
+    ],
+)
+def test_choices_that_make_no_sense(
+    config: Path, names: tuple[str, ...], fields: dict[str, Any], message: str
+) -> None:
+    if "local" not in fields:
+        fields = {**fields, "config": config}
+    elif names:
+        fields = {**fields, "local": True}
+    with pytest.raises(UsageError, match=message):
+        wishes(names, Choice(**fields))
+
+
+def test_a_cluster_address_is_needed() -> None:
+    with pytest.raises(UsageError, match="name the cluster address"):
+        _run("plan", "--local")
+
+
+@pytest.mark.parametrize("option", ["--jobs", "--timeout", "--connect-timeout"])
+def test_numbers_must_be_greater_than_nothing(option: str) -> None:
+    with pytest.raises(UsageError, match="greater than 0"):
+        _run("plan", "--local", "--cluster", "192.0.2.10", option, "0")
+
+
+def test_a_server_without_a_way_in_failed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("plan", "a", "-c", str(config), "--json") == 3
+    server = json.loads(capsys.readouterr().out)["servers"][0]
+    assert server["state"] == "failed"
+    assert "shunt server script a" in server["error"]["hint"]
+
+
+def test_winrm_needs_a_password(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHUNT_WINRM_PASSWORD", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(UsageError, match="needs a password"):
+        _run("plan", "--via", "winrm://admin@192.0.2.1", "--cluster", "192.0.2.10")
+
+
+def test_a_script_is_for_one_server(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="for one server"):
+        _run("script", "--all", "-c", str(config))
+    assert _run("script", "a", "-c", str(config)) == 0
+    assert capsys.readouterr().out.startswith("#!/bin/sh\n")
+
+
+def _shunt(host: Host, *words: str) -> tuple[int, str, str]:
+    script = [str(Path(sys.executable).with_name("shunt")), "server", *words]
+    where = ["--local", "--netns", host.namespace]
+    done = subprocess.run([*script, *where], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.lab
+def test_a_life_from_plan_to_remove(lab: Lab) -> None:
+    host = lab.host("server")
+    host.ip("link", "set", "lo", "up")
+    lab.segment("lan")
+    lab.join(host, "lan", addresses=["192.0.2.21/24"])
+    cluster = ("--cluster", "192.0.2.10")
+
+    status, said, _ = _shunt(host, "plan", *cluster)
+    assert status == 1
+    assert "$ ip -4 address replace 192.0.2.10/32 dev lo scope host" in said
+    assert _shunt(host, "apply", *cluster, "--dry-run")[0] == 1
+    assert "192.0.2.10" not in host.ip("address")
+
+    status, said, progress = _shunt(host, "apply", *cluster)
+    assert status == 0
+    assert "done  add 192.0.2.10/32 to lo" in said
+    assert "doing add 192.0.2.10/32 to lo" in progress
+    status, said, _ = _shunt(host, "check", *cluster, "--json")
+    assert (status, json.loads(said)["servers"][0]["state"]) == (0, "right")
+
+    host.ip("address", "del", "192.0.2.10/32", "dev", "lo")
+    status, said, _ = _shunt(host, "check", *cluster)
+    assert status == 1
+    assert "add 192.0.2.10/32 to lo" in said
+
+    status, said, _ = _shunt(host, "remove", "--dry-run")
+    assert status == 1
+    assert "undo  set net.ipv4.conf.all.arp_ignore" in said
+    assert _shunt(host, "remove")[0] == 0
+    assert host.sysctl("net.ipv4.conf.all.arp_ignore") == "0"
+    assert _shunt(host, "remove")[:2][0] == 0

@@ -231,6 +231,8 @@ struct settings {
 	__u64 clock_offset;    /* nanoseconds added to the coarse clock (tests move time with it) */
 	__u32 exceptions_rate; /* flows remembered anew, per second and CPU */
 	__u32 wildcards;       /* some service is for any cluster */
+	__u32 trace_ifindex;   /* where a traced packet is said to come in */
+	__u32 zero;
 };
 
 /* Flows remembered anew in this second, and refused for the rate; per CPU. */

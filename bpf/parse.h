@@ -49,6 +49,7 @@ struct request {
 	__u64 hash;
 	__u32 fragment_id;
 	__u32 l4_offset;   /* in the frame, behind extension headers only */
+	__u32 ingress;	   /* the interface that it came in by */
 	__u32 cause;	   /* enum cause */
 	__u32 service;	   /* number of the service */
 	__u32 slot;	   /* within the service */
@@ -64,6 +65,7 @@ struct request {
 	__u8 plain;   /* no options and no extension headers */
 	__u8 dry;     /* nothing may be remembered: a trace, or an ICMP error about the flow */
 	__u8 trace;   /* nothing may be counted, either */
+	__u32 zero;
 };
 
 struct vlan_header {

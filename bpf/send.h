@@ -41,7 +41,7 @@ static __always_inline int rewrite(struct xdp_md *ctx, struct request *r, __u32 
 
 	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
 		return XDP_DROP;
-	if (ifindex == ctx->ingress_ifindex) {
+	if (ifindex == r->ingress) {
 		copy_mac(eth->h_source, eth->h_dest);
 	} else {
 		struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
@@ -53,7 +53,7 @@ static __always_inline int rewrite(struct xdp_md *ctx, struct request *r, __u32 
 		copy_mac(eth->h_source, port->mac);
 	}
 	copy_mac(eth->h_dest, mac);
-	if (ifindex == ctx->ingress_ifindex)
+	if (ifindex == r->ingress)
 		return XDP_TX;
 	return bpf_redirect_map(&devices, ifindex, XDP_DROP);
 }

@@ -78,12 +78,12 @@ static __always_inline int handle_ip(struct xdp_md *ctx, struct packet *p, struc
 	return handle_transport(ctx, p, r, port);
 }
 
-static __always_inline int dispatch(struct xdp_md *ctx, struct request *r)
+static __always_inline int dispatch(struct xdp_md *ctx, struct request *r, __u32 ifindex)
 {
 	struct packet p = {.position = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end};
-	__u32 ifindex = ctx->ingress_ifindex;
 	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
 
+	r->ingress = ifindex;
 	if (!port || !port->enabled)
 		return end(r, CAUSE_passed_unknown_port, XDP_PASS);
 
@@ -105,7 +105,7 @@ SEC("xdp")
 int shunt(struct xdp_md *ctx)
 {
 	struct request r = {};
-	int verdict = dispatch(ctx, &r);
+	int verdict = dispatch(ctx, &r, ctx->ingress_ifindex);
 
 	count_cause(r.cause);
 	return verdict;
@@ -138,9 +138,10 @@ SEC("xdp")
 int shunt_trace(struct xdp_md *ctx)
 {
 	struct request r = {.dry = 1, .trace = 1};
-	int verdict = dispatch(ctx, &r);
 	__u32 zero = 0;
 	struct decision *decision = bpf_map_lookup_elem(&decisions, &zero);
+	struct settings *now = get_settings();
+	int verdict = dispatch(ctx, &r, now ? now->trace_ifindex : 0);
 
 	if (decision)
 		report(decision, &r);

@@ -22,6 +22,7 @@ File = Annotated[Path | None, cyclopts.Parameter(help=f"Configuration file; defa
 Option = Annotated[
     Path | None, cyclopts.Parameter(name=("-c", "--config"), help="The same, as other commands do.")
 ]
+Root = Annotated[Path | None, cyclopts.Parameter(name="--root")]
 Json = Annotated[bool, cyclopts.Parameter(help="Print one JSON document.", negative=())]
 
 
@@ -91,6 +92,52 @@ def schema() -> int:
 
     print(jsonschema.text(), end="")
     return 0
+
+
+@app.command
+def diff(
+    *, root: Annotated[Path | None, cyclopts.Parameter(name="--root")] = None, json: Json = False
+) -> int:
+    """Show how what is in force differs from the file: edits not reloaded, and run-time changes.
+
+    Leaves with 0 if nothing differs, 1 if something does, 2 if the file is not right.
+
+    For example: `shunt config diff`
+
+    Args:
+        root: as for `shunt up`.
+        json: print the result as JSON.
+    """
+    from difflib import unified_diff
+
+    from shunt.config import dump, load
+    from shunt.dispatcher.control import request
+    from shunt.dispatcher.places import places
+
+    out = Output(json=json)
+    running = request(places(root).socket, "configuration")
+    wished = dump(load(Path(running["file"])), secret=False)
+    lines = list(
+        unified_diff(
+            running["configuration"].splitlines(), wished.splitlines(),
+            "in force", running["file"], lineterm="",
+        )
+    )  # fmt: skip
+    out.document({"file": running["file"], "edits": lines, "overrides": running["overrides"]})
+    for line in lines:
+        out.text(line)
+    for change in running["overrides"]:
+        what = [
+            f"weight {change['weight']}" if change["weight"] is not None else "",
+            "quiesced" if change["quiesced"] else "",
+            "now" if change["now"] else "",
+        ]
+        out.text(
+            f"run time: {change['server']} in {change['service']}: {' '.join(filter(None, what))}"
+        )
+    if not lines and not running["overrides"]:
+        out.text("nothing differs from the file")
+    return 1 if lines or running["overrides"] else 0
 
 
 def _path(file: Path | None, config: Path | None) -> Path:

@@ -25,6 +25,9 @@ Json = Annotated[bool, Parameter(help="Print one JSON document.", negative=())]
 DryRun = Annotated[bool, Parameter(help="Change nothing; say what would be done.", negative=())]
 _ANY = Choice()
 
+for _name in ("weight", "quiesce", "unquiesce"):
+    app.command(f"shunt.cli.server_runtime:{_name}", name=_name)
+
 
 @app.command
 def plan(*names: str, choice: Choice = _ANY, json: Json = False) -> int:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import asdict
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from shunt.config import dump
 from shunt.dispatcher import snapshot
+from shunt.dispatcher.flows import Filter, flows
+from shunt.dispatcher.tracing import Packet, trace
 from shunt.errors import UsageError
 from shunt.model.addresses import packed16
+from shunt.model.config import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +39,9 @@ class Commands:
             "weight": self.weight,
             "quiesce": self.quiesce,
             "unquiesce": self.unquiesce,
-            "overrides": self.overrides,
+            "configuration": self.configuration,
+            "trace": self.trace,
+            "flows": self.flows,
         }
 
     async def status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,9 +50,8 @@ class Commands:
         now = await daemon.work(
             snapshot.sample, daemon.engine.balancer, asyncio.get_running_loop().time()
         )
-        names = {packed16(s.addresses[0]): s.name for s in daemon.engine.config.servers.values()}
         before = daemon.samples[0] if daemon.samples else None
-        context = snapshot.Context(now, snapshot.rates(now, before), daemon.report, names)
+        context = snapshot.Context(now, snapshot.rates(now, before), daemon.report, self._names())
         document = await daemon.work(snapshot.document, daemon.engine.balancer, context)
         return {
             "daemon": {
@@ -87,12 +93,43 @@ class Commands:
         """Give it new connections again."""
         return await self._change(request, quiesced=False, now=False)
 
-    async def overrides(self, _request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the run-time changes in force."""
-        return [
-            {"service": service, "server": server} | asdict(override)
-            for (service, server), override in sorted(self._daemon.engine.overrides.entries.items())
-        ]
+    async def configuration(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the configuration in force, as text, and the run-time changes to it."""
+        engine = self._daemon.engine
+        return {
+            "file": str(self._daemon.file),
+            "configuration": dump(engine.config, secret=False),
+            "overrides": [
+                {"service": service, "server": server} | asdict(override)
+                for (service, server), override in sorted(engine.overrides.entries.items())
+            ],
+        }
+
+    async def trace(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the program on one made packet."""
+        packet = Packet(
+            ip_address(request["client"]), request["client_port"],
+            ip_address(request["cluster"]), request["port"],
+            Protocol(request["protocol"]), bool(request["syn"]),
+        )  # fmt: skip
+        daemon = self._daemon
+        return await daemon.work(trace, daemon.engine.balancer, packet, self._names())
+
+    async def flows(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """List remembered flows."""
+        client = request.get("client")
+        wanted = Filter(
+            request.get("service") or "",
+            request.get("server") or "",
+            ip_address(client) if client else None,
+            request["limit"],
+        )
+        daemon = self._daemon
+        return await daemon.work(flows, daemon.engine.balancer, wanted, self._names())
+
+    def _names(self) -> dict[bytes, str]:
+        servers = self._daemon.engine.config.servers.values()
+        return {packed16(server.addresses[0]): server.name for server in servers}
 
     async def _change(self, request: Mapping[str, Any], **change: Any) -> dict[str, Any]:
         keys = self._keys(request["server"], request.get("services") or [])

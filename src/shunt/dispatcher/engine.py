@@ -178,6 +178,10 @@ class Engine:
             HostError: an interface carries someone else's program.
         """
         mode = _MODES[self.config.dispatcher.mode]
+        self.balancer.change_settings(
+            exceptions_rate=self.config.dispatcher.exceptions_rate,
+            trace_ifindex=interfaces[0].index,
+        )
         for link in interfaces:
             self.plane.attach(link.name, link.index, mode, replace=replace)
         for name in self.plane.links.keys() - {link.name for link in interfaces}:

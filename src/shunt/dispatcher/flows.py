@@ -1,0 +1,96 @@
+"""The remembered flows, for people to look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shunt.dataplane.plane import address_key, address_of
+from shunt.dispatcher.snapshot import name_of
+from shunt.model.addresses import unpacked16
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from shunt.dispatcher.balancer import Balancer
+    from shunt.model.addresses import Address
+
+_BATCH = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which flows are meant: None and the empty text mean all."""
+
+    service: str = ""
+    server: str = ""
+    client: Address | None = None
+    limit: int = 100
+
+
+def flows(balancer: Balancer, wanted: Filter, names: Mapping[bytes, str]) -> dict[str, Any]:
+    """Return how many remembered flows each server of each service has, and the first few of them.
+
+    Raises:
+        DataplaneError: the kernel did not tell.
+    """
+    services = {placed.number: placed for placed in balancer.placed.values()}
+    servers = {
+        (placed.number, local): names.get(identity) or str(unpacked16(identity))
+        for placed in services.values()
+        for identity, local in placed.table.locals.items()
+    }
+    now = balancer.plane.now()
+    counts: Counter[tuple[str, str]] = Counter()
+    shown: list[dict[str, Any]] = []
+    for keys, values in balancer.plane.maps["flows"].items_batch(_BATCH):
+        mine = _of_client(keys, wanted.client)
+        pairs, which = np.unique(
+            values["service"][mine].astype(np.uint64) << np.uint64(16) | values["member"][mine],
+            return_inverse=True,
+        )
+        rows = np.flatnonzero(mine)
+        for place, pair in enumerate(pairs.tolist()):
+            number, local = pair >> 16, pair & 0xFFFF
+            service = name_of(services[number].place) if number in services else "gone"
+            server = servers.get((number, local), "gone")
+            if wanted.service not in ("", service) or wanted.server not in ("", server):
+                continue
+            chosen = rows[which == place]
+            counts[service, server] += len(chosen)
+            shown += [
+                _row(keys[row], values[row], service, server, now)
+                for row in chosen[: max(0, wanted.limit - len(shown))]
+            ]
+    return {
+        "counts": [
+            {"service": service, "server": server, "flows": count}
+            for (service, server), count in sorted(counts.items())
+        ],
+        "total": sum(counts.values()),
+        "flows": shown,
+    }
+
+
+def _of_client(keys: NDArray[Any], client: Address | None) -> NDArray[np.bool_]:
+    if client is None:
+        return np.ones(len(keys), np.bool_)
+    halves: NDArray[np.uint64] = keys["client"]["halves"]
+    matches: NDArray[np.bool_] = (halves == address_key(client)).all(axis=1)
+    return matches
+
+
+def _row(key: Any, value: Any, service: str, server: str, now: int) -> dict[str, Any]:
+    return {
+        "client": str(unpacked16(address_of(key["client"]["halves"]))),
+        "client_port": int(key["client_port"]),
+        "service": service,
+        "server": server,
+        "idle": max(0, now - int(value["seen"])),
+        "closed": bool(value["closed"]),
+    }

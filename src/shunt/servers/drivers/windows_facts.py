@@ -152,12 +152,14 @@ def _rows(outputs: Mapping[str, Output], name: str, *keys: str) -> list[dict[str
         rows = json.loads(text)["rows"]
     except (ValueError, KeyError, TypeError) as error:
         raise ParseError(f"the answer to {name!r} is no JSON with rows", hint=_HINT) from error
+    if not isinstance(rows, list):
+        raise _broken(name, rows)
     for row in rows:
         if not isinstance(row, dict) or any(key not in row for key in keys):
             raise _broken(name, row)
     if not rows and name in {"adapters", "addresses", "interfaces", "routes"}:
         raise ParseError(f"the answer to {name!r} has no rows", hint=_HINT)
-    return list(rows)
+    return rows
 
 
 def _held(row: dict[str, Any]) -> Held:

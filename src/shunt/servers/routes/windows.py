@@ -62,7 +62,7 @@ _NUMERIC = re.compile(rf"(?<![\w.]){_IP}(?![\w.])|{_NET6}")
 
 _FOLDED = re.compile(
     rf"(?<!\S)(?:{_ACTIVE4}|{_KEPT4}|{_HEAD6}\s+(?:{_GATE6}|{_WORDS}))(?!\S)|[=-]{{3,}}"
-    rf"|{_INDEX}\.{{3}}.*?(?=\s{_INDEX}\.{{3}}|\s[=-]{{3}}|$)"
+    rf"|(?<!\S){_INDEX}\.{{3}}.*?(?=\s{_INDEX}\.{{3}}|\s[=-]{{3}}|$)"
 )
 
 

@@ -25,8 +25,7 @@ def up(
 
     Prints `ready` (and tells systemd) when requests are being forwarded. SIGHUP reloads the file.
 
-    Examples:
-        shunt up -c /etc/shunt/shunt.yaml
+    For example: `shunt up -c /etc/shunt/shunt.yaml`
 
     Args:
         config: the configuration file.

@@ -32,8 +32,7 @@ def status(
 
     Works without the daemon as well, from what is pinned in the kernel.
 
-    Examples:
-        shunt status --watch
+    For example: `shunt status --watch`
 
     Args:
         root: as for `shunt up`.
@@ -96,8 +95,18 @@ def render(document: dict[str, Any]) -> Group:
     for name, link in document["interfaces"].items():
         refused = f" (native refused: {link['native_refused']})" if link["native_refused"] else ""
         head.append(f"interface {name}: {link['mode']} mode{refused}\n")
-        if link.get("lost"):
-            head.append(f"  {link['lost']}\n", "red")
+        if link["not_sent"]:
+            head.append(
+                f"  {link['not_sent']:,} frames could not be sent: the other end of a veth pair "
+                "must run an XDP program, too; or use mode: generic\n",
+                "red",
+            )
+    for claim in daemon["claims"] if daemon else ():
+        head.append(
+            f"{claim['mac']} claims {claim['address']} on {claim['interface']} "
+            f"({claim['times']} times): find that machine\n",
+            "red",
+        )
     return Group(head, *(_service(service) for service in document["services"]), _causes(document))
 
 

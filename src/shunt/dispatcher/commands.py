@@ -15,6 +15,7 @@ from shunt.dispatcher.tracing import Packet, trace
 from shunt.errors import UsageError
 from shunt.model.addresses import packed16
 from shunt.model.config import Protocol
+from shunt.network.ethtool import frames_not_sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,9 +61,14 @@ class Commands:
                 "took_over": not daemon.engine.fresh,
                 "announced": daemon.announcer.rounds,
                 "announcing_failed": dict(daemon.announcer.failures),
+                "claims": [claimed.document() for claimed in daemon.guardian.claims],
             },
             "interfaces": {
-                name: {"mode": str(found.mode), "native_refused": found.native_refused or None}
+                name: {
+                    "mode": str(found.mode),
+                    "native_refused": found.native_refused or None,
+                    "not_sent": frames_not_sent(name),
+                }
                 for name, found in daemon.engine.plane.links.items()
             },
             "program": {"id": daemon.engine.plane.program.info().id},

@@ -23,6 +23,7 @@ from shunt.dispatcher import control, overrides, snapshot
 from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.commands import Commands
 from shunt.dispatcher.engine import Engine
+from shunt.dispatcher.guarding import Guardian
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.sweep import Report, sweep
 from shunt.errors import ControlError, HostError, ShuntError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from shunt.config import Located
     from shunt.dispatcher.places import Places
+    from shunt.model.addresses import Address
     from shunt.network.links import Link
 
 Result = TypeVar("Result")
@@ -94,6 +96,7 @@ class Daemon:
         self.report: Report | None = None
         self.samples: list[snapshot.Sample] = []
         self._replace = replace
+        self.guardian = Guardian(lambda _: self.announcer.take(self._addresses()))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
@@ -158,6 +161,7 @@ class Daemon:
                 for task in (
                     self._follow(), self._gather(), self._sweep(), self._sample(),
                     self.announcer.run(),
+                    *(self.guardian.run(name, self._addresses) for name in settings.interfaces),
                 )
             ]  # fmt: skip
             self._say_ready()
@@ -167,6 +171,9 @@ class Daemon:
             self.places.socket.unlink(missing_ok=True)
             for task in running:
                 task.cancel()
+
+    def _addresses(self) -> tuple[Address, ...]:
+        return self.engine.config.cluster_addresses
 
     def _say_ready(self) -> None:
         modes = {name: str(found.mode) for name, found in self.engine.plane.links.items()}

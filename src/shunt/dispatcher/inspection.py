@@ -9,6 +9,7 @@ from shunt.dataplane.pins import PinDirectory
 from shunt.dataplane.plane import Plane
 from shunt.dispatcher import snapshot
 from shunt.dispatcher.balancer import Balancer
+from shunt.network.ethtool import frames_not_sent
 
 if TYPE_CHECKING:
     from shunt.dispatcher.places import Places
@@ -32,7 +33,11 @@ def inspect(places: Places) -> dict[str, Any] | None:
     return {
         "daemon": None,
         "interfaces": {
-            name: {"mode": str(link.mode), "native_refused": link.native_refused or None}
+            name: {
+                "mode": str(link.mode),
+                "native_refused": link.native_refused or None,
+                "not_sent": frames_not_sent(name),
+            }
             for name, link in plane.links.items()
         },
         "program": {"id": plane.program.info().id},

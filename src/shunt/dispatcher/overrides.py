@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from shunt.model.config import Config
 
 
+MOST_WEIGHT = 0xFFFF
+
+
 @dataclass(frozen=True, slots=True)
 class Override:
     """A change to one server in one service; None leaves what the file says.
@@ -75,26 +78,26 @@ def read(path: Path) -> Overrides:
         HostError: it cannot be read.
     """
     try:
-        text = path.read_text()
+        data = path.read_bytes()
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}") from error
     try:
-        document = json.loads(text)
-        return Overrides(
-            {
-                (entry["service"], entry["server"]): Override(
-                    entry.get("weight"), bool(entry.get("quiesced")), bool(entry.get("now"))
-                )
-                for entry in document["overrides"]
-            }
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Overrides(dict(map(_entry, json.loads(data)["overrides"])))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ParseError(
             f"{path}: not the run-time changes that Shunt wrote: {error}",
             hint="Move the file away to start without run-time changes.",
         ) from error
+
+
+def _entry(entry: dict[str, Any]) -> tuple[Key, Override]:
+    weight = entry.get("weight")
+    if weight is not None and not (type(weight) is int and 0 <= weight <= MOST_WEIGHT):
+        raise ValueError(f"{weight!r} is no weight")
+    change = Override(weight, bool(entry.get("quiesced")), bool(entry.get("now")))
+    return (entry["service"], entry["server"]), change
 
 
 def write(path: Path, overrides: Overrides) -> None:

@@ -72,6 +72,17 @@ def xdp_tx_errors(counters: Mapping[str, int]) -> int:
     return sum(count for name, count in counters.items() if name.endswith("xdp_tx_errors"))
 
 
+def frames_not_sent(interface: str) -> int:
+    """Return how many frames of XDP programs the interface could not send; 0 if it does not count.
+
+    A veth's other end must run an XDP program to take frames that a native program sends back.
+    """
+    try:
+        return xdp_tx_errors(statistics(interface))
+    except (HostError, NetworkError):
+        return 0
+
+
 def features(interface: str) -> Mapping[str, bool]:
     """Return the offloads by the kernel's names (`tx-tcp-segmentation`, `rx-gro`, ...).
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from shunt.model.config import Config
 
-
-MOST_WEIGHT = 0xFFFF
+_MOST_WEIGHT = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def read(path: Path) -> Overrides:
 
 def _entry(entry: dict[str, Any]) -> tuple[Key, Override]:
     weight = entry.get("weight")
-    if weight is not None and not (type(weight) is int and 0 <= weight <= MOST_WEIGHT):
+    if weight is not None and not (type(weight) is int and 0 <= weight <= _MOST_WEIGHT):
         raise ValueError(f"{weight!r} is no weight")
     change = Override(weight, bool(entry.get("quiesced")), bool(entry.get("now")))
     return (entry["service"], entry["server"]), change

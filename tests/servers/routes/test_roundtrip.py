@@ -223,7 +223,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_parse_of_render_is_the_identity(name: str, data: st.DataObject) -> None:
     layout = LAYOUTS[name]

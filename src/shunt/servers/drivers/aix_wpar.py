@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from shunt.model.config import Forward, OperatingSystem
 from shunt.servers import record
 from shunt.servers.drivers.unix import parse, plan
+from shunt.servers.drivers.unix.words import false_is_right, unless, when
 from shunt.servers.record import Record
+from shunt.servers.routes.recognise import read
+from shunt.servers.routes.sight import command
 from shunt.servers.routes.text import inet, inet6
 from shunt.servers.steps import Command, Driver, Fact, Finding, Output, Plan, Severity, Step
 
@@ -20,28 +23,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shunt.model.addresses import Address
+    from shunt.servers.routes.rows import Listing
     from shunt.servers.routes.text import Line
     from shunt.servers.wish import Wish
 
 _NETWORKS = "lswpar -N"
 _ROUTES = "lswpar -I"
+_HOST_MASK = "255.255.255.255"
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """An address that a partition has."""
+    """An address that a partition has, with its mask or prefix length as it is listed."""
 
     wpar: str
     interface: str
     address: Address
+    mask: str
+
+    @property
+    def is_host(self) -> bool:
+        """Tell whether the mask leaves no other address."""
+        return self.mask in {_HOST_MASK, str(self.address.max_prefixlen)}
 
 
 @dataclass(frozen=True, slots=True)
 class Wpars:
-    """The partitions of a host: their addresses, and the gateways of the one that is wanted."""
+    """The partitions of a host: their addresses, the gateways of one, the host's route tables."""
 
     networks: tuple[Network, ...] = ()
     gateways: frozenset[str] = frozenset()
+    listings: tuple[Listing, ...] = ()
     record: Record = field(default_factory=Record)
 
 
@@ -51,20 +63,26 @@ class AixWpar:
     system = OperatingSystem.AIX_WPAR
 
     def facts(self, wish: Wish) -> tuple[Fact, ...]:
-        """Return the questions: addresses of all partitions, routes of the one."""
+        """Return the questions: addresses of all partitions, routes of the one and of the host."""
         routes = f"{_ROUTES} {wish.server.wpar} 2>/dev/null" if wish.server.wpar else "true"
         return (
             Fact("networks", Command.sh(f"{_NETWORKS}; echo end")),
-            Fact("routes", Command.sh(f"{routes}; echo end")),
+            Fact("own-routes", Command.sh(f"{routes}; echo end")),
+            *(Fact(f"routes{v}", Command.sh(command(self.system, v))) for v in _families(wish)),
         )
 
     def observe(self, wish: Wish, outputs: Mapping[str, Output]) -> Wpars:
         """Return what the outputs say, or raise ParseError."""
-        del wish
         networks = [n for line in parse.whole_lines(outputs, "networks") if (n := _network(line))]
-        rows = [line.fields for line in parse.whole_lines(outputs, "routes")]
+        rows = [line.fields for line in parse.whole_lines(outputs, "own-routes")]
         gateways = frozenset(row[row.index("default") + 1] for row in rows if "default" in row[:-1])
-        return Wpars(tuple(networks), gateways, record.parse(outputs[record.NAME]))
+        texts = [parse.text_of(outputs, f"routes{version}") for version in _families(wish)]
+        return Wpars(
+            tuple(networks),
+            gateways,
+            tuple(read(text, self.system) for text in texts),
+            record.parse(outputs[record.NAME]),
+        )
 
     def unseen(self, wish: Wish) -> Wpars:
         """Return a host whose partition has no alias and no route of its own."""
@@ -82,22 +100,29 @@ class AixWpar:
         steps = []
         if str(gateway) not in observed.gateways:
             steps.append(_routing(name, gateway))
-        held = {n.address for n in observed.networks if n.wpar == name and n.interface == "lo0"}
-        steps += [_alias(name, address) for address in wish.clusters if address not in held]
-        return Plan(tuple(steps))
+        own = [n for n in observed.networks if n.wpar == name and n.interface == "lo0"]
+        steps += [_narrow(n) for n in own if n.address in wish.clusters and not n.is_host]
+        right = {n.address for n in own if n.is_host}
+        steps += [_alias(name, address) for address in wish.clusters if address not in right]
+        return Plan(tuple(steps)) + plan.routes(
+            observed.listings, wish, self.system, lambda v: command(self.system, v)
+        )
+
+
+def _families(wish: Wish) -> list[int]:
+    return sorted({address.version for address in wish.clusters})
 
 
 def _network(line: Line) -> Network | None:
     fields = line.fields
     if fields[0].lower() in {"name", "#name"} or set(line.text.strip()) == {"-"}:
         return None
-    found = (inet(field) or inet6(field) for field in fields[2:])
-    address = next((a for a in found if a is not None), None)
+    if len(fields) == 1:
+        return None  # a partition without an address
+    address = (inet(fields[2]) or inet6(fields[2])) if len(fields) >= 4 else None
     if address is None:
-        if len(fields) == 1:
-            return None  # a partition without an address
         line.refuse("lswpar -N shows a partition that is not understood")
-    return Network(fields[0], fields[1], address)
+    return Network(fields[0], fields[1], address, fields[3])
 
 
 def _unfit(observed: Wpars, wish: Wish) -> tuple[Finding, ...]:
@@ -187,10 +212,33 @@ def _undo(name: str, address: Address) -> str:
     return f"chwpar -K -N address={address} {name}"
 
 
+def _held(name: str, address: Address, mask: str) -> str:
+    """Return words that are true if the partition has the address under this mask."""
+    return f'{_NETWORKS} {name} | awk \'$3 == "{address}" && $4 == "{mask}"\' | grep lo0 >/dev/null'
+
+
+def _add(name: str, address: Address, mask: str) -> tuple[str, ...]:
+    word = "netmask" if address.version == 4 else "prefixlen"
+    return ("chwpar", "-N", "interface=lo0", f"address={address}", f"{word}={mask}", name)
+
+
+def _narrow(network: Network) -> Step:
+    name, address, mask = network.wpar, network.address, network.mask
+    there = _held(name, address, mask)
+    return Step(
+        id=f"narrow:{address}/{mask}",
+        what=f"take {address} with the mask {mask} from the loopback interface of {name}",
+        why="its mask makes a route that keeps traffic for its neighbours in this host",
+        do=(when(there, _undo(name, address)),),
+        check=(false_is_right(there),),
+        undo=(unless(there, " ".join(_add(name, address, mask))),),
+    )
+
+
 def _alias(name: str, address: Address) -> Step:
-    there = f"{_NETWORKS} {name} | grep lo0 | fgrep {address} >/dev/null"
-    mask = "netmask=255.255.255.255" if address.version == 4 else "prefixlen=128"
-    do = ("chwpar", "-N", "interface=lo0", f"address={address}", mask, name)
+    mask = _HOST_MASK if address.version == 4 else "128"
+    there = _held(name, address, mask)
+    do = _add(name, address, mask)
     return Step(
         id=f"alias:{address}",
         what=f"add {address}/{address.max_prefixlen} to the loopback interface of {name}",

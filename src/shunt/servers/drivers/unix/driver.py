@@ -128,7 +128,9 @@ class UnixDriver(ABC):
         result += self.more(observed, wish)
         for address in wish.clusters:
             result += Plan(self._alias(observed, address))
-        result += plan.routes(observed, wish, self.system, lambda v: command(self.system, v))
+        result += plan.routes(
+            observed.listings, wish, self.system, lambda v: command(self.system, v)
+        )
         return result + (self.persistence(observed, wish) if wish.persist else Plan())
 
     def _method(self, wish: Wish) -> Plan:

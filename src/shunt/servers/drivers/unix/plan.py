@@ -11,11 +11,12 @@ from shunt.servers.routes.sight import blind_spots, command
 from shunt.servers.steps import Finding, Plan, Severity, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from shunt.model.addresses import Address
     from shunt.model.config import OperatingSystem
     from shunt.servers.drivers.unix.observed import Held, Host
+    from shunt.servers.routes.rows import Listing
     from shunt.servers.routes.rule import Extra
     from shunt.servers.wish import Wish
 
@@ -104,12 +105,15 @@ def narrow(held: Held, remove: str, restore: str, listing: str) -> Step:
 
 
 def routes(
-    host: Host, wish: Wish, system: OperatingSystem, listing_of: Callable[[int], str]
+    listings: Sequence[Listing],
+    wish: Wish,
+    system: OperatingSystem,
+    listing_of: Callable[[int], str],
 ) -> Plan:
     """Return the deletion of every extra route, and what the listings could not show."""
     steps: list[Step] = []
     found: list[Finding] = []
-    for listing in host.listings:
+    for listing in listings:
         clusters = [a for a in wish.clusters if listing.of_family(a.version)]
         seen = surroundings(listing, clusters)
         gateway = (wish.server.gateway,) if wish.server.gateway else seen.gateways

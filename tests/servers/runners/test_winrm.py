@@ -1,0 +1,90 @@
+"""WinRM: the certificate is checked, and what fails is said. No Windows is here to talk to."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.errors import RemoteError
+from shunt.servers.runners.base import Access
+from shunt.servers.runners.via import parse
+from shunt.servers.runners.winrm import WinRmRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers every request as a server does that accepts no credentials."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Negotiate")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(path), "-out", f"{path}.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture
+def port(certificate: Path) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{certificate}.crt", certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def _open(port: int, ca: Path | None = None) -> None:
+    via = parse(f"winrm://admin@127.0.0.1:{port}")
+    async with WinRmRunner(via, Access(connect_timeout=8, password="secret", ca=ca)):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_an_unknown_certificate_is_refused(port: int) -> None:
+    with pytest.raises(RemoteError, match="certificate") as caught:
+        await _open(port)
+    assert caught.value.hint is not None
+    assert "--ca" in caught.value.hint
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_with_its_authority_the_conversation_begins(port: int, certificate: Path) -> None:
+    with pytest.raises(RemoteError) as caught:
+        await _open(port, ca=Path(f"{certificate}.crt"))
+    assert "certificate" not in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+async def test_nobody_there() -> None:
+    with pytest.raises(RemoteError, match="cannot be reached"):
+        await _open(1)

@@ -161,7 +161,7 @@ class Daemon:
                 for task in (
                     self._follow(), self._gather(), self._sweep(), self._sample(),
                     self.announcer.run(),
-                    *(self.guardian.run(name, self._addresses) for name in settings.interfaces),
+                    *(self.guardian.guard(name, self._addresses) for name in settings.interfaces),
                 )
             ]  # fmt: skip
             self._say_ready()

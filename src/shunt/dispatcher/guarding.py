@@ -11,7 +11,7 @@ from shunt.network.links import links
 from shunt.verify.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Coroutine
 
     from shunt.model.addresses import Address
     from shunt.verify.watch import Sighting
@@ -51,14 +51,21 @@ class Guardian:
         self.claims: list[Claimed] = []
         self._on_claim = on_claim
 
-    async def run(self, interface: str, addresses: Callable[[], Collection[Address]]) -> None:
-        """Guard on one interface until cancelled.
+    def guard(
+        self, interface: str, addresses: Callable[[], Collection[Address]]
+    ) -> Coroutine[None, None, None]:
+        """Listen on one interface from now on; return what tells of claims until cancelled.
 
         Raises:
             HostError: no CAP_NET_RAW, or no such interface.
         """
         own = {link.mac for link in links() if link.mac is not None}
-        with Watch(interface, addresses(), own) as watch:
+        return self._tell(Watch(interface, addresses(), own), interface, addresses)
+
+    async def _tell(
+        self, listening: Watch, interface: str, addresses: Callable[[], Collection[Address]]
+    ) -> None:
+        with listening as watch:
             async for sighting in watch:
                 watch.guard.addresses = frozenset(addresses())
                 claimed = Claimed(interface, sighting)

@@ -2,7 +2,7 @@
 
 One writer only: the daemon calls it from one worker thread. Order is what keeps packets safe: a
 member is written before a slot names it, sights before slots, slots and members before the service
-that points to them.
+that points to them. Each service is in force as soon as its own table is made.
 """
 
 from __future__ import annotations
@@ -75,6 +75,13 @@ class Balancer:
         """Return the services that stand on a table."""
         return tuple(placed for placed in self.placed.values() if placed.table is table)
 
+    def _users(self) -> dict[Table, list[Placed]]:
+        """Return every table once, with the services that stand on it."""
+        users: dict[Table, list[Placed]] = {}
+        for placed in self.placed.values():
+            users.setdefault(placed.table, []).append(placed)
+        return users
+
     def apply(self, wishes: Sequence[Wish]) -> int:
         """Make the kernel's maps what is wished; return how many slots changed hands.
 
@@ -95,11 +102,11 @@ class Balancer:
         for wish in wishes:
             placed = self.placed[place_of(wish.service)]
             placed.service, placed.claims = wish.service, claims[placed.place]
-        for table in self.tables:
-            self._make(table)
-        for placed in self.placed.values():
-            self._write_service(placed)
         self._write_wildcards()
+        for table, users in self._users().items():
+            self._make(table, users)
+            for placed in users:  # at once: the next table may take seconds, or the room just left
+                self._write_service(placed)
         return self.moved - moved_before
 
     # Room.
@@ -179,8 +186,7 @@ class Balancer:
 
     # Tables and members.
 
-    def _make(self, table: Table) -> None:
-        services = self.services_of(table)
+    def _make(self, table: Table, services: Sequence[Placed]) -> None:
         claims = services[0].claims
         for claim in claims:
             table.number_of(claim.identity)

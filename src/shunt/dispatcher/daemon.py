@@ -32,7 +32,7 @@ from shunt.network.links import links
 from shunt.network.watch import NeighbourWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from shunt.config import Located
@@ -132,12 +132,11 @@ class Daemon:
             await self._serve(interfaces)
         except BaseException:
             if self.engine.fresh and not self.samples:
-                await self.work(self.engine.plane.remove)
+                await self.work(self._take_away)
             raise
 
     async def _serve(self, interfaces: tuple[Link, ...]) -> None:
-        loop = asyncio.get_running_loop()
-        async with NeighbourWatch(self.engine.watched()) as watch, asyncio.TaskGroup() as tasks:
+        async with NeighbourWatch(self.engine.watched()) as watch:
             self.watch = watch
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
@@ -148,32 +147,49 @@ class Daemon:
             settings = self.engine.config.dispatcher
             self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
             self.announcer.take(self.engine.config.cluster_addresses)
+            guards = [self.guardian.guard(name, self._addresses) for name in settings.interfaces]
             server = await control.serve(
                 self.places.socket, settings.group, Commands(self).handlers()
             )
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._stop.set)
-            loop.add_signal_handler(
-                signal.SIGHUP, lambda: tasks.create_task(self._reload_quietly())
-            )
-            running = [
-                tasks.create_task(task)
-                for task in (
-                    self._follow(), self._gather(), self._sweep(), self._sample(),
-                    self.announcer.run(),
-                    *(self.guardian.guard(name, self._addresses) for name in settings.interfaces),
+            try:
+                await self._run_loops(guards)
+            finally:
+                server.close()
+                self.places.socket.unlink(missing_ok=True)
+
+    async def _run_loops(self, guards: list[Coroutine[None, None, None]]) -> None:
+        """Run every loop until told to stop; a loop that fails ends them all.
+
+        Raises:
+            ShuntError: why a loop failed.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                loop.add_signal_handler(
+                    signal.SIGHUP, lambda: tasks.create_task(self._reload_quietly())
                 )
-            ]  # fmt: skip
-            self._say_ready()
-            await self._stop.wait()
-            notify("STOPPING=1")
-            server.close()
-            self.places.socket.unlink(missing_ok=True)
-            for task in running:
-                task.cancel()
+                loops = (self._follow(), self._gather(), self._sweep(), self._sample())
+                running = [
+                    tasks.create_task(each) for each in (*loops, self.announcer.run(), *guards)
+                ]
+                self._say_ready()
+                await self._stop.wait()
+                notify("STOPPING=1")
+                for task in running:
+                    task.cancel()
+        except* ShuntError as failures:
+            raise _first(failures) from None
 
     def _addresses(self) -> tuple[Address, ...]:
         return self.engine.config.cluster_addresses
+
+    async def _enter(self, interfaces: tuple[Link, ...]) -> None:
+        """Answer for the cluster addresses on these interfaces from now on."""
+        await self.work(self.engine.write_addresses)
+        await self.work(lambda: self.engine.attach(interfaces, replace=self._replace))
 
     def _say_ready(self) -> None:
         modes = {name: str(found.mode) for name, found in self.engine.plane.links.items()}
@@ -297,6 +313,14 @@ class Daemon:
     def _take_away(self) -> None:
         self.engine.plane.remove()
         remove_places(self.places)
+
+
+def _first(failures: BaseExceptionGroup[ShuntError]) -> ShuntError:
+    found: BaseException = failures
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, ShuntError)
+    return found
 
 
 def remove_places(places: Places) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from shunt.cli.server import app
 from shunt.cli.server_choice import Choice, wishes
-from shunt.errors import UsageError
+from shunt.errors import HostError, UsageError
 from shunt.model.config import Forward, OperatingSystem
 
 if TYPE_CHECKING:
@@ -106,6 +106,13 @@ def test_winrm_needs_a_password(config: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(UsageError, match="needs a password"):
         _run("plan", "--via", "winrm://admin@192.0.2.1", "--cluster", "192.0.2.10")
+
+
+def test_changing_this_machine_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for command in (("apply", "--cluster", "192.0.2.10"), ("remove",)):
+        with pytest.raises(HostError, match="root is needed"):
+            _run(*command, "--local")
 
 
 def test_a_script_is_for_one_server(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from cyclopts import App, Parameter
 
 from shunt.cli.output import Output
-from shunt.cli.server_choice import Choice, access, need_clusters, wishes
+from shunt.cli.server_choice import Choice, access, need_clusters, need_root, wishes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -72,6 +72,7 @@ def apply(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Jso
         return plan(*names, choice=choice, json=json)
     chosen = wishes(names, choice)
     need_clusters(chosen, choice)
+    need_root(chosen)
     return _finish(Output(json=json), chosen, choice, lambda report: _with(do, report))
 
 
@@ -90,6 +91,7 @@ def remove(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Js
     out = Output(json=json)
     if dry_run:
         return _finish(out, chosen, choice, lambda report: _with(recorded, report))
+    need_root(chosen)
     return _finish(out, chosen, choice, lambda report: _with(undo, report))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from shunt.errors import UsageError
+from shunt.errors import HostError, UsageError
 from shunt.model.config import OperatingSystem, Server
 from shunt.servers.wish import Silence, Wish, wish_for
 
@@ -146,6 +146,16 @@ def need_clusters(chosen: Sequence[Wish], choice: Choice) -> None:
     """
     if (choice.local or choice.via) and not all(wish.clusters for wish in chosen):
         raise UsageError("name the cluster address", hint="for example: --cluster 192.0.2.10")
+
+
+def need_root(chosen: Sequence[Wish]) -> None:
+    """Refuse to change this machine without the rights for it.
+
+    Raises:
+        HostError: This machine is chosen, and we are not root.
+    """
+    if os.geteuid() and any(wish.server.via == "local" for wish in chosen):
+        raise HostError("to set up this machine, root is needed", hint="use sudo")
 
 
 def _tuned(wish: Wish, choice: Choice) -> Wish:

@@ -150,6 +150,27 @@ async def test_a_wide_alias_swallows_the_neighbours_until_it_is_narrowed(
     assert asker.is_reached(C)
 
 
+async def test_an_alias_on_a_macvlan_is_moved(server: Host, asker: Asker) -> None:
+    server.ip("link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+    server.ip("link", "set", "mv0", "up")
+    server.ip("address", "add", "10.9.0.7/24", "dev", "mv0")
+    asker.own[IPv4Address("10.9.0.7")] = server.interface("mv0").mac
+    server.ip("address", "add", f"{CLUSTER}/32", "dev", "mv0")
+    server.sysctl("net.ipv4.conf.all.arp_ignore", "1")
+    assert asker.says(C) == {server.interface("mv0").mac}
+    assert (await do(server, wish(server, CLUSTER))).now.settled
+    assert asker.says(C) == set()
+
+
+async def test_a_local_route_without_an_address_is_silenced(server: Host, asker: Asker) -> None:
+    server.ip("route", "add", "local", f"{CLUSTER}/32", "dev", "lo")
+    assert asker.says(C) == {asker.server}
+    assert (await do(server, wish(server, CLUSTER))).now.settled
+    assert asker.says(C) == set()
+    await remove(server, wish(server, CLUSTER))
+    assert asker.says(C) == {asker.server}
+
+
 async def test_a_published_entry_is_taken_away(server: Host) -> None:
     server.ip("neighbour", "add", "proxy", CLUSTER, "dev", "eth0")
     assert (await do(server, wish(server, CLUSTER))).now.settled

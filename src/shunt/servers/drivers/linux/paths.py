@@ -24,7 +24,7 @@ def plan(host: Host, wish: Wish) -> Plan:
     for route, address in extra_routes(host, wish):
         result += _extra(host, wish, route, address)
     result += Plan(tuple(_unpublish(proxy) for proxy in _published(host, wish)))
-    return result + Plan(findings=(*_sources(host, wish), *_passing_on(host)))
+    return result + Plan(findings=(*_sources(host, wish), *_passing_on(host, wish)))
 
 
 def extra_routes(host: Host, wish: Wish) -> Iterator[tuple[Route, Address]]:
@@ -47,8 +47,8 @@ def extra_routes(host: Host, wish: Wish) -> Iterator[tuple[Route, Address]]:
 def _leads_here(host: Host, route: Route, address: Address) -> bool:
     if address == route.gateway or (address == route.source and route.type == "local"):
         return not _made_by_a_wire(host, route)
-    silent = {link.name for link in host.links if link.silent}
-    return route.device in silent
+    holding = {link.name for link, _ in host.holders(address) if link.silent}
+    return route.device in {"lo", *holding}
 
 
 def _made_by_a_wire(host: Host, route: Route) -> bool:
@@ -163,7 +163,7 @@ def _numbered(link: Link, version: int, clusters: set[Address]) -> bool:
     )
 
 
-def _passing_on(host: Host) -> Iterator[Finding]:
+def _passing_on(host: Host, wish: Wish) -> Iterator[Finding]:
     if host.values["ipv4/ip_forward"]:
         yield Finding(
             Severity.NOTE,
@@ -171,7 +171,8 @@ def _passing_on(host: Host) -> Iterator[Finding]:
             "a frame for a cluster address that it lacks is sent on, maybe back to the dispatcher",
             "set it to 0 unless containers or a router role need it",
         )
-    for link in host.wires:
+    segment = [link for link in host.wires if on_segment(link, wish)]
+    for link in segment or host.wires:
         if any(host.values.get(f"ipv4/conf/{name}/proxy_arp", 0) for name in ("all", link.name)):
             yield Finding(
                 Severity.WARNING,

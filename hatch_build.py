@@ -21,7 +21,7 @@ FLAGS = ("-O2", "-g", "-target", "bpf", "-mcpu=v3", "-std=gnu11", "-Wall", "-Wex
 
 
 def system_headers() -> tuple[str, ...]:
-    """Return the include flags for <asm/types.h>, which Debian keeps in a folder per architecture."""
+    """Return the include flags for <asm/types.h>, which Debian keeps per architecture."""
     multiarch = Path("/usr/include") / f"{platform.machine()}-linux-gnu"
     return ("-idirafter", str(multiarch)) if multiarch.is_dir() else ()
 
@@ -42,7 +42,8 @@ def compile_objects() -> list[Path]:
         objects.append(target)
         if target.exists() and target.stat().st_mtime > max(headers, source.stat().st_mtime):
             continue
-        command = [clang, *FLAGS, *system_headers(), f"-I{SOURCES}", "-c", str(source), "-o", str(target)]
+        includes = (*system_headers(), f"-I{SOURCES}")
+        command = [clang, *FLAGS, *includes, "-c", source, "-o", target]
         if subprocess.run(command, check=False).returncode:
             target.unlink(missing_ok=True)
             sys.exit(f"shunt: clang refused {source.relative_to(ROOT)}")

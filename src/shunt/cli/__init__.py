@@ -1,4 +1,4 @@
 """The commands: parse, call, print, and nothing else.
 
-May import every room. Begin with `main.py`, which lists the commands; each group has a file of its own.
+May import every room. Begin with `main.py`, which lists the commands; each group has a file.
 """

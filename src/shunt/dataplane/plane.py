@@ -33,8 +33,9 @@ OBJECT = Path(__file__).with_name("shunt.bpf.o")
 _RODATA = ".rodata"
 _CONSTANTS = "constants"
 _MAPS = (
-    "services4", "services6", "addresses", "slots", "sights", "members", "settings", "ports", "devices",
-    "flows", "affinities", "fragments", "tallies", "causes", "budgets", "decisions",
+    "services4", "services6", "addresses", "settings", "ports", "devices",
+    "slots", "sights", "members", "tallies", "causes", "budgets", "decisions",
+    "flows", "affinities", "fragments",
 )  # fmt: skip
 _PROGRAM, _TRACE = "shunt", "shunt_trace"
 _LINK = "link_"

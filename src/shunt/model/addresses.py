@@ -13,7 +13,7 @@ _MAC = re.compile(r"[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}")
 
 
 def packed16(address: Address) -> bytes:
-    """Return 16 bytes: an IPv6 address as it is, an IPv4 address mapped (RFC 4291 section 2.5.5.2)."""
+    """Return 16 bytes: IPv6 as it is, IPv4 mapped (RFC 4291 section 2.5.5.2)."""
     return _MAPPED + address.packed if isinstance(address, IPv4Address) else address.packed
 
 

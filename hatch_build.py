@@ -43,7 +43,7 @@ def compile_objects() -> list[Path]:
         if target.exists() and target.stat().st_mtime > max(headers, source.stat().st_mtime):
             continue
         includes = (*system_headers(), f"-I{SOURCES}")
-        command = [clang, *FLAGS, *includes, "-c", source, "-o", target]
+        command = [clang, *FLAGS, *includes, "-c", str(source), "-o", str(target)]
         if subprocess.run(command, check=False).returncode:
             target.unlink(missing_ok=True)
             sys.exit(f"shunt: clang refused {source.relative_to(ROOT)}")

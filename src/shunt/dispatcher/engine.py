@@ -130,9 +130,8 @@ class Engine:
     def apply(self) -> int:
         """Bring the kernel's tables up to date; return how many slots changed hands."""
         wished = wishes(self.config, self.overrides, self.ways, self.health)
-        moved = self.balancer.apply(wished)
         self._write_ports()
-        return moved
+        return self.balancer.apply(wished)
 
     def write_addresses(self) -> None:
         """Tell the program the cluster addresses, and the host's own if a service takes any."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,8 +92,6 @@ class Sent(NamedTuple):
     verdict: Verdict
     frame: bytes
     cause: str
-    tallies: dict[str, Tally]
-    """By the server's name, where something was counted."""
 
 
 class Decision(NamedTuple):
@@ -106,7 +105,7 @@ class Decision(NamedTuple):
     matched: int
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """A data plane of the test's own.
 
@@ -162,25 +161,30 @@ class World:
         """Put the program anew in place of itself, as a daemon of another release."""
         self.balancer = Balancer(Plane.take_over(self.plane.pins))
 
+    def forget(self, name: str) -> None:
+        """Empty a map that the program writes."""
+        self.plane.maps[name].delete_batch(self.plane.maps[name].items()[0])
+
     # Frames.
 
     def send(self, frame: bytes, *, ifindex: int = 0) -> Sent:
         """Run the program on a frame; exactly one cause must have grown, by one."""
-        causes, tallies = self._causes(), self._tallies()
+        before = self._causes()
         result = run(self.plane.program, frame, ifindex=ifindex)
-        grown = self._causes() - causes
-        assert sum(grown.values()) == 1, f"one packet was counted as {dict(grown)}"
-        difference = self._tallies() - tallies
-        return Sent(
-            Verdict(result.verdict),
-            result.frame,
-            next(iter(grown)),
-            {
-                name: Tally(*difference[row].tolist())
-                for row, name in self._members().items()
-                if difference[row].any()
-            },
-        )
+        grown = self._causes() - before
+        assert grown.sum() == 1, f"one packet was counted as {self._named(grown)}"
+        return Sent(Verdict(result.verdict), result.frame, self._cause_names[grown.argmax()])
+
+    def send_counting(self, frame: bytes) -> tuple[Sent, dict[str, Tally]]:
+        """Do the same, and return what each server's tallies grew by, where they did."""
+        before = self._tallies()
+        sent = self.send(frame)
+        grown = self._tallies() - before
+        return sent, {
+            name: Tally(*grown[row].tolist())
+            for row, name in self._members().items()
+            if grown[row].any()
+        }
 
     def send_many(
         self, frames: NDArray[np.uint8], lengths: Sequence[int] | NDArray[np.integer[Any]]
@@ -188,7 +192,7 @@ class World:
         """Run the program on many frames; return what became of them, and the causes counted."""
         before = self._causes()
         batch = run_batch(self.plane.program, frames, lengths)
-        return batch, self._causes() - before
+        return batch, self._named(self._causes() - before)
 
     def trace(self, frame: bytes) -> Decision:
         """Ask the tracing program."""
@@ -203,12 +207,21 @@ class World:
             int(said["matched"]),
         )
 
+    @cached_property
+    def _cause_names(self) -> tuple[str, ...]:
+        return tuple(self.plane.causes())
+
     def _name(self, kind: str, number: int) -> str:
         named = {value: name for name, value in self.plane.layouts.enum(kind).items()}
         return named[number].removeprefix(f"{kind.upper()}_")
 
-    def _causes(self) -> Counter[str]:
-        return Counter(self.plane.causes())
+    def _causes(self) -> NDArray[np.int64]:
+        """Return what `Plane.causes` does, by one read that is cheap enough for every frame."""
+        ((_, counts),) = self.plane.maps["causes"].items_batch(len(self._cause_names))
+        return np.asarray(counts.sum(axis=1), np.int64)
+
+    def _named(self, counts: NDArray[np.int64]) -> Counter[str]:
+        return +Counter(dict(zip(self._cause_names, counts.tolist(), strict=True)))
 
     def _tallies(self) -> NDArray[np.int64]:
         _, tallies = self.plane.maps["tallies"].items()

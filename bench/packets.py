@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import struct
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from bench.figures import Figure, Row, interleaved
 from bench.world import OWN, Carousel, claim, plane, service
 from shunt.dataplane.kernel import Verdict
 from shunt.dataplane.plane import Sizes
-from shunt.dataplane.program import Program
 from shunt.dataplane.testrun import run as test_run
 from shunt.model.config import Protocol
+
+if TYPE_CHECKING:
+    from shunt.dataplane.program import Program
 
 FLOWS = (1, 1_000, 100_000, 900_000)
 REPEAT = 2_000_000

@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-
 from hatch_build import FLAGS, system_headers
+
 from shunt.dataplane.object import Object
 from shunt.dataplane.pins import PinDirectory, unmount_bpffs
 from shunt.dataplane.plane import Plane, Sizes
@@ -21,6 +21,9 @@ from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.wishes import Claim, Flag, Wish
 from shunt.model.addresses import Address, Mac, packed16
 from shunt.model.config import Member, Protocol, Service, Sticky, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROGRAMS = Path(__file__).with_name("programs")
 OWN = Mac.parse("02:00:00:00:00:02")

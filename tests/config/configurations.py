@@ -40,6 +40,18 @@ flows = {
 }
 
 
+managers = optional(
+    dynamic=st.sampled_from(["yes", "no"]),
+    interval=durations,
+    refresh=st.integers(1, 10),
+    sensitivity=st.integers(0, 100),
+    smoothing=st.sampled_from([1, 1.5, 4.25, 100]),
+    weightbound=st.integers(1, 100),
+    slow_start=st.one_of(st.just(0), durations),
+    min_servers=st.integers(0, 100),
+) | st.just({"active": 40, "port": 60})
+
+
 @st.composite
 def stickies(draw: st.DrawFn, ports: list[int]) -> dict[str, Any]:
     cross = st.lists(st.sampled_from(ports), max_size=3)
@@ -53,7 +65,9 @@ def members(draw: st.DrawFn, servers: list[str]) -> object:
     if draw(st.booleans()):
         return chosen
     weights = st.integers(0, 65535)
-    mapping = st.fixed_dictionaries({"weight": weights})
+    mapping = st.fixed_dictionaries(
+        {"weight": weights}, optional={"fixed_weight": st.sampled_from(["yes", "no"])}
+    )
     weight: st.SearchStrategy[Any] = st.one_of(weights, st.none(), mapping, st.just({}))
     return {name: draw(weight) for name in chosen}
 
@@ -102,6 +116,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
                 ),
                 netns=names,
                 interface=st.sampled_from(["en0", "Ethernet 2", "é"]),
+                metric=st.just({"type": "agent", "port": 5555}),
                 gateway=st.just("198.51.100.1"),
             )
         )
@@ -122,11 +137,12 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
             exceptions=st.integers(1024, 1 << 26),
             exceptions_rate=st.integers(1, 10**8),
             announce=durations,
+            hooks=st.just("/opt/hooks"),
         )
     )
     interfaces = st.lists(interface, min_size=1, max_size=2)
     dispatcher["interface"] = draw(st.one_of(interface, interfaces))
-    return {
+    return draw(optional(manager=managers)) | {
         "dispatcher": dispatcher,
         "clusters": {
             name: draw(clusters(group, server_names))

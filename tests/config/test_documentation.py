@@ -9,6 +9,7 @@ from shunt.config import dump, load_located, parse, warnings
 from shunt.config.schema import (
     DispatcherKeys,
     FlowKeys,
+    ManagerKeys,
     PortKeys,
     ServerKeys,
     StickyKeys,
@@ -32,7 +33,7 @@ def test_the_example_file_is_right_and_gets_no_warning() -> None:
 
 
 def test_every_key_is_explained_with_its_default() -> None:
-    for model in (DispatcherKeys, FlowKeys, PortKeys, ServerKeys, StickyKeys):
+    for model in (DispatcherKeys, FlowKeys, ManagerKeys, PortKeys, ServerKeys, StickyKeys):
         for key, info in model.model_fields.items():
             if key == "interfaces":
                 continue
@@ -40,5 +41,7 @@ def test_every_key_is_explained_with_its_default() -> None:
             assert row, f"{model.__name__}.{key} is not in docs/configuration.md"
             if info.is_required():
                 assert row[1] == "must be given", key
-            elif info.default not in (None, ()):
+            elif isinstance(info.default, bool):
+                assert row[1] == ("`yes`" if info.default else "`no`"), key
+            elif key != "smoothing" and info.default not in (None, ()):
                 assert row[1].strip("`") == str(info.default), key

@@ -34,6 +34,7 @@ def test_every_default_is_written() -> None:
         "  exceptions: 1048576\n"
         "  exceptions_rate: 20000\n"
         "  announce: 60\n"
+        "  hooks: /etc/shunt/hooks\n"
         "clusters:\n"
         "  web:\n"
         "    address: [192.0.2.10]\n"
@@ -52,6 +53,19 @@ def test_every_default_is_written() -> None:
         "    address: [192.0.2.21]\n"
         "    weight: 10\n"
         "    os: linux\n"
+        "manager:\n"
+        "  dynamic: no\n"
+        "  active: 50\n"
+        "  new: 50\n"
+        "  port: 0\n"
+        "  system: 0\n"
+        "  interval: 2\n"
+        "  refresh: 2\n"
+        "  sensitivity: 5\n"
+        "  smoothing: 1.5\n"
+        "  weightbound: 20\n"
+        "  slow_start: 0\n"
+        "  min_servers: 0\n"
     )
 
 

@@ -19,6 +19,7 @@ from shunt.config.schema import (
     ClusterKeys,
     DispatcherKeys,
     FileKeys,
+    ManagerKeys,
     MemberKeys,
     PortKeys,
     ServerKeys,
@@ -39,6 +40,7 @@ _NESTED: dict[str, type[BaseModel]] = {
     "sticky": StickyKeys,
     "servers": MemberKeys,
     "advisor": AdvisorKeys,
+    "metric": AdvisorKeys,
 }
 # Checks between entities read these; were one left out, its default would raise false alarms.
 _TELLING = {"interface", "interfaces", "protocol", "os", "wpar"}
@@ -57,6 +59,7 @@ class Draft:
     """The entities that are right by themselves."""
 
     dispatcher: DispatcherKeys | None = None
+    manager: ManagerKeys | None = None
     clusters: dict[str, ClusterDraft] = field(default_factory=dict)
     servers: dict[str, ServerKeys] = field(default_factory=dict)
 
@@ -74,6 +77,8 @@ def draft(data: Plain, report: Report) -> Draft:
         made.dispatcher = _dispatcher(sections["dispatcher"], report)
     else:
         report.value((), "`dispatcher` is missing; write `dispatcher: {interface: eth0}`")
+    if "manager" in sections:
+        made.manager = _entity(ManagerKeys, sections["manager"], ("manager",), report)
     for name, value in _named(sections, "clusters", report).items():
         made.clusters[name] = _cluster(value, ("clusters", name), report)
     for name, value in _named(sections, "servers", report).items():

@@ -109,6 +109,16 @@ SECONDS_OR_OFF = _duration(0)
 ANNOUNCE = _duration(1)
 PREFIX4 = _number(1, 32)
 PREFIX6 = _number(1, 128)
+PER_CENT = _number(0, 100)
+CYCLES = _number(1, 1000)
+SMOOTHING = Kind(
+    scalars.hundredths(1, 100),
+    "a number from 1 to 100",
+    {"type": "number", "minimum": 1, "maximum": 100},
+)
+WEIGHTBOUND = _number(1, 100)
+YES_NO = Kind(scalars.yes_no, "yes or no", {"enum": [True, False, "yes", "no"]})
+HOOKS = Kind(scalars.folder, "an absolute path", _form(r"/.*"))
 EXCEPTIONS = _number(1024, 1 << 26)
 RATE = _number(1, 100_000_000)
 MODE = _choice(Mode, "mode")

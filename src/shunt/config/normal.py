@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import yaml
 
 if TYPE_CHECKING:
-    from shunt.model.config import Advisor, Config, Dispatcher, Server, Service, Sticky
+    from shunt.model.config import (
+        Advisor,
+        Config,
+        Dispatcher,
+        Manager,
+        Member,
+        Server,
+        Service,
+        Sticky,
+    )
 
 Normal = str | int | list["Normal"] | dict[str, "Normal"]
 
@@ -22,6 +31,7 @@ def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
         "dispatcher": _dispatcher(config.dispatcher, secret=secret),
         "clusters": _clusters(config.services),
         "servers": {name: _server(server) for name, server in config.servers.items()},
+        "manager": _manager(config.manager),
     }
 
 
@@ -45,7 +55,25 @@ def _dispatcher(dispatcher: Dispatcher, *, secret: bool) -> Normal:
         exceptions=dispatcher.exceptions,
         exceptions_rate=dispatcher.exceptions_rate,
         announce=dispatcher.announce,
+        hooks=dispatcher.hooks,
     )
+
+
+def _manager(manager: Manager) -> Normal:
+    return {
+        "dynamic": "yes" if manager.dynamic else "no",
+        "active": manager.active,
+        "new": manager.new,
+        "port": manager.port,
+        "system": manager.system,
+        "interval": manager.interval,
+        "refresh": manager.refresh,
+        "sensitivity": manager.sensitivity,
+        "smoothing": f"{manager.smoothing / 100:g}",
+        "weightbound": manager.weightbound,
+        "slow_start": manager.slow_start,
+        "min_servers": manager.min_servers,
+    }
 
 
 def _clusters(services: tuple[Service, ...]) -> dict[str, Normal]:
@@ -66,7 +94,7 @@ def _port(service: Service) -> Normal:
     return _given(
         port=service.port or "any",
         protocol=service.protocol.value,
-        servers={member.server: member.weight for member in service.members},
+        servers={member.server: _member(member) for member in service.members},
         forward=service.forward.value,
         track=service.track.value,
         on_down=service.on_down.value,
@@ -75,6 +103,10 @@ def _port(service: Service) -> Normal:
         sticky=_sticky(service.sticky),
         advisor=_advisor(service.advisor),
     )
+
+
+def _member(member: Member) -> Normal:
+    return {"weight": member.weight, "fixed_weight": "yes"} if member.fixed else member.weight
 
 
 def _sticky(sticky: Sticky | None) -> Normal | None:
@@ -106,6 +138,7 @@ def _server(server: Server) -> Normal:
         gateway=str(server.gateway) if server.gateway else None,
         netns=server.netns,
         interface=server.interface,
+        metric=_advisor(server.metric),
     )
 
 

@@ -11,6 +11,7 @@ from shunt.model.config import (
     Config,
     Dispatcher,
     Forward,
+    Manager,
     Member,
     OnDown,
     OperatingSystem,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         AdvisorKeys,
         ClusterHead,
         DispatcherKeys,
+        ManagerKeys,
         PortKeys,
         ServerKeys,
         StickyKeys,
@@ -46,6 +48,8 @@ def check(draft: Draft, report: Report) -> None:
     """Report what is wrong between entities."""
     clusters = _cluster_addresses(draft)
     _servers(draft.servers, clusters, report)
+    if draft.manager is not None:
+        _proportions(_manager(draft.manager), report)
     _services(draft.clusters, report)
     for name, cluster in draft.clusters.items():
         _cross(name, cluster, report)
@@ -64,6 +68,7 @@ def build(draft: Draft) -> Config:
         servers=MappingProxyType(
             {name: _server(name, keys) for name, keys in draft.servers.items()}
         ),
+        manager=_manager(draft.manager) if draft.manager else Manager(),
     )
 
 
@@ -108,6 +113,14 @@ def _servers(
                 (*at, "gateway"), f"{server.gateway} is the server itself; give its router"
             )
         _wpar(server, at, report)
+
+
+def _proportions(manager: Manager, report: Report) -> None:
+    total = manager.active + manager.new + manager.port + manager.system
+    if total != 100:
+        report.value(
+            ("manager",), f"active, new, port and system are {total} per cent together; make it 100"
+        )
 
 
 def _wpar(server: ServerKeys, at: Path, report: Report) -> None:
@@ -177,6 +190,31 @@ def _dispatcher(keys: DispatcherKeys) -> Dispatcher:
         exceptions=keys.exceptions,
         exceptions_rate=keys.exceptions_rate,
         announce=keys.announce,
+        hooks=keys.hooks,
+    )
+
+
+def _manager(keys: ManagerKeys) -> Manager:
+    """Return the manager; with some proportions given, those that are not are 0."""
+    given = (keys.active, keys.new, keys.port, keys.system)
+    if any(part is not None for part in given):
+        active, new, port, system = (part or 0 for part in given)
+    else:
+        usual = Manager()
+        active, new, port, system = usual.active, usual.new, usual.port, usual.system
+    return Manager(
+        dynamic=keys.dynamic,
+        active=active,
+        new=new,
+        port=port,
+        system=system,
+        interval=keys.interval,
+        refresh=keys.refresh,
+        sensitivity=keys.sensitivity,
+        smoothing=keys.smoothing,
+        weightbound=keys.weightbound,
+        slow_start=keys.slow_start,
+        min_servers=keys.min_servers,
     )
 
 
@@ -191,6 +229,7 @@ def _server(name: str, keys: ServerKeys) -> Server:
         gateway=keys.gateway,
         netns=keys.netns,
         interface=keys.interface,
+        metric=_advisor(keys.metric),
     )
 
 
@@ -210,7 +249,9 @@ def _members(port: PortKeys, servers: Mapping[str, ServerKeys]) -> tuple[Member,
     if isinstance(port.servers, tuple):
         return tuple(Member(name, servers[name].weight) for name in port.servers)
     return tuple(
-        Member(name, servers[name].weight if keys.weight is None else keys.weight)
+        Member(
+            name, servers[name].weight if keys.weight is None else keys.weight, keys.fixed_weight
+        )
         for name, keys in port.servers.items()
     )
 

@@ -78,6 +78,26 @@ def duration(low: int) -> Callable[[str], int]:
     return read
 
 
+def hundredths(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader of numbers with up to two decimals, as whole hundredths."""
+
+    def read(text: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?", text)
+        value = int(found[1]) * 100 + int((found[2] or "").ljust(2, "0")) if found else -1
+        if not low * 100 <= value <= high * 100:
+            raise ScalarError(f"`{text}` is not right; give a number from {low} to {high}")
+        return value
+
+    return read
+
+
+def yes_no(text: str) -> bool:
+    """Return whether it says yes."""
+    if text not in {"yes", "no", "true", "false"}:
+        raise ScalarError(f"`{text}` is neither yes nor no")
+    return text in {"yes", "true"}
+
+
 def choice(kind: type[_Choice], what: str) -> Callable[[str], _Choice]:
     """Return a reader of the words of an enumeration; `what` names it in messages."""
     words = [member.value for member in kind]
@@ -116,6 +136,7 @@ name = matching(NAME, "name", "use letters, digits, `_`, `-`, `.`, 63 at most, n
 interface = matching(LINUX_INTERFACE, "interface", "give 1 to 15 characters, as `ip link` shows")
 group = matching(GROUP, "group", "give a name as /etc/group has it")
 netns = matching(NETNS, "network namespace", "give a name as `ip netns list` shows")
+folder = matching(r"/[^\x00-\x1f\x7f]{0,254}", "folder", "give an absolute path")
 label = matching(r"[^\x00-\x1f\x7f]{1,255}", "name", "give it as the server's system shows it")
 
 

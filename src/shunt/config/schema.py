@@ -12,9 +12,10 @@ from shunt.config import kinds
 from shunt.config.kinds import Transport
 from shunt.config.scalars import ScalarError
 from shunt.model.addresses import Address
-from shunt.model.config import Dispatcher, Forward, Mode, OnDown, OperatingSystem, Track
+from shunt.model.config import Dispatcher, Forward, Manager, Mode, OnDown, OperatingSystem, Track
 
 DEFAULTS = Dispatcher(interfaces=())
+MANAGER = Manager()
 
 
 def _listed(value: object) -> object:
@@ -98,6 +99,53 @@ class DispatcherKeys(Keys):
     announce: Annotated[int, kinds.SECONDS] = Field(
         DEFAULTS.announce, description="Time between announcements of the cluster addresses."
     )
+    hooks: Annotated[str, kinds.HOOKS] = Field(
+        DEFAULTS.hooks, description="A folder with scripts: serverDown, serverUp, and others."
+    )
+
+
+class ManagerKeys(Keys):
+    """How counts, loads and health become weights; docs/manager.md has the formula."""
+
+    dynamic: Annotated[bool, kinds.YES_NO] = Field(
+        MANAGER.dynamic, description="Weights follow the measurements; no: they are the file's."
+    )
+    active: Annotated[int | None, kinds.PER_CENT] = Field(
+        None, description="Proportion of active connections, per cent; default 50."
+    )
+    new: Annotated[int | None, kinds.PER_CENT] = Field(
+        None, description="Proportion of new connections, per cent; default 50."
+    )
+    port: Annotated[int | None, kinds.PER_CENT] = Field(
+        None, description="Proportion of the advisor's load, per cent; default 0."
+    )
+    system: Annotated[int | None, kinds.PER_CENT] = Field(
+        None, description="Proportion of the machine's load (`metric`), per cent; default 0."
+    )
+    interval: Annotated[int, kinds.SECONDS] = Field(
+        MANAGER.interval, description="Time between two calculations."
+    )
+    refresh: Annotated[int, kinds.CYCLES] = Field(
+        MANAGER.refresh, description="Calculations between two readings of connection counts."
+    )
+    sensitivity: Annotated[int, kinds.PER_CENT] = Field(
+        MANAGER.sensitivity,
+        description="Changes below so many per cent of a service's total weight wait.",
+    )
+    smoothing: Annotated[int, kinds.SMOOTHING] = Field(
+        MANAGER.smoothing, description="Changes are made in steps of one such part; default 1.5."
+    )
+    weightbound: Annotated[int, kinds.WEIGHTBOUND] = Field(
+        MANAGER.weightbound,
+        description="What the measurements may multiply one weight by against another.",
+    )
+    slow_start: Annotated[int, kinds.SECONDS_OR_OFF] = Field(
+        MANAGER.slow_start, description="Time in which a server that came back grows to its weight."
+    )
+    min_servers: Annotated[int, kinds.PER_CENT] = Field(
+        MANAGER.min_servers,
+        description="Per cent of a service's capacity that is never taken out, failing or not.",
+    )
 
 
 class StickyKeys(Keys):
@@ -155,6 +203,9 @@ class MemberKeys(Keys):
 
     weight: Annotated[int | None, kinds.WEIGHT] = Field(
         None, description="Weight in this service; default the server's own."
+    )
+    fixed_weight: Annotated[bool, kinds.YES_NO] = Field(
+        default=False, description="The manager leaves this server's weight alone."
     )
 
 
@@ -231,6 +282,10 @@ class ServerKeys(Keys):
     interface: Annotated[str | None, kinds.LABEL] = Field(
         None, description="The server's interface on the segment, where it must be named."
     )
+    metric: Annotated[AdvisorKeys | None, BeforeValidator(_written)] = Field(
+        None,
+        description="An advisor that tells how loaded the machine is: agent, prometheus, exec.",
+    )
 
 
 class FileKeys(Keys):
@@ -242,4 +297,7 @@ class FileKeys(Keys):
     )
     servers: dict[Annotated[str, kinds.SERVER], ServerKeys] = Field(
         description="The servers by name."
+    )
+    manager: Annotated[ManagerKeys | None, BeforeValidator(_written)] = Field(
+        None, description="How counts, loads and health become weights."
     )

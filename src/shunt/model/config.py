@@ -85,11 +85,14 @@ class Server:
     addresses: tuple[Address, ...]
     weight: int = 10
     os: OperatingSystem = OperatingSystem.LINUX
-    via: str | None = None  # ssh://user@host:port, winrm://user@host, local; None: nobody lets us in
+    via: str | None = (
+        None  # ssh://user@host:port, winrm://user@host, local; None: nobody lets us in
+    )
     wpar: str | None = None
     gateway: Address | None = None
     netns: str | None = None
     interface: str | None = None  # the server's NIC on the segment, where it must be named
+    metric: Advisor | None = None  # what tells how loaded the machine is
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,14 @@ class Sticky:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A server of a service with its weight there (0 to 65535)."""
+    """A server of a service with its weight there (0 to 65535).
+
+    `fixed`: the manager leaves the weight alone.
+    """
 
     server: str
     weight: int
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,27 @@ class Advisor:
 
     type: str
     settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """How counts, loads and health become weights; docs/manager.md has the formula.
+
+    The four proportions are per cent and sum to 100.
+    """
+
+    dynamic: bool = False  # weights follow the measurements; else they are the file's
+    active: int = 50
+    new: int = 50
+    port: int = 0
+    system: int = 0
+    interval: int = 2  # seconds between two calculations
+    refresh: int = 2  # calculations between two readings of the connection counts
+    sensitivity: int = 5  # per cent of a service's total weight below which a change waits
+    smoothing: int = 150  # hundredths: a change is made in steps of one such part
+    weightbound: int = 20  # measurements make one weight so many times another at most
+    slow_start: int = 0  # seconds in which a server that came back grows to its weight
+    min_servers: int = 0  # per cent of the capacity that is never taken out, failing or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +159,9 @@ class Service:
     track: Track = Track.AUTO
     on_down: OnDown = OnDown.KEEP
     stale: int = 300  # seconds without a packet after which a flow is forgotten
-    udp_idle: int = 60  # seconds after a change in which an unknown UDP flow is taken for an old one
+    udp_idle: int = (
+        60  # seconds after a change in which an unknown UDP flow is taken for an old one
+    )
     sticky: Sticky | None = None
     advisor: Advisor | None = None
 
@@ -153,6 +183,7 @@ class Dispatcher:
     exceptions: int = 1 << 20  # flows that can be remembered
     exceptions_rate: int = 20_000  # flows that may be remembered anew, per second and CPU
     announce: int = 60  # seconds between gratuitous announcements of the cluster addresses
+    hooks: str = "/etc/shunt/hooks"  # a folder with scripts: serverDown, serverUp, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +193,7 @@ class Config:
     dispatcher: Dispatcher
     services: tuple[Service, ...]
     servers: Mapping[str, Server]
+    manager: Manager = Manager()
 
     @property
     def cluster_addresses(self) -> tuple[Address, ...]:

@@ -15,6 +15,7 @@ from shunt.servers.record import Entry, Record
 from shunt.servers.steps import Command, Output
 from shunt.servers.wish import Wish
 
+NUMBER = "$(readlink /proc/self/ns/net | tr -dc 0-9)"
 TEXT = st.text(max_size=30)
 COMMANDS = st.builds(
     Command,
@@ -74,8 +75,8 @@ def test_stale_are_aliases_that_nobody_wants() -> None:
     ("fields", "path"),
     [
         ({}, "/var/lib/shunt/server.json"),
-        ({"netns": "blue"}, "/run/shunt/netns-blue.json"),
-        ({"netns": "/run/netns/a/b"}, "/run/shunt/netns-run-netns-a-b.json"),
+        ({"netns": "blue"}, f"/run/shunt/netns-blue-{NUMBER}.json"),
+        ({"netns": "/run/a$(b)"}, f"/run/shunt/netns-run-a--b--{NUMBER}.json"),
         ({"os": OperatingSystem.AIX_WPAR, "wpar": "app1"}, "/var/lib/shunt/wpar-app1.json"),
         ({"os": OperatingSystem.WINDOWS}, "C:\\ProgramData\\shunt\\server.json"),
     ],
@@ -86,6 +87,6 @@ def test_every_kind_of_server_has_a_record_of_its_own(fields: dict[str, str], pa
 
 def test_an_empty_record_leaves_no_file() -> None:
     wish = Wish(Server("s", ()), ())
-    assert "rm -f /var/lib/shunt/server.json" in record.write(wish, Record()).text
+    assert 'rm -f "/var/lib/shunt/server.json"' in record.write(wish, Record()).text
     windows = Wish(Server("s", (), os=OperatingSystem.WINDOWS), ())
     assert "Remove-Item" in record.write(windows, Record()).text

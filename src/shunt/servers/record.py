@@ -7,6 +7,7 @@ back. Only root can write it: its commands are executed on removal.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -119,14 +120,23 @@ def _command(item: dict[str, object]) -> Command:
 
 
 def path(wish: Wish) -> str:
-    """Return where a server keeps its record: one a host, a namespace or a partition."""
+    """Return where a server keeps its record, for double quotes in a shell or for PowerShell.
+
+    There is one a host, a partition or a namespace. A namespace does not outlive a reboot, nor
+    shall its record; and as names are used again, the kernel's own number is part of the file's.
+    """
     server = wish.server
-    if server.netns:  # a namespace does not outlive a reboot, nor shall its record
-        return f"/run/shunt/netns-{server.netns.strip('/').replace('/', '-')}.json"
-    name = f"wpar-{server.wpar}" if server.wpar else "server"
+    if server.netns:
+        name = _plain(server.netns.strip("/"))
+        return f"/run/shunt/netns-{name}-$(readlink /proc/self/ns/net | tr -dc 0-9).json"
+    name = f"wpar-{_plain(server.wpar)}" if server.wpar else "server"
     if server.os in _WINDOWS:
         return rf"C:\ProgramData\shunt\{name}.json"
     return f"/var/lib/shunt/{name}.json"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
 
 
 def read(wish: Wish) -> Fact:
@@ -134,7 +144,7 @@ def read(wish: Wish) -> Fact:
     where = path(wish)
     if wish.server.os in _WINDOWS:
         return Fact(NAME, _windows_read(where))
-    return Fact(NAME, Command.sh(f"if [ -e {where} ]; then cat {where}; fi"))
+    return Fact(NAME, Command.sh(f'f="{where}"; if [ -f "$f" ]; then cat "$f"; fi'))
 
 
 def write(wish: Wish, record: Record) -> Command:
@@ -145,8 +155,9 @@ def write(wish: Wish, record: Record) -> Command:
     if not record.entries:
         # Namespaces share their directory, and another one may be about to write there.
         swept = "" if wish.server.netns else "; rmdir /var/lib/shunt 2>/dev/null || true"
-        return Command.sh(f"rm -f {where}{swept}")
-    return Command.write(where, record.dump(), mode="600")
+        return Command.sh(f'rm -f "{where}"{swept}')
+    stored = 'cat > "$f.new" && chmod 600 "$f.new" && mv -f "$f.new" "$f"'
+    return Command.sh(f'f="{where}"; mkdir -p "`dirname "$f"`" && {stored}', stdin=record.dump())
 
 
 def _windows_read(where: str) -> Command:

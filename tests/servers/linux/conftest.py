@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def server(lab: Lab) -> Host:
+def server(lab: Lab) -> Iterator[Host]:
     """A host with one NIC, 10.9.0.5 and 2001:db8:9::5, as fresh as the kernel makes it."""
     lab.segment("lan")
     host = lab.host("server")
     host.ip("link", "set", "lo", "up")
     lab.join(host, "lan", addresses=["10.9.0.5/24", "2001:db8:9::5/64"])
-    return host
+    yield host
+    for path in Path("/run/shunt").glob(f"netns-{host.namespace}-*.json"):
+        path.unlink()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Server
@@ -73,12 +72,11 @@ def state(host: Host) -> dict[str, str]:
     return answers | {"settings": "\n".join(sorted(settings)), "nft": ruleset}
 
 
-def record_of(wanted: Wish) -> str | None:
+def record_of(host: Host, wanted: Wish) -> str | None:
     """Return the text of the server's record; None if there is none."""
-    path = Path(record.path(wanted))
-    return path.read_text() if path.exists() else None
+    return host.run(["sh", "-c", record.read(wanted).command.text]).stdout or None
 
 
-def put_record(wanted: Wish, text: str) -> None:
+def put_record(host: Host, wanted: Wish, text: str) -> None:
     """Write the server's record."""
-    Path(record.path(wanted)).write_text(text)
+    host.run(["sh", "-c", f'cat > "{record.path(wanted)}"'], input=text)

@@ -79,7 +79,7 @@ async def test_remove_gives_back_everything_byte_for_byte(
     assert state(server) == applied
     await remove(server, wanted)
     assert state(server) == before
-    assert record_of(wanted) is None
+    assert record_of(server, wanted) is None
 
 
 @pytest.mark.parametrize("method", [Silence.NFT, Silence.REDIRECT])
@@ -146,7 +146,7 @@ async def test_a_step_that_fails_undoes_the_ones_before(server: Host) -> None:
     with pytest.raises(RemoteError, match="made to fail; everything was undone"):
         await apply.apply(failing, wish(server), quiet)
     assert state(server) == before
-    assert record_of(wish(server)) is None
+    assert record_of(server, wish(server)) is None
 
 
 KILLED_AT = [
@@ -228,11 +228,20 @@ async def test_nat_servers_must_not_hold_the_address(server: Host) -> None:
 async def test_a_record_that_cannot_be_read_is_not_an_empty_one(server: Host) -> None:
     wanted = wish(server)
     await do(server, wanted)
-    whole = record_of(wanted)
+    whole = record_of(server, wanted)
     assert whole is not None
     for damaged in (whole[: len(whole) // 2], "{}", json.dumps({"version": 9, "entries": []})):
-        put_record(wanted, damaged)
+        put_record(server, wanted, damaged)
         with pytest.raises(RemoteError, match="record"):
             await do(server, wanted)
-    put_record(wanted, whole)
+    put_record(server, wanted, whole)
+    await remove(server, wanted)
+
+
+async def test_a_new_namespace_of_an_old_name_has_no_record(lab: Lab, server: Host) -> None:
+    wanted = wish(server)
+    await do(server, wanted)
+    assert record_of(server, wanted) is not None
+    other = lab.host("other")
+    assert record_of(other, wanted) is None
     await remove(server, wanted)

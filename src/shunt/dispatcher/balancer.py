@@ -139,10 +139,6 @@ class Balancer:
 
     def _remove(self, placed: Placed) -> None:
         services_map(self.plane, placed.place).delete(service_key(self.plane, placed.place))
-        self.plane.maps["members"].store(
-            np.arange(placed.members.base, placed.members.base + placed.members.size),
-            np.zeros(placed.members.size, self.plane.maps["members"].value),
-        )
         del self.placed[placed.place]
 
     def _split(self, split: placing.Split) -> None:
@@ -173,16 +169,17 @@ class Balancer:
             size = max(_LEAST_MEMBERS, power_of_two(2 * len(first)))
             placed.members = self._room("members", size)
             self.placed[place] = placed
-            self._clear_tallies(placed.members)
+            self._clear(placed.members)
             if wish is group[0]:
                 self.sights_of(table)[:] = 0
                 self.slots_of(table)[:] = transitions.word(transitions.NONE, transitions.SETTLED)
 
-    def _clear_tallies(self, region: Region) -> None:
-        tallies = self.plane.maps["tallies"]
-        tallies.update_batch(
-            np.arange(region.base, region.base + region.size), np.zeros(region.size, tallies.value)
-        )
+    def _clear(self, region: Region) -> None:
+        """Forget the members and tallies of whoever had the region before."""
+        rows = np.arange(region.base, region.base + region.size)
+        members, tallies = self.plane.maps["members"], self.plane.maps["tallies"]
+        members.store(rows, np.zeros(region.size, members.value))
+        tallies.update_batch(rows, np.zeros(region.size, tallies.value))
 
     # Tables and members.
 
@@ -236,10 +233,11 @@ class Balancer:
             tallies, _ = self.plane.maps["tallies"].lookup_batch(
                 np.arange(old.base, old.base + old.size)
             )
-            self._clear_tallies(placed.members)
+            self._clear(placed.members)
             at = np.arange(placed.members.base, placed.members.base + old.size)
             self.plane.maps["tallies"].update_batch(at, tallies)
             self.plane.maps["members"].store(at, members)
+            self._write_service(placed)  # before the next service takes the room just left
 
     def _fit_slots(self, table: Table, services: Sequence[Placed]) -> None:
         """Let a table grow with its servers; it never shrinks, for flows know their slots."""

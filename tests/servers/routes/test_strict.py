@@ -17,6 +17,13 @@ from shunt.servers.routes.text import decode
 
 from .captures import CAPTURES, LINEWISE, Capture
 
+STRANGE = (
+    "  192.0.2.300 what 7 ever",
+    "segmentation fault, core dumped 4711 times",
+    "here somebody wrote a sentence of some words into it",
+    "Here somebody wrote:",
+    "word",
+)
 CLUSTER = ip_address("192.0.2.10")
 
 
@@ -34,7 +41,7 @@ def test_a_spoilt_row_is_refused_with_its_line(capture: Capture) -> None:
 def test_strange_lines_are_refused(capture: Capture) -> None:
     lines = capture.text.split("\n")
     for route in read(capture.text).routes[1:]:
-        for strange in ("  192.0.2.300 what 7 ever", "segmentation fault, core dumped 4711 times"):
+        for strange in STRANGE:
             text = "\n".join([*lines[: route.line], strange, *lines[route.line :]])
             with pytest.raises(ParseError):
                 read(text)
@@ -82,6 +89,40 @@ def test_nothing_is_an_error(text: str) -> None:
     ],
 )
 def test_broken_json_and_unknown_words(text: str) -> None:
+    with pytest.raises(ParseError):
+        read(text)
+
+
+BSD = "Internet:\nDestination Gateway Flags Netif Expire\n"
+AIX = "Route tree for Protocol Family 2 (Internet):\n"
+SOLARIS = "IRE Table: IPv4\n Destination Mask Gateway Device MTU Ref Flg Out In/Fwd\n---\n"
+LINUX = "Kernel IP routing table\nDestination Gateway Genmask Flags Metric Ref Use Iface\n"
+WINDOWS = "Active Routes:\nNetwork Netmask Gateway Interface Metric\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BSD + "10.1 link#1 U em0",  # neither a mask nor the octets of its class
+        BSD + "10.1.2/16 link#1 U em0",  # bits beyond the mask
+        BSD + "10/33 link#1 U em0",
+        BSD + "10/x link#1 U em0",
+        BSD + "loopback link#1 UH lo0",  # names hide addresses
+        BSD + "10/8 gateway UG em0",
+        BSD + "10/8 link#1 U em0 soon",
+        AIX + "10/8 10.0.0.1 U 1 2 en0 - - - -",
+        AIX + "10/8 10.0.0.1 U one 2 en0 - -",
+        AIX + "10/8 router U 1 2 en0 - -",
+        SOLARIS + "10.0.0.0 255.0.255.0 10.0.0.1 net0 1500 1 U 1 1",
+        SOLARIS + "10.0.0.0 255.0.0.0 router net0 1500 1 U 1 1",
+        LINUX + "10.0.0.0 0.0.0.0 255.0.255.0 U 0 0 0 eth0",
+        LINUX + "10.0.0.300 0.0.0.0 255.255.255.255 U 0 0 0 eth0",
+        WINDOWS + "10.0.0.0 255.0.255.0 10.0.0.1 10.0.0.1 1",
+        WINDOWS + "10.0.0.0 255.0.0.0 10.0.0.300 10.0.0.1 1",
+        WINDOWS + "10.0.0.1 255.0.0.0 10.0.0.1 10.0.0.1 1",
+    ],
+)
+def test_rows_that_cannot_be(text: str) -> None:
     with pytest.raises(ParseError):
         read(text)
 

@@ -52,14 +52,16 @@ def parse(text: str) -> Listing:
     """
     version = 0
     routes: list[Route] = []
-    title = False
+    title = headed = False
     for line in filled(numbered(text)):
         found = _family(line)
         if found:
             version = found
-        elif _HEADING.fullmatch(line.text):
-            continue
+            headed = False
+        elif not headed and _HEADING.fullmatch(line.text):
+            headed = True
         elif version:
+            headed = True
             routes.append(_row(line, version))
         else:
             if title or re.search(r"\d", line.text):

@@ -44,7 +44,9 @@ _COLUMNS = {  # what a column may hold
 _INTERFACES = ("Netif", "Iface", "Interface")
 _OPTIONAL = ("Expire", "Label", "Tag")
 _FAMILIES = {"Internet:": 4, "Internet6:": 6}
-_OTHER_FAMILY = re.compile(r"[A-Z][A-Za-z0-9 ]*:")
+_OTHER_FAMILY = re.compile(
+    r"(?:AppleTalk|Encap|IPX|ISO|Key Management|MPLS|Netgraph|XNS|Protocol Family \d+):"
+)
 _LINK = re.compile(r"link#\d+|[0-9a-fA-F]{1,2}(?:[:.][0-9a-fA-F]{1,2}){5}|[a-z]+\d+")
 _MAC_FLAGS = set("cgiIWY")
 _MAC_INTERFACE = re.compile(r"(?:en|utun|awdl|llw|gif|stf|anpi|bridge10|ap|ipsec)\d+")

@@ -51,7 +51,7 @@ def claims(text: str) -> bool:
 
 
 def parse(text: str) -> Listing:
-    """Read the listing. A heading of two lines, in whatever language, stands before the rows.
+    """Read the listing. A title and a heading, in whatever language, stand before the rows.
 
     Raises:
         ParseError: a line is not understood, or there is no row.
@@ -67,8 +67,8 @@ def parse(text: str) -> Listing:
             routes.append(_row4(line, match4) if match4 else _row6(line, match6))
             titles = 0
             continue
-        headed = bool(_HEADING.fullmatch(line.text))
         titles += 1
+        headed = titles > bool(routes) and bool(_HEADING.fullmatch(line.text))
         if _ADDRESS.search(line.text) or titles > 2:
             line.refuse("neither a row nor a heading of net-tools")
     if not routes or titles:

@@ -1,9 +1,9 @@
 """Which rows are extra routes, and how bad each is.
 
-A row is an extra route of a cluster address if it is a unicast network (no host, no loopback, no
-multicast network), covers the cluster address, and exists because the address is on the server:
-its gateway, its interface's address or its source is a cluster address, or it leads to a loopback
-interface. Traffic for the other addresses of that network then stays in the server.
+A row is an extra route of a cluster address if it is a unicast network (so no host), covers the
+cluster address (so it is no loopback or multicast network), and exists because the address is on
+the server: its gateway, its interface's address or its source is a cluster address, or it leads to
+a loopback interface. Traffic for the other addresses of that network then stays in the server.
 
 This replaces the rule "begins with the first digit of the cluster address, followed by three
 zeroes", which fits networks of class A only.
@@ -100,8 +100,6 @@ def _rule(route: Route, clusters: Sequence[Address]) -> Rule | None:
     if (
         route.kind not in {Kind.UNICAST, Kind.LOCAL}
         or route.is_host
-        or route.address.is_loopback
-        or route.address.is_multicast
         or not any(route.covers(cluster) for cluster in clusters)
     ):
         return None

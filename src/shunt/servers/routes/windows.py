@@ -122,6 +122,7 @@ class _Reader:
         self._rows = 0  # rows since the heading
         self._adapters = False  # inside the interface list
         self._titles = 0  # lines of words since the last rule or row
+        self._title: Line | None = None  # a title behind which nothing has come yet
         self._rows6 = 0
         self._kept6 = False  # IPv6: both tables have the same columns; the second is the kept one
 
@@ -148,10 +149,12 @@ class _Reader:
                 self._words(line)
         if waiting is not None:
             waiting.refuse("the gateway of the last row is missing")
+        self._close()
 
     def _is_frame(self, line: Line) -> bool:
         """Take rules, the interface list and the line of the default gateway."""
         if _RULE.fullmatch(line.text):
+            self._close()
             self._adapters = False
             self._rows = self._titles = self._heading = 0
             self._kept6 = self._rows6 > 0
@@ -174,7 +177,13 @@ class _Reader:
         self._titles += 1
         if self._titles > 6:
             line.refuse("more words than route print has before its rows")
-        self._heading = 0 if _TITLE.fullmatch(line.text) else len(line.fields)
+        self._title = line if _TITLE.fullmatch(line.text) else None
+        self._heading = 0 if self._title else len(line.fields)
+
+    def _close(self) -> None:
+        """Refuse a title behind which nothing came: not even "none"."""
+        if self._title is not None:
+            self._title.refuse("nothing stands behind this title")
 
     def _expect_heading(self, line: Line, columns: int) -> None:
         if self._heading < columns:

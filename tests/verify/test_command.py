@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shunt.lab import topology
+from shunt.lab import daemon, topology
 from shunt.lab.lab import Lab
 from shunt.network.frames import gratuitous_arp
 from shunt.network.packets import PacketSocket
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 SHUNT = str(Path(sys.executable).with_name("shunt"))
-FOUR, SIX = topology.CLUSTERS
+FOUR, _ = topology.CLUSTERS
 
 
 @pytest.fixture(scope="module")
@@ -114,37 +114,16 @@ def test_a_loaded_segment_changes_nothing(standing: Topology) -> None:
     assert done.status == 0, done.stdout
 
 
-def _dispatch(standing: Topology) -> str:
-    """Let the dispatcher's host answer ARP and ND and hand every packet to server a."""
-    host = standing.dispatcher
-    to, by = standing.servers["a"].interface("eth0").mac, host.interface("eth0").mac
-    hand = f"ether daddr set {to} ether saddr set {by} fwd to eth0"
-    for address in topology.CLUSTERS:
-        host.ip("address", "add", f"{address}/{address.max_prefixlen}", "dev", "eth0")
-    rules = f"""
-        table netdev stand_in {{
-          chain in {{
-            type filter hook ingress device eth0 priority 0;
-            ip daddr {FOUR} {hand}
-            ip6 daddr {SIX} icmpv6 type != {{ nd-neighbor-solicit }} {hand}
-            ip6 daddr {SIX} tcp dport 80 {hand}
-          }}
-        }}"""
-    host.run(["nft", "-f", "-"], input=rules)
-    return str(by)
-
-
+@pytest.mark.bpf
 def test_a_dispatcher_is_excepted_only_with_live(standing: Topology) -> None:
-    host = standing.dispatcher
-    mac = _dispatch(standing)
+    mac = str(standing.dispatcher.interface("eth0").mac)
+    running = daemon.start(standing.dispatcher, standing.configuration())
     try:
         off = _verify(standing, "--json")
         found = _verify(standing, "--json", "--live")
         wrong = _verify(standing, "--json", "--dispatcher", "52:54:00:99:99:99")
     finally:
-        host.run(["nft", "delete", "table", "netdev", "stand_in"])
-        for address in topology.CLUSTERS:
-            host.ip("address", "delete", f"{address}/{address.max_prefixlen}", "dev", "eth0")
+        running.shunt("down")
     assert off.status == 1
     assert _causes(off) == {"dispatcher-runs"}
     assert found.status == 0, found.stdout
@@ -152,7 +131,7 @@ def test_a_dispatcher_is_excepted_only_with_live(standing: Topology) -> None:
     assert all(mac in each["evidence"][0] for each in rows if not each["port"])
     through = [each["evidence"][0] for each in rows if each["port"]]
     assert len(through) == 2
-    assert all(each.endswith(": a") for each in through)
+    assert all(each.endswith((": a", ": b")) for each in through)
     assert wrong.status == 1
     assert "dispatcher-silent" in _causes(wrong)
 

@@ -104,6 +104,9 @@ def _heard(mac: Mac, voices: list[Voiced]) -> tuple[str, ...]:
 
 
 def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
+    def finding(verdict: Verdict, cause: Cause | None, *evidence: str) -> Finding:
+        return Finding(Check.LEAKS, server.name, cluster.address, verdict, cause, evidence=evidence)
+
     owners = reading.owners()
     excepted = {mac for _, mac in reading.dispatchers()}
     for mac, voices in reading.transcript.voices(cluster.address).items():
@@ -111,40 +114,31 @@ def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
         if owners.get(mac) == server.name and mac not in excepted and unasked:
             asks = unasked[0].claim.how.asks
             cause = Cause.ASKS_IN_ITS_NAME if asks else Cause.ANNOUNCES
-            return Finding(
-                Check.LEAKS,
-                server.name,
-                cluster.address,
-                Verdict.WRONG,
-                cause,
-                evidence=_heard(mac, unasked),
-            )
-    verdict, cause = Verdict.UNKNOWN, Cause.NO_CONTROL
-    evidence: tuple[str, ...] = ()
-    if reading.mac(server.name) is not None:
-        cause = Cause.NO_FREE_ADDRESS
+            return finding(Verdict.WRONG, cause, *_heard(mac, unasked))
     borrowed = reading.identity.borrowed.get(cluster.address.version)
-    if cause is Cause.NO_FREE_ADDRESS and borrowed is not None:
-        cause = Cause.DID_NOT_ASK
-        clusters = {each.address for each in reading.subject.clusters}
-        for mac, question in _questions(reading, server, cluster):
-            in_its_name = isinstance(question, Arp) and question.sender in clusters
-            if owners.get(mac) == server.name and question.target == borrowed and not in_its_name:
-                evidence = (f"{describe(mac)} asked who has {borrowed}, in its own name",)
-                return Finding(
-                    Check.LEAKS, server.name, cluster.address, Verdict.RIGHT, evidence=evidence
-                )
-    return Finding(Check.LEAKS, server.name, cluster.address, verdict, cause)
+    if reading.mac(server.name) is None:
+        return finding(Verdict.UNKNOWN, Cause.NO_CONTROL)
+    if borrowed is None:
+        return finding(Verdict.UNKNOWN, Cause.NO_FREE_ADDRESS)
+    for mac, question in _questions(reading, server, cluster):
+        if owners.get(mac) == server.name and question.target == borrowed:
+            seen = f"{describe(mac)} asked who has {borrowed}, in its own name"
+            return finding(Verdict.RIGHT, None, seen)
+    return finding(Verdict.UNKNOWN, Cause.DID_NOT_ASK)
 
 
 def _questions(
     reading: Reading, server: Examined, cluster: Cluster
-) -> list[tuple[Mac, Arp | Solicitation]]:
-    """Return who asked whom, if the server has sent anything from the cluster address.
+) -> Iterator[tuple[Mac, Arp | Solicitation]]:
+    """Yield who asked whom, in no cluster address's name, if the server has sent from `cluster`.
 
     Only then had it a reason to ask in that address's name.
     """
     keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
     pinged = reading.echoes(Key(Purpose.PING, server.name, cluster.address))
-    spoke = bool(pinged) or any(map(reading.replied, keys))
-    return reading.transcript.questions if spoke else []
+    if not pinged and not any(map(reading.replied, keys)):
+        return
+    clusters = {each.address for each in reading.subject.clusters}
+    for mac, question in reading.transcript.questions:
+        if not isinstance(question, Arp) or question.sender not in clusters:
+            yield mac, question

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Table = NDArray[np.uint16]
 
+_ENDGAME = 2048  # free slots from which Maglev's tables are filled one by one
 PRIMES = {1 << 14: 16_411, 1 << 16: 65_537, 1 << 20: 1_048_583}
 
 
@@ -18,7 +19,7 @@ def _bits(seed: NDArray[np.uint64] | np.uint64, counter: NDArray[np.uint64]) -> 
 
 
 def maglev(weights: list[int], size: int) -> Table:
-    """Return the Maglev table (Eisenbud et al., NSDI 2016, section 3.4) of the prime next to `size`.
+    """Return the Maglev table (Eisenbud et al., NSDI 2016, section 3.4) of the next prime size.
 
     Weights are turns: a server takes one when its weights have added up to the largest weight.
     Servers of one round propose at once; where two meet, the first one has the slot.
@@ -32,11 +33,10 @@ def maglev(weights: list[int], size: int) -> Table:
     credit = np.zeros(len(weights), dtype=np.int64)
     place = offset.copy()
     left = prime
-    while left:
+    while left > _ENDGAME:
         credit += weight
         turn = np.flatnonzero(credit >= weight.max())
         credit[turn] -= weight.max()
-        turn = turn[:left]
         left -= len(turn)
         while len(turn):
             place[turn] = (place[turn] + skip[turn]) % prime
@@ -45,7 +45,30 @@ def maglev(weights: list[int], size: int) -> Table:
             winners = free[first]
             table[place[winners]] = winners
             turn = np.setdiff1d(turn, winners, assume_unique=True)
+    _finish(table, weight, credit, place, skip)
     return table
+
+
+def _finish(
+    table: Table,
+    weight: NDArray[np.int64],
+    credit: NDArray[np.int64],
+    place: NDArray[np.int64],
+    skip: NDArray[np.int64],
+) -> None:
+    """Hand out the last free slots one by one: how many skips away each is can be calculated."""
+    free = np.flatnonzero(table == len(weight))
+    inverse = np.array([pow(int(step), -1, len(table)) for step in skip])
+    away = (free[None, :] - place[:, None]) * inverse[:, None] % len(table)
+    left = len(free)
+    while left:
+        credit += weight
+        for server in np.flatnonzero(credit >= weight.max())[:left]:
+            credit[server] -= weight.max()
+            nearest = int(np.argmin(away[server]))
+            table[free[nearest]] = server
+            away[:, nearest] = len(table)
+            left -= 1
 
 
 def rendezvous(weights: list[int], size: int) -> Table:

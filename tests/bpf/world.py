@@ -95,7 +95,7 @@ class Sent(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What the tracing program says about one frame."""
+    """What the tracing program says about one frame; the fields of `struct decision`."""
 
     hash: int
     cause: str
@@ -173,7 +173,7 @@ class World:
         result = run(self.plane.program, frame, ifindex=ifindex)
         grown = self._causes() - before
         assert grown.sum() == 1, f"one packet was counted as {self._named(grown)}"
-        return Sent(Verdict(result.verdict), result.frame, self._cause_names[grown.argmax()])
+        return Sent(Verdict(result.verdict), result.frame, self._names["cause"][grown.argmax()])
 
     def send_counting(self, frame: bytes) -> tuple[Sent, dict[str, Tally]]:
         """Do the same, and return what each server's tallies grew by, where they did."""
@@ -198,30 +198,32 @@ class World:
         """Ask the tracing program."""
         run(self.plane.trace, frame)
         said = self.plane.maps["decisions"].get(0)
+        hashed, cause, reason, slot, member, matched = (
+            int(said[name]) for name in Decision._fields
+        )
+        names = self._names
         return Decision(
-            int(said["hash"]),
-            self._name("cause", int(said["cause"])),
-            self._name("reason", int(said["reason"])),
-            int(said["slot"]),
-            int(said["member"]),
-            int(said["matched"]),
+            hashed, names["cause"][cause], names["reason"][reason], slot, member, matched
         )
 
     @cached_property
-    def _cause_names(self) -> tuple[str, ...]:
-        return tuple(self.plane.causes())
-
-    def _name(self, kind: str, number: int) -> str:
-        named = {value: name for name, value in self.plane.layouts.enum(kind).items()}
-        return named[number].removeprefix(f"{kind.upper()}_")
+    def _names(self) -> dict[str, list[str]]:
+        """Return the names of causes and reasons, in the order of their numbers."""
+        enums = {kind: self.plane.layouts.enum(kind) for kind in ("cause", "reason")}
+        return {
+            kind: [
+                name.removeprefix(f"{kind.upper()}_") for name in sorted(enum, key=enum.__getitem__)
+            ][:-1]
+            for kind, enum in enums.items()
+        }
 
     def _causes(self) -> NDArray[np.int64]:
         """Return what `Plane.causes` does, by one read that is cheap enough for every frame."""
-        ((_, counts),) = self.plane.maps["causes"].items_batch(len(self._cause_names))
+        ((_, counts),) = self.plane.maps["causes"].items_batch(len(self._names["cause"]))
         return np.asarray(counts.sum(axis=1), np.int64)
 
     def _named(self, counts: NDArray[np.int64]) -> Counter[str]:
-        return +Counter(dict(zip(self._cause_names, counts.tolist(), strict=True)))
+        return +Counter(dict(zip(self._names["cause"], counts.tolist(), strict=True)))
 
     def _tallies(self) -> NDArray[np.int64]:
         _, tallies = self.plane.maps["tallies"].items()

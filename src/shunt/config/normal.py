@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Sticky,
     )
 
-Normal = str | int | list["Normal"] | dict[str, "Normal"]
+Normal = str | int | float | list["Normal"] | dict[str, "Normal"]
 
 
 def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
@@ -69,7 +69,7 @@ def _manager(manager: Manager) -> Normal:
         "interval": manager.interval,
         "refresh": manager.refresh,
         "sensitivity": manager.sensitivity,
-        "smoothing": f"{manager.smoothing / 100:g}",
+        "smoothing": manager.smoothing / 100,
         "weightbound": manager.weightbound,
         "slow_start": manager.slow_start,
         "min_servers": manager.min_servers,
@@ -162,6 +162,10 @@ def _int(dumper: _Dumper, number: int) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(number))
 
 
+def _float(dumper: _Dumper, number: float) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", f"{number:g}")
+
+
 def _sequence(dumper: _Dumper, items: list[Normal]) -> yaml.SequenceNode:
     flow = not any(isinstance(item, list | dict) for item in items)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
@@ -170,4 +174,5 @@ def _sequence(dumper: _Dumper, items: list[Normal]) -> yaml.SequenceNode:
 _Dumper.yaml_implicit_resolvers = {}
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(int, _int)
+_Dumper.add_representer(float, _float)
 _Dumper.add_representer(list, _sequence)

@@ -1,0 +1,104 @@
+"""The probe path: sockets with a mark reach a cluster address at the server that the mark names.
+
+Nothing of it is pinned: the classifier leaves the interfaces when the process ends, in whatever way
+(on kernels before 6.6, which lack tcx, when it ends in order).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from shunt.dataplane.object import Object
+from shunt.dataplane.tc import TcAttachment, attach_tc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from shunt.dataplane.layouts import Layouts
+    from shunt.dataplane.maps import Map
+    from shunt.dataplane.program import Program
+    from shunt.model.addresses import Mac
+
+OBJECT = Path(__file__).with_name("probe.bpf.o")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeWay:
+    """How frames get to a server: its MAC, the MAC of the interface, and the interface's index."""
+
+    server: Mac
+    own: Mac
+    ifindex: int
+
+
+class Probe:
+    """The loaded classifier, its table, and where it is attached."""
+
+    def __init__(self, layouts: Layouts, program: Program, ways: Map) -> None:
+        self._layouts = layouts
+        self._program = program
+        self._table = ways
+        marks = layouts.enum("probe_marks")
+        self._mark = marks["PROBE_MARK"]
+        self.servers = marks["PROBE_SERVERS"]
+        self._ways: dict[int, ProbeWay] = {}
+        self._attached: dict[int, TcAttachment] = {}
+
+    @classmethod
+    def load(cls) -> Self:
+        """Put the classifier into the kernel; it is attached nowhere yet.
+
+        Raises:
+            LoadError, DataplaneError: the kernel refused.
+            HostError: no permission, or the object is not built.
+        """
+        with Object.open(OBJECT) as loading:
+            loading.load()
+            return cls(loading.layouts, loading.program("shunt_probe"), loading.map("ways"))
+
+    def mark(self, number: int) -> int:
+        """Return the mark of sockets for the server of this number."""
+        return int(self._mark + number)
+
+    def route(self, ways: Mapping[int, ProbeWay]) -> None:
+        """Let marks lead to these servers, by number, and others nowhere.
+
+        Raises:
+            DataplaneError: the kernel refused.
+        """
+        for number in self._ways.keys() - ways.keys():
+            self._table.delete(number)
+            del self._ways[number]
+        for number, way in ways.items():
+            if self._ways.get(number) != way:
+                self._table.put(number, self._record(way))
+                self._ways[number] = way
+
+    def attach(self, interfaces: Iterable[int]) -> None:
+        """Be at the way out of these interfaces, and of no others.
+
+        Raises:
+            DataplaneError: the kernel refused, or an interface is absent.
+        """
+        wanted = set(interfaces)
+        for index in self._attached.keys() - wanted:
+            self._attached.pop(index).detach()
+        for index in wanted - self._attached.keys():
+            self._attached[index] = attach_tc(index, self._program)
+
+    def close(self) -> None:
+        """Leave every interface and the kernel."""
+        self.attach(())
+        self._program.close()
+        self._table.close()
+
+    def _record(self, way: ProbeWay) -> Any:
+        record = np.zeros((), self._layouts.dtype("probe_way"))
+        record["server"] = list(way.server.octets)
+        record["own"] = list(way.own.octets)
+        record["ifindex"] = way.ifindex
+        return record

@@ -87,7 +87,7 @@ async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, Any
         return {
             "error": {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return {"error": {"message": f"bad request: {error}", "hint": None, "exit_code": 2}}
 
 
@@ -118,9 +118,16 @@ def request(path: Path, command: str, **arguments: Any) -> Any:
         raise ControlError(f"{path}: {error.strerror or error}") from error
     if not line:
         raise ControlError("the daemon ended before it answered", hint="see its log")
-    reply = json.loads(line)
-    if "ok" in reply:
-        return reply["ok"]
-    failure = reply["error"]
-    kind = UsageError if failure["exit_code"] == 2 else ControlError
-    raise kind(failure["message"], hint=failure["hint"])
+    try:
+        reply = json.loads(line)
+        if "ok" in reply:
+            return reply["ok"]
+        failure = reply["error"]
+        kind = UsageError if failure["exit_code"] == 2 else ControlError
+        refused = kind(failure["message"], hint=failure["hint"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ControlError(
+            f"what listens at {path} answers like no dispatcher",
+            hint="see what it is: ss -xlp",
+        ) from error
+    raise refused

@@ -22,6 +22,7 @@ from shunt.model.addresses import Mac, packed16, unpacked16
 from shunt.model.config import Mode
 from shunt.network.addresses import addresses
 from shunt.network.links import Link, links
+from shunt.network.neighbours import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from shunt.network.neighbours import Neighbour
 
 _MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
+_UNREACHABLE = (State.FAILED, State.NOARP)
 _ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
 
 
@@ -190,7 +192,8 @@ class Engine:
 def way_to(found: Neighbour, before: Way | None) -> Way:
     """Return how frames get to a server, from what the neighbour table says; pure.
 
-    A server that once answered and answers no more keeps its MAC for the flows that it has.
+    A server that once answered and answers no more keeps its MAC for the flows that it has. One
+    that is being asked, and has not failed to answer, is where it was.
     """
     if found.gateway is not None:
         return Way(
@@ -201,6 +204,8 @@ def way_to(found: Neighbour, before: Way | None) -> Way:
     if found.mac is not None:
         return Way(found.mac, found.index)
     if before is not None and before.mac is not None:
+        if found.hop is not None and found.state not in _UNREACHABLE:
+            return before
         return Way(before.mac, before.ifindex, found.reason, lost=True)
     return Way(None, found.index, found.reason)
 

@@ -117,6 +117,8 @@ WINDOWS = "Active Routes:\nNetwork Netmask Gateway Interface Metric\n"
         SOLARIS + "10.0.0.0 255.0.0.0 router net0 1500 1 U 1 1",
         LINUX + "10.0.0.0 0.0.0.0 255.0.255.0 U 0 0 0 eth0",
         LINUX + "10.0.0.300 0.0.0.0 255.255.255.255 U 0 0 0 eth0",
+        "some words\n" + LINUX + "10.0.0.0 0.0.0.0 255.0.0.0 U 0 0 0 eth0",
+        "words\n" * 6 + WINDOWS + "10.0.0.0 255.0.0.0 10.0.0.1 10.0.0.1 1",
         WINDOWS + "10.0.0.0 255.0.255.0 10.0.0.1 10.0.0.1 1",
         WINDOWS + "10.0.0.0 255.0.0.0 10.0.0.300 10.0.0.1 1",
         WINDOWS + "10.0.0.1 255.0.0.0 10.0.0.1 10.0.0.1 1",

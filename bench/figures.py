@@ -7,9 +7,19 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """What a figure shows at a glance: a line for each series, x on a logarithmic scale."""
+
+    name: str
+    x: str
+    y: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,7 @@ class Figure:
     title: str
     rows: Sequence[Row]
     notes: Sequence[str] = field(default_factory=tuple)
+    plot: Plot | None = None
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
@@ -36,7 +47,7 @@ def _cell(value: object) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else str(value)
 
 
-def interleaved(measures: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def interleaved(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Return each measure's median over rounds in which all take turns, so that noise hits all."""
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):

@@ -52,7 +52,8 @@ class Commands:
             snapshot.sample, daemon.engine.balancer, asyncio.get_running_loop().time()
         )
         before = daemon.samples[0] if daemon.samples else None
-        context = snapshot.Context(now, snapshot.rates(now, before), daemon.report, self._names())
+        growth = snapshot.rates(now, before) if before else None
+        context = snapshot.Context(now, growth, daemon.report, self._names())
         document = await daemon.work(snapshot.document, daemon.engine.balancer, context)
         return {
             "daemon": {

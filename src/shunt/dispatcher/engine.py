@@ -9,6 +9,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from shunt.balance.tables import table_size
 from shunt.dataplane.attach import Mode as AttachMode
 from shunt.dataplane.pins import PinDirectory
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
 _UNREACHABLE = (State.FAILED, State.NOARP)
+log = structlog.get_logger()
 _ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
 
 
@@ -97,6 +100,10 @@ class Engine:
         else:
             plane = Plane.take_over(pins)
         _check_flags(plane)
+        for difference in kept(config, plane):
+            log.warning(
+                "kept from before; `shunt down`, then `shunt up` changes it", what=difference
+            )
         engine = cls(config, Balancer(plane), fresh, overrides)
         engine._remember_ways()
         return engine
@@ -187,6 +194,17 @@ class Engine:
             self.plane.attach(link.name, link.index, mode, replace=replace)
         for name in self.plane.links.keys() - {link.name for link in interfaces}:
             self.plane.detach(name)
+
+
+def kept(config: Config, plane: Plane) -> list[str]:
+    """Return what a data plane that was taken over has otherwise than the configuration says."""
+    wished, flows = config.dispatcher, plane.maps["flows"].max_entries
+    found = []
+    if wished.secret not in (None, plane.hash_key):
+        found.append("dispatcher.secret")
+    if wished.exceptions != flows:
+        found.append(f"dispatcher.exceptions: {flows}, the file says {wished.exceptions}")
+    return found
 
 
 def way_to(found: Neighbour, before: Way | None) -> Way:

@@ -18,6 +18,8 @@ from shunt.model.addresses import Mac, unpacked16
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from shunt.dispatcher.balancer import Balancer
     from shunt.dispatcher.ledger import Place, Placed
     from shunt.dispatcher.sweep import Report
@@ -25,45 +27,38 @@ if TYPE_CHECKING:
 
 _BYTES_PER_SLOT = 4 + 8  # the slot and its sight
 COUNTERS = ("packets", "bytes", "opened", "closed")
-Totals = dict[tuple["Place", bytes], dict[str, int]]
-"""Counters by (place, identity of the server)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Counters at a time (seconds of the monotonic clock)."""
+    """Counters at a time.
+
+    Attributes:
+        at: seconds of the monotonic clock.
+        members: (members, counters) sums over all CPUs, in the order of COUNTERS.
+        causes: packets by cause.
+    """
 
     at: float
-    members: Totals
+    members: NDArray[np.uint64]
     causes: Mapping[str, int]
 
 
 def sample(balancer: Balancer, at: float) -> Sample:
     """Read every counter."""
-    tallies = balancer.plane.maps["tallies"]
-    totals: Totals = {}
-    for placed in balancer.placed.values():
-        span = np.arange(placed.members.base, placed.members.base + placed.members.size)
-        values, _ = tallies.lookup_batch(span)
-        for identity, local in placed.table.locals.items():
-            totals[placed.place, identity] = {
-                name: int(values[local][name].sum()) for name in COUNTERS
-            }
-    return Sample(at, totals, balancer.plane.causes())
+    indices, tallies = balancer.plane.maps["tallies"].items()
+    members = np.zeros((len(indices), len(COUNTERS)), np.uint64)
+    for column, name in enumerate(COUNTERS):
+        members[indices, column] = tallies[name].sum(axis=1)
+    return Sample(at, members, balancer.plane.causes())
 
 
-def rates(now: Sample, before: Sample | None) -> dict[tuple[Place, bytes], dict[str, float]]:
-    """Return what each counter grew by per second since an earlier sample, if there is one."""
-    if before is None or now.at <= before.at:
-        return {}
-    seconds = now.at - before.at
-    return {
-        key: {
-            name: max(0, counters[name] - before.members[key][name]) / seconds for name in COUNTERS
-        }
-        for key, counters in now.members.items()
-        if key in before.members
-    }
+def rates(now: Sample, before: Sample | None) -> NDArray[np.float64]:
+    """Return what each member's counters grew by per second since an earlier sample, or zeros."""
+    if before is None or now.at <= before.at or before.members.shape != now.members.shape:
+        return np.zeros(now.members.shape)
+    grown = np.where(now.members > before.members, now.members - before.members, 0)
+    return grown / (now.at - before.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class Context:
     """
 
     now: Sample
-    growth: Mapping[tuple[Place, bytes], Mapping[str, float]] = field(default_factory=dict)
+    growth: NDArray[np.float64] | None = None
     report: Report | None = None
     names: Mapping[bytes, str] = field(default_factory=dict)
 
@@ -124,7 +119,8 @@ def _member(
     balancer: Balancer, placed: Placed, identity: bytes, context: Context
 ) -> dict[str, Any]:
     local = placed.table.locals[identity]
-    row = balancer.plane.maps["members"].view()[placed.members.base + local]
+    index = placed.members.base + local
+    row = balancer.plane.maps["members"].view()[index]
     claim = next((c for c in placed.claims if c.identity == identity), None)
     mac = row["mac"].tobytes()
     key = (placed.place, identity)
@@ -138,8 +134,10 @@ def _member(
         "reason": _reason(placed, claim),
         "exceptions": report.exceptions[key] if report else None,
         "elder_slots": report.elder_slots[key] if report else None,
-        **context.now.members.get(key, dict.fromkeys(COUNTERS, 0)),
-        "rates": dict(context.growth.get(key, {})),
+        **dict(zip(COUNTERS, context.now.members[index].tolist(), strict=True)),
+        "rates": {}
+        if context.growth is None
+        else dict(zip(COUNTERS, context.growth[index].tolist(), strict=True)),
     }
 
 

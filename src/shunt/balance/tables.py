@@ -46,6 +46,9 @@ def table_size(servers: int) -> int:
     65,536 from 5 to 128 servers. Fewer servers need fewer slots to move little; above, the slots
     grow with the square of the servers, since luck in the spread of a leaving server's slots weighs
     as servers / sqrt(slots), up to 2^20.
+
+    A table of another size is an unrelated one. So count the configured servers, also those that
+    are down or have no weight; then only a changed configuration can change the size.
     """
     if servers <= 4:
         return 1 << 14

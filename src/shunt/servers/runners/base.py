@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from shunt.errors import UsageError
+from shunt.servers.powershell import program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def namespace(netns: str) -> str:
 def argv(command: Command, *, netns: str | None = None) -> tuple[str, ...]:
     """Return the words to execute, in the namespace if one is named."""
     if command.shell == "powershell":
-        return powershell(command.argv[0])
+        return program(command)
     if command.shell == "cmd":
         return ("cmd", "/d", "/c", " ".join(command.argv))
     if netns is None:
@@ -97,10 +97,3 @@ def line(command: Command, *, netns: str | None = None, sudo: bool = False) -> s
         words = ("sudo", "-n", *words)
     start = f'PATH={_PATH}:$PATH; export PATH; exec "$@"'
     return shlex.join(("sh", "-c", start, "sh", *words))
-
-
-def powershell(statement: str) -> tuple[str, ...]:
-    """Return the words that have Windows PowerShell execute a statement, and stop at an error."""
-    text = f"$ErrorActionPreference = 'Stop'; $ProgressPreference = 'SilentlyContinue'; {statement}"
-    encoded = base64.b64encode(text.encode("utf-16-le")).decode("ascii")
-    return ("powershell", "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from shunt.errors import HostError, RemoteError
+from shunt.servers.powershell import strict
 from shunt.servers.steps import Command, Output
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class WinRmRunner:
         from pypsrp.powershell import PowerShell
 
         shell = PowerShell(self._pool)
-        shell.add_script(statement(command))
+        shell.add_script(strict(command))
         shell.add_cmdlet("Out-String").add_parameter("Stream")
         try:
             lines = shell.invoke()
@@ -105,15 +106,3 @@ class WinRmRunner:
             return Output("", str(error), 1)
         errors = "\n".join(str(record) for record in shell.streams.error)
         return Output("\n".join(map(str, lines)), errors, 1 if shell.had_errors else 0)
-
-
-def statement(command: Command) -> str:
-    """Return the PowerShell text of a command; a program's exit status becomes an error."""
-    if command.shell == "powershell":
-        return f"$ErrorActionPreference = 'Stop'; {command.argv[0]}"
-    text = " ".join(command.argv).replace("'", "''")
-    good = ", ".join(map(str, command.ok))
-    return (
-        f"& cmd.exe /d /c '{text}'; "
-        f'if (@({good}) -notcontains $LASTEXITCODE) {{ throw "status $LASTEXITCODE" }}'
-    )

@@ -1,4 +1,5 @@
 """A plan as a script, for those who let nobody in: commented, repeatable, with check and undo.
 
-May import `shunt.servers.steps` and `wish`, the model and the errors. Begin with `writing.py`.
+May import the drivers, `shunt.servers.steps`, `wish` and `powershell`, the model and the errors.
+Begin with `writing.py`.
 """

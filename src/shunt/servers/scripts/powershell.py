@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.servers.runners.winrm import statement
+from shunt.servers.powershell import statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,9 +96,7 @@ def _checked(command: Command) -> str:
 
 
 def _block(commands: Iterable[Command]) -> str:
-    lines = "".join(
-        f"            {c.argv[0] if c.shell == 'powershell' else statement(c)}\n" for c in commands
-    )
+    lines = "".join(f"            {statement(c)}\n" for c in commands)
     return f"{{\n{lines}        }}"
 
 

@@ -50,6 +50,7 @@ class Layouts:
         self._btf = btf
         self._elf = elf
         self.maps: Mapping[str, MapSpec] = _maps(btf)
+        self._dtypes: dict[str, AnyDtype] = {}
 
     @classmethod
     def parse(cls, data: bytes) -> Layouts:
@@ -83,10 +84,12 @@ class Layouts:
 
     def dtype(self, name: str) -> AnyDtype:
         """Return the dtype of a struct, union or typedef, with the compiler's offsets and size."""
-        found = self._btf.find(name, Kind.STRUCT, Kind.UNION, Kind.TYPEDEF)
-        if found is None:
-            raise LayoutError(f"the object has no struct {name!r}", hint=_REBUILD)
-        return dtype_of(self._btf, found)
+        if name not in self._dtypes:
+            found = self._btf.find(name, Kind.STRUCT, Kind.UNION, Kind.TYPEDEF)
+            if found is None:
+                raise LayoutError(f"the object has no struct {name!r}", hint=_REBUILD)
+            self._dtypes[name] = dtype_of(self._btf, found)
+        return self._dtypes[name]
 
     def enum(self, name: str) -> dict[str, int]:
         """Return an enumeration's names and values in the order of the source."""

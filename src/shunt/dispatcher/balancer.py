@@ -8,6 +8,7 @@ that points to them. Each service is in force as soon as its own table is made.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -189,8 +190,9 @@ class Balancer:
             table.number_of(claim.identity)
         self._fit_members(table, services)
         self._fit_slots(table, services)
+        rows: _Rows | None = None
         for placed in services:
-            self._write_members(placed)
+            rows = self._write_members(placed, rows)
         made_for = shares_of(claims), frozenset(c.identity for c in claims if c.flags & Flag.MOVE)
         if table.made_for == made_for:
             return
@@ -252,24 +254,18 @@ class Balancer:
         self.sights_of(table)[:] = sights
         self.slots_of(table)[:] = slots
 
-    def _write_members(self, placed: Placed) -> None:
+    def _write_members(self, placed: Placed, like: _Rows | None) -> _Rows:
+        """Write a service's members; `like`: another's of the same table, mostly the same."""
         members = self.plane.maps["members"]
-        present = members.view()[placed.members.span]
-        wished = present.copy()
-        claimed = {claim.identity: claim for claim in placed.claims}
-        for identity, local in placed.table.locals.items():
-            row = wished[local]
-            row["address"]["halves"] = np.frombuffer(identity, np.uint64)
-            claim = claimed.get(identity)
-            if claim is None:  # has left the service: takes its old flows, and no others
-                row["flags"] |= Flag.AVOID
-                continue
-            row["flags"] = claim.flags
-            if claim.mac != ZERO:
-                row["mac"] = np.frombuffer(claim.mac.octets, np.uint8)
-                row["ifindex"] = claim.ifindex
-        changed = np.flatnonzero(wished != present)
-        members.store(placed.members.base + changed, wished[changed])
+        present = members.view()[placed.members.span].copy()
+        rows = _Rows(placed.claims, present, present)
+        if like and like.claims == rows.claims and like.present.tobytes() == present.tobytes():
+            rows = like
+        else:
+            rows.wished = _wished_members(placed, present)
+        changed = np.flatnonzero(rows.wished != present)
+        members.store(placed.members.base + changed, rows.wished[changed])
+        return rows
 
     def _write_service(self, placed: Placed) -> None:
         service = placed.service
@@ -313,3 +309,30 @@ class Balancer:
             for placed in self.placed.values()
             for identity in placed.table.locals.keys() - {claim.identity for claim in placed.claims}
         )
+
+
+@dataclass(slots=True)
+class _Rows:
+    """A service's members as they were and as they shall be."""
+
+    claims: tuple[Claim, ...]
+    present: NDArray[Any]
+    wished: NDArray[Any]
+
+
+def _wished_members(placed: Placed, present: NDArray[Any]) -> NDArray[Any]:
+    """Return a service's members as its claims want them."""
+    wished = present.copy()
+    claimed = {claim.identity: claim for claim in placed.claims}
+    for identity, local in placed.table.locals.items():
+        row = wished[local]
+        row["address"]["halves"] = np.frombuffer(identity, np.uint64)
+        claim = claimed.get(identity)
+        if claim is None:  # has left the service: takes its old flows, and no others
+            row["flags"] |= Flag.AVOID
+            continue
+        row["flags"] = claim.flags
+        if claim.mac != ZERO:
+            row["mac"] = np.frombuffer(claim.mac.octets, np.uint8)
+            row["ifindex"] = claim.ifindex
+    return wished

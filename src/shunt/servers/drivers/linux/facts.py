@@ -41,6 +41,8 @@ if [ -d /run/systemd/system ]; then
     fi
     if active NetworkManager; then
         echo "network-manager=$(LC_ALL=C nmcli -t -f VERSION general 2>/dev/null || echo 0.0)"
+        nmcli -t -f TYPE,FILENAME connection show 2>/dev/null |
+            sed -n '/shunt-lo/d; s,^loopback:\\(/etc/.*\\),loopback-profile=\\1,p' | head -n 1
     fi
 fi
 if command -v netplan >/dev/null 2>&1; then

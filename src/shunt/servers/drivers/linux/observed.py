@@ -96,6 +96,7 @@ class Managers:
         networkd, netplan, ifupdown, ifcfg: These are in charge of something.
         network_manager: Its version if it runs, as (major, minor).
         networkd_file: The .network file that systemd-networkd uses for `lo`, if any.
+        loopback_profile: The file of a NetworkManager profile for `lo` that somebody else made.
     """
 
     systemd: bool = False
@@ -105,6 +106,7 @@ class Managers:
     ifcfg: bool = False
     network_manager: tuple[int, int] | None = None
     networkd_file: str | None = None
+    loopback_profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,7 @@ def _managers(lines: list[str]) -> Managers:
         ifcfg="ifcfg" in found,
         network_manager=(int(numbers[1]), int(numbers[2])) if numbers else None,
         networkd_file=found.get("networkd-file"),
+        loopback_profile=found.get("loopback-profile"),
     )
 
 

@@ -96,6 +96,8 @@ def plan_alias(host: Host, wish: Wish) -> Plan:
     chosen = manager(host, wish)
     if chosen is None:
         return Plan(findings=(_nobody(wish),))
+    if chosen is Manager.NETWORK_MANAGER and host.managers.loopback_profile:
+        return Plan(findings=(_second_profile(host.managers.loopback_profile, wish),))
     kept = _kept(host, wish, chosen)
     what = f"have {chosen} bring the cluster addresses back"
     return Plan(
@@ -184,6 +186,16 @@ def _contradictions(host: Host, values: dict[str, int]) -> tuple[Finding, ...]:
         and line.value != str(wanted[line.key])
         and line.file != files.SYSCTL
         and (line.file == "/etc/sysctl.conf" or line.file.rsplit("/", 1)[1] > ours)
+    )
+
+
+def _second_profile(file: str, wish: Wish) -> Finding:
+    words = " ".join(f"+ipv{a.version}.addresses {a}/{a.max_prefixlen}" for a in wish.clusters)
+    return Finding(
+        Severity.WARNING,
+        f"NetworkManager has a profile for lo already: {file}",
+        "only one profile is active on an interface, so a second one would take its addresses away",
+        f"nmcli connection modify PROFILE {words}",
     )
 
 

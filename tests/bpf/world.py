@@ -128,7 +128,7 @@ class World:
             )
             world = cls(Balancer(plane))
             world.port(INTERFACE, OWN)
-            world.settings(exceptions_rate=1 << 20)
+            world.settings(exceptions_rate=1 << 20, trace_ifindex=INTERFACE)
             yield world
         finally:
             unmount_bpffs(mount_point)

@@ -85,7 +85,7 @@ async def examine(runner: Runner, wish: Wish, report: Report) -> Examination:
         record = records.parse(outputs[records.NAME])
     except ParseError as error:
         # The person's request was right: it is the host that gave no usable answer.
-        raise RemoteError(f"{wish.server.name}: {error.message}", hint=error.hint) from error
+        raise RemoteError(error.message, hint=error.hint) from error
     return Examination(driver.plan(observed, wish), record, record.stale(wish.clusters))
 
 
@@ -146,7 +146,7 @@ async def _record(runner: Runner, wish: Wish) -> Record:
     try:
         return records.parse(await runner.run(records.read(wish).command))
     except ParseError as error:
-        raise RemoteError(f"{wish.server.name}: {error.message}", hint=error.hint) from error
+        raise RemoteError(error.message, hint=error.hint) from error
 
 
 async def _undo(runner: Runner, wish: Wish, record: Record, entries: tuple[Entry, ...]) -> Record:
@@ -172,7 +172,8 @@ async def _must(runner: Runner, *commands: Command) -> None:
     last, command = outputs[-1], commands[len(outputs) - 1]
     if last.status not in command.ok:
         said = last.stderr.strip() or last.stdout.strip() or f"exit status {last.status}"
-        raise RemoteError(f"`{command.text}` failed: {said}")
+        first, _, more = command.text.partition("\n")
+        raise RemoteError(f"`{first}{' ...' if more else ''}` failed: {said}")
 
 
 def as_check(command: Command) -> Command:
@@ -206,4 +207,4 @@ async def _fall_back(
     except ShuntError as second:
         stuck.append(f"the record ({second.message})")
     outcome = f"; could not be undone: {'; '.join(stuck)}" if stuck else "; everything was undone"
-    raise RemoteError(f"{wish.server.name}: {error.message}{outcome}", hint=error.hint) from error
+    raise RemoteError(f"{error.message}{outcome}", hint=error.hint) from error

@@ -62,6 +62,13 @@ grep -sHE '^[[:space:]]*-?net.ipv4.conf.(all|default|lo).(arp_ignore|arp_announc
 /usr/lib/sysctl.d/*.conf /lib/sysctl.d/*.conf
 echo end
 """
+_FILTERS = """\
+if command -v nft >/dev/null 2>&1; then
+    for table in 'arp shunt' 'inet shunt_redirect'; do nft list table $table 2>/dev/null; done
+fi
+if command -v arptables >/dev/null 2>&1; then arptables -n -L 2>/dev/null; fi
+echo end
+"""
 
 
 def facts(files: Iterable[str]) -> tuple[Fact, ...]:
@@ -81,15 +88,6 @@ def facts(files: Iterable[str]) -> tuple[Fact, ...]:
         Fact("files", Command.sh(_contents(files))),
         Fact("filters", Command.sh(_FILTERS)),
     )
-
-
-_FILTERS = """\
-if command -v nft >/dev/null 2>&1; then
-    for table in 'arp shunt' 'inet shunt_redirect'; do nft list table $table 2>/dev/null; done
-fi
-if command -v arptables >/dev/null 2>&1; then arptables -n -L 2>/dev/null; fi
-echo end
-"""
 
 
 def _ip(version: int, words: str) -> Command:

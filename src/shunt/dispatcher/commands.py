@@ -73,6 +73,7 @@ class Commands:
                 for name, found in daemon.engine.plane.links.items()
             },
             "program": {"id": daemon.engine.plane.program.info().id},
+            "health": daemon.health.document(),
             **document,
         }
 

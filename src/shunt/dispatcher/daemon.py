@@ -24,6 +24,9 @@ from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.commands import Commands
 from shunt.dispatcher.engine import Engine
 from shunt.dispatcher.guarding import Guardian
+from shunt.dispatcher.health import HealthWatch
+from shunt.dispatcher.health_counts import Reading, read
+from shunt.dispatcher.health_jobs import check_advisors
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.sweep import Report, sweep
 from shunt.errors import ControlError, HostError, ShuntError
@@ -86,9 +89,11 @@ class Daemon:
         engine: what decides and writes; use it through `work` only.
         report: of the last sweep.
         samples: the last two readings of all counters, older first.
+        health: what the checks found.
     """
 
     engine: Engine
+    health: HealthWatch
 
     def __init__(self, file: Path, places: Places, *, replace: bool = False) -> None:
         self.file = file
@@ -116,6 +121,7 @@ class Daemon:
         require()
         located = load_located(self.file)
         interfaces = check_host(located)
+        check_advisors(located)
         self._warn(located)
         with locked(self.places):
             await self._run(located, interfaces)
@@ -147,6 +153,7 @@ class Daemon:
             settings = self.engine.config.dispatcher
             self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
             self.announcer.take(self.engine.config.cluster_addresses)
+            self.health = HealthWatch(self.engine, self._changed.set, self._counters)
             guards = [self.guardian.guard(name, self._addresses) for name in settings.interfaces]
             server = await control.serve(
                 self.places.socket, settings.group, Commands(self).handlers()
@@ -171,7 +178,10 @@ class Daemon:
                 loop.add_signal_handler(
                     signal.SIGHUP, lambda: tasks.create_task(self._reload_quietly())
                 )
-                loops = (self._follow(), self._gather(), self._sweep(), self._sample())
+                loops = (
+                    self._follow(), self._gather(), self._sweep(), self._sample(),
+                    self.health.run(),
+                )  # fmt: skip
                 running = [
                     tasks.create_task(each) for each in (*loops, self.announcer.run(), *guards)
                 ]
@@ -229,6 +239,7 @@ class Daemon:
             await asyncio.sleep(_GATHER)
             self._changed.clear()
             await self._apply()
+            self.health.follow()
 
     async def _apply(self) -> int:
         self.engine.learn(self.watch.neighbours)
@@ -236,6 +247,10 @@ class Daemon:
         if moved:
             log.info("slots changed hands", slots=moved)
         return moved
+
+    async def _counters(self) -> Reading:
+        now = asyncio.get_running_loop().time()
+        return await self.work(read, self.engine.balancer, now)
 
     async def _sweep(self) -> None:
         while True:
@@ -274,6 +289,7 @@ class Daemon:
         """
         located = load_located(self.file)
         interfaces = check_host(located)
+        check_advisors(located)
         self._warn(located)
         before = self.engine.config
         self.engine.config = located.config
@@ -282,6 +298,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.watch.settled(), _FIRST_ANSWERS)
         moved = await self._apply()
+        self.health.take()
         await self.work(self.engine.write_addresses)
         await self.work(self.engine.attach, interfaces)
         self.watch.watch(self.engine.watched())

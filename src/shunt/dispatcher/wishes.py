@@ -133,7 +133,7 @@ def claim(
         weight, reason = 0, "quiesced: its flows finish, new ones go elsewhere"
     elif override.weight is not None:
         reason = f"weight set by the operator (the file says {member.weight})"
-    elif weight != member.weight:
+    elif health.reason is not None:
         reason = health.reason
     elif weight == 0:
         reason = "weight 0 in the file"

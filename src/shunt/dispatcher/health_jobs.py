@@ -1,0 +1,143 @@
+"""Which checks a configuration asks for, and where along the way each of them goes; pure.
+
+A check asks the cluster address at one server (its mark says which), so that a lost alias is seen;
+where that cannot be, it asks the server's own address: for clusters that stand for every address,
+for forwarding that does not bring frames to the cluster address, and where the file says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from shunt.advisors import check as checks
+from shunt.advisors.check import At, Check
+from shunt.advisors.rounds import Job
+from shunt.advisors.settings import SettingsError
+from shunt.errors import ConfigError, Problem, UsageError
+from shunt.model.config import Forward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from shunt.config import Located
+    from shunt.dispatcher.wishes import Way
+    from shunt.model.addresses import Address
+    from shunt.model.config import Advisor, Config, Server, Service
+
+METRIC = ""  # stands for the service in the key of a server's metric
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A check: of a server in a service, or of a server's metric (service METRIC)."""
+
+    service: str
+    server: str
+
+
+def check_of(advisor: Advisor, port: int) -> Check:
+    """Return an advisor's check.
+
+    Raises:
+        UsageError: the settings are wrong.
+    """
+    return checks.make(advisor.type, advisor.settings, port=port)
+
+
+def check_advisors(located: Located) -> None:
+    """Look at the settings of every advisor of a file.
+
+    Raises:
+        ConfigError: some are wrong; all of them, each with its line.
+    """
+    problems: list[Problem] = []
+    config = located.config
+    for name, server in config.servers.items():
+        if server.metric is not None:
+            problems += _problems(located, server.metric, 0, ("servers", name, "metric"))
+    for service, path in _places(located):
+        if service.advisor is not None:
+            problems += _problems(located, service.advisor, service.port, (*path, "advisor"))
+    if problems:
+        raise ConfigError(located.file, tuple(dict.fromkeys(problems)))
+
+
+def _places(located: Located) -> Iterator[tuple[Service, tuple[str | int, ...]]]:
+    """Yield one service for each port of each cluster in the file, with the port's path.
+
+    A port with `protocol: both` has made two services for each address.
+    """
+    clusters: dict[str, list[Service]] = {}
+    for service in located.config.services:
+        clusters.setdefault(service.cluster, []).append(service)
+    for name, services in clusters.items():
+        index = -1
+        before: Service | None = None
+        for service in services:
+            if service.address != services[0].address:
+                break
+            if before is None or replace(before, protocol=service.protocol) != service:
+                index += 1
+                yield service, ("clusters", name, "ports", index)
+            before = service
+
+
+def _problems(
+    located: Located, advisor: Advisor, port: int, path: tuple[str | int, ...]
+) -> list[Problem]:
+    try:
+        check_of(advisor, port)
+    except SettingsError as error:
+        return [
+            located.problem((*path, key), f"{key}: {message}")
+            for key, message in error.mistakes.items()
+        ]
+    except UsageError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return [located.problem((*path, "type"), error.message + hint)]
+    return []
+
+
+def jobs(config: Config, ways: Mapping[str, Way], mark: Callable[[str], int]) -> dict[Key, Job]:
+    """Return the checks that can be made now.
+
+    A server whose MAC is not known is not checked along the forwarding path: nothing is forwarded
+    to it either, and `shunt status` says why.
+
+    Args:
+        config: in force.
+        ways: how frames get to each server.
+        mark: the mark of a server's name.
+    """
+    found: dict[Key, Job] = {}
+    for service in config.services:
+        if service.advisor is None:
+            continue
+        check = _fitting(check_of(service.advisor, service.port), service)
+        for member in service.members:
+            server = config.servers[member.server]
+            key = Key(service.name, server.name)
+            if check.at is At.SERVER:
+                own = _own(server, service.address)
+                found[key] = Job(check, check.target(own, service.port, server.name, service.name))
+            elif server.name in ways and ways[server.name].mac is not None:
+                target = check.target(service.address, service.port, server.name, service.name)
+                found[key] = Job(check, target, mark(server.name))
+    for server in config.servers.values():
+        if server.metric is not None:
+            check = check_of(server.metric, 0)
+            target = check.target(server.addresses[0], 0, server.name)
+            found[Key(METRIC, server.name)] = Job(check, target)
+    return found
+
+
+def _fitting(check: Check, service: Service) -> Check:
+    reachable = service.forward is Forward.MAC and not service.address.is_unspecified
+    return check if reachable else replace(check, at=At.SERVER)
+
+
+def _own(server: Server, cluster: Address) -> Address:
+    """Return the server's own address in the cluster's family, if it has one."""
+    of_family = (a for a in server.addresses if a.version == cluster.version)
+    return next(of_family, server.addresses[0])

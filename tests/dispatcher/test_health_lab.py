@@ -1,0 +1,140 @@
+"""In a laboratory: what is wrong at the cluster address is taken out, and comes back."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shunt.lab import daemon, nginx, topology
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from shunt.lab.daemon import Daemon
+    from shunt.lab.nginx import Nginx
+    from shunt.lab.topology import Topology
+
+pytestmark = [pytest.mark.lab, pytest.mark.bpf]
+
+ADVISOR = "advisor: {type: http, request: /, interval: 300ms, connect_timeout: 300ms}"
+SERVICE = "192.0.2.10:80/tcp"
+
+
+def configured(standing: Topology, more: str = "", advisor: str = ADVISOR) -> str:
+    """Return the laboratory's file with an advisor, and scripts that write down their names."""
+    hooks = standing.dispatcher.directory / "hooks"
+    hooks.mkdir(exist_ok=True)
+    for name in ("serverDown", "serverUp", "managerAlert", "managerClear"):
+        script = hooks / name
+        script.write_text(f'#!/bin/sh\necho {name} "$@" "$SHUNT_SERVICE" >> {hooks}/said\n')
+        script.chmod(0o755)
+    text = standing.configuration().replace(
+        "servers: [a, b, c]}", f"servers: [a, b, c], {advisor}}}"
+    )
+    return text.replace("  interface: eth0\n", f"  interface: eth0\n  hooks: {hooks}\n") + more
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def weights(running: Daemon, service: str = SERVICE) -> dict[str, int]:
+    status = running.status()
+    (found,) = (each for each in status["services"] if each["name"] == service)
+    return {row["server"]: row["weight"] for row in found["servers"]}
+
+
+def health(running: Daemon, server: str, service: str = SERVICE) -> dict[str, Any]:
+    found: dict[str, Any] = running.status()["health"]["services"][service]["servers"][server]
+    return found
+
+
+def said(standing: Topology) -> list[str]:
+    path = standing.dispatcher.directory / "hooks" / "said"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def webs(direct_return: Topology) -> dict[str, Nginx]:
+    return nginx.start_all(direct_return)
+
+
+@pytest.fixture
+def running(direct_return: Topology, webs: dict[str, Nginx]) -> Iterator[Daemon]:
+    made = daemon.start(direct_return.dispatcher, configured(direct_return))
+    until(lambda: all(health(made, server)["checked"] for server in "abc"), "never checked")
+    yield made
+    made.shunt("down")
+    dispatcher = direct_return.dispatcher
+    left = json.loads(dispatcher.ip("-json", "neighbour", "show") or "[]")
+    assert not {str(address) for address in topology.CLUSTERS} & {row["dst"] for row in left}
+    assert "shunt_probe" not in dispatcher.run(["tc", "filter", "show", "dev", "eth0"]).stdout
+
+
+def test_a_killed_daemon_and_a_lost_alias_are_taken_out_and_come_back(
+    direct_return: Topology, webs: dict[str, Nginx], running: Daemon
+) -> None:
+    assert weights(running) == {"a": 10, "b": 20, "c": 30}
+    assert health(running, "a")["at"] == "cluster"
+    webs["b"].process.kill()
+    until(lambda: weights(running)["b"] == 0, "b was not taken out")
+    assert "nothing listens" in health(running, "b")["reason"]
+    topology.drop_alias(direct_return.servers["a"])
+    until(lambda: weights(running)["a"] == 0, "a was not taken out")
+    assert "no connection" in health(running, "a")["reason"]
+    own = direct_return.servers["a"].interface("eth0").addresses[0].ip
+    direct_return.client.run(["ping", "-c1", "-W1", str(own)])
+    topology.add_alias(direct_return.servers["a"])
+    nginx.start(direct_return.servers["b"], [(address, 80) for address in topology.CLUSTERS])
+    until(lambda: weights(running) == {"a": 10, "b": 20, "c": 30}, "they did not come back")
+    until(lambda: len(said(direct_return)) >= 8, "scripts were not run")
+    assert f"serverDown 192.0.2.10 80 b 192.0.2.22 {SERVICE}" in said(direct_return)
+    assert f"serverUp 192.0.2.10 80 a 192.0.2.21 {SERVICE}" in said(direct_return)
+
+
+def test_all_down_is_spread_over_all_and_alerted(
+    direct_return: Topology, webs: dict[str, Nginx], running: Daemon
+) -> None:
+    for web in webs.values():
+        web.process.kill()
+    until(lambda: running.status()["health"]["services"][SERVICE]["alert"], "no alert")
+    assert weights(running) == {"a": 10, "b": 20, "c": 30}
+    nginx.start(direct_return.servers["c"], [(address, 80) for address in topology.CLUSTERS])
+    until(lambda: weights(running) == {"a": 0, "b": 0, "c": 30}, "no clear")
+    until(lambda: any("managerClear" in line for line in said(direct_return)), "no script")
+    assert any(line.startswith("managerAlert 192.0.2.10 80") for line in said(direct_return))
+
+
+def test_a_connection_that_nobody_answers_hastens_the_check(
+    direct_return: Topology, webs: dict[str, Nginx]
+) -> None:
+    lazy = ADVISOR.replace("300ms, connect", "1h, connect")
+    running = daemon.start(direct_return.dispatcher, configured(direct_return, advisor=lazy))
+    until(lambda: all(health(running, server)["checked"] for server in "abc"), "never checked")
+    webs["c"].process.kill()
+
+    def noticed() -> bool:
+        url = ["curl", "-s", "-m1", "http://192.0.2.10/"]
+        direct_return.client.run(url, check=False)
+        return weights(running)["c"] == 0
+
+    until(noticed, "the failing connections were not noticed")
+    running.shunt("down")
+
+
+def test_wrong_settings_are_refused_with_their_place(direct_return: Topology) -> None:
+    text = configured(direct_return, advisor="advisor: {type: http, requets: /x, interval: soon}")
+    path = direct_return.dispatcher.write("wrong.yaml", text)
+    root = direct_return.dispatcher.directory / "wrong"
+    refused = daemon.run_command(
+        direct_return.dispatcher, "up", "-c", str(path), "--root", str(root), check=False
+    )
+    assert refused.status == 2
+    assert "did you mean `request`?" in refused.stderr
+    assert "advisor.interval" in refused.stderr

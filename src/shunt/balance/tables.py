@@ -43,14 +43,14 @@ class Share:
 def table_size(servers: int) -> int:
     """Return a number of slots, a power of two, that suits a service of so many servers.
 
-    65,536 from 5 to 128 servers. Fewer servers need fewer slots to move little; above, the slots
-    grow with the square of the servers, since luck in the spread of a leaving server's slots weighs
-    as servers / sqrt(slots), up to 2^20.
+    16,384 up to 16 servers: made in a third of the time of 65,536, and small in a processor's
+    caches; 65,536 up to 128. Above, the slots grow with the square of the servers, since luck in
+    the spread of a leaving server's slots weighs as servers / sqrt(slots), up to 2^20.
 
     A table of another size is an unrelated one. So count the configured servers, also those that
     are down or have no weight; then only a changed configuration can change the size.
     """
-    if servers <= 4:
+    if servers <= 16:
         return 1 << 14
     return min(MOST, max(1 << 16, 1 << (4 * servers * servers - 1).bit_length()))
 

@@ -17,7 +17,7 @@ from shunt.dispatcher.wishes import Flag
 from shunt.model.config import Protocol, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from shunt.dispatcher.ledger import Place, Placed, Table
 
 FIN = 60  # seconds that a finished connection is remembered: Dispatcher's fintimeout
-_BATCH = 1 << 16
+_READ = 1 << 12  # entries read at once: few, for a CPU may run nothing else meanwhile
+_BATCH = 1 << 16  # flows worked on at once: many, for each table looks at each batch
 
 
 @dataclass(slots=True)
@@ -99,8 +100,8 @@ def sweep(balancer: Balancer, *, fin: int = FIN) -> Report:
     report = Report()
     services = _Services(balancer)
     now = balancer.plane.now()
-    flows = list(_live_flows(balancer, services, now, fin, report))
-    clients = list(_live_affinities(balancer, services, now, report))
+    flows = list(_joined(_live_flows(balancer, services, now, fin, report)))
+    clients = list(_joined(_live_affinities(balancer, services, now, report)))
     for table in balancer.tables:
         _settle(balancer, table, services, [*flows, *clients], now, report)
     for batch in flows:
@@ -114,7 +115,7 @@ def _live_flows(
     balancer: Balancer, services: _Services, now: int, fin: int, report: Report
 ) -> Iterator[_Flows]:
     flows = balancer.plane.maps["flows"]
-    for keys, values in flows.items_batch(_BATCH):
+    for keys, values in flows.items_batch(_READ):
         at, known = services.find(values["service"])
         age = now - values["seen"].astype(np.int64)
         limit = services.idle[at] if len(services.idle) else np.zeros(len(at), np.int64)
@@ -136,13 +137,34 @@ def _live_affinities(
         [p.service.sticky.time if p.service and p.service.sticky else 0 for p in services.placed],
         np.int64,
     )
-    for keys, values in affinities.items_batch(_BATCH):
+    for keys, values in affinities.items_batch(_READ):
         at, known = services.find(keys["affinity"])
         age = now - values["seen"].astype(np.int64)
         limit = np.maximum(services.idle, sticky)[at]
         live = known & (age <= limit) & ~services.gone[at, values["member"]]
         report.forgotten += affinities.delete_batch(keys[~live])
         yield _kept(keys, values, at, live, services, report)
+
+
+def _joined(batches: Iterable[_Flows]) -> Iterator[_Flows]:
+    """Put batches together until they have _BATCH flows or more."""
+    waiting: list[_Flows] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(len(each.which) for each in waiting) >= _BATCH:
+            yield _one(waiting)
+            waiting = []
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(batches: Sequence[_Flows]) -> _Flows:
+    return _Flows(
+        np.concatenate([batch.keys for batch in batches]),
+        np.concatenate([batch.which for batch in batches]),
+        np.concatenate([batch.slot for batch in batches]),
+        np.concatenate([batch.member for batch in batches]),
+    )
 
 
 def _kept(

@@ -138,3 +138,20 @@ def test_wrong_settings_are_refused_with_their_place(direct_return: Topology) ->
     assert refused.status == 2
     assert "did you mean `request`?" in refused.stderr
     assert "advisor.interval" in refused.stderr
+
+
+def test_one_check_by_hand_goes_to_the_server_that_is_named(
+    direct_return: Topology, webs: dict[str, Nginx]
+) -> None:
+    running = daemon.start(direct_return.dispatcher, configured(direct_return))
+    asked = ["advisor", "run", "http", "192.0.2.10:80", "request=/", "body=.", "--json"]
+    for server in "abc":
+        found = json.loads(running.shunt(*asked, "--server", server).stdout)
+        assert found["up"]
+        assert found["dialogue"][-1][1].endswith(f"{server}\n")
+    running.shunt("down")
+    alone = [*asked, "-c", str(running.config), "--server", "b"]
+    found = json.loads(running.shunt(*alone).stdout)
+    assert found["dialogue"][-1][1].endswith("b\n")
+    webs["b"].process.kill()
+    assert running.shunt(*alone, check=False).status == 1

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from shunt.advisors.check import make
 from shunt.config import dump
 from shunt.dispatcher import snapshot
 from shunt.dispatcher.flows import Filter, flows
@@ -43,6 +44,7 @@ class Commands:
             "configuration": self.configuration,
             "trace": self.trace,
             "flows": self.flows,
+            "advise": self.advise,
         }
 
     async def status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +136,18 @@ class Commands:
         )
         daemon = self._daemon
         return await daemon.work(flows, daemon.engine.balancer, wanted, self._names())
+
+    async def advise(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Make one check at a server, and return its verdict and dialogue."""
+        server, port = request["server"], int(request["port"])
+        servers = self._daemon.engine.config.servers
+        if server not in servers:
+            raise UsageError(
+                f"there is no server {server!r}", hint=f"there are {', '.join(servers)}"
+            )
+        check = make(request["kind"], request["settings"], port=port)
+        found = await self._daemon.health.once(check, ip_address(request["address"]), port, server)
+        return found.document()
 
     def _names(self) -> dict[bytes, str]:
         servers = self._daemon.engine.config.servers.values()

@@ -22,6 +22,7 @@ from shunt.balance.manager_counts import Connections, suspicious
 from shunt.balance.manager_streak import Streak, after
 from shunt.dispatcher.events import Events, Kind
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs
+from shunt.dispatcher.health_once import Once, once
 from shunt.dispatcher.health_path import HealthPath
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.wishes import Health as Finding
@@ -31,10 +32,12 @@ from shunt.model.config import Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
     from shunt.dispatcher.engine import Engine
     from shunt.dispatcher.health_counts import Reading
     from shunt.dispatcher.wishes import Way
+    from shunt.model.addresses import Address
     from shunt.model.config import Config, Member, Service
 
 log = structlog.get_logger()
@@ -277,7 +280,18 @@ class HealthWatch:
                 self._suspected[key] = now.at
                 self._rounds.hurry(key)
 
-    # What `shunt status` shows.
+    # By hand, and for `shunt status`.
+
+    async def once(self, check: Check, address: Address, port: int, server: str) -> Once:
+        """Make a check at a cluster address at one server, along the usual way.
+
+        Raises:
+            DataplaneError, NetworkError: the kernel refused.
+        """
+        mark = self._path.mark(server)
+        along = {job.target.address for job in self._jobs.values() if job.mark} | {address}
+        self._path.lead(along, self._engine.ways)
+        return await once(check, check.target(address, port, server), mark)
 
     def document(self) -> dict[str, Any]:
         """Return what was seen and decided, by service and server."""

@@ -147,9 +147,11 @@ class Daemon:
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(watch.settled(), _FIRST_ANSWERS)
+                # Tables take their time to make: each service begins as soon as it has its own.
+                await self._enter(interfaces)
             await self._apply()
-            await self.work(self.engine.write_addresses)
-            await self.work(lambda: self.engine.attach(interfaces, replace=self._replace))
+            if not self.engine.fresh:
+                await self._enter(interfaces)
             settings = self.engine.config.dispatcher
             self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
             self.announcer.take(self.engine.config.cluster_addresses)

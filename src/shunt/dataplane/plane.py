@@ -125,6 +125,22 @@ class Plane:
         plane._replace_everywhere()
         return plane
 
+    @staticmethod
+    def is_remnant(pins: PinDirectory) -> bool:
+        """Say whether what is pinned was left by a start, or an end, that was cut off.
+
+        Then something is missing, and no packet passes by what is there.
+        """
+        names = pins.names()
+        if not names or names >= {_CONSTANTS, *_MAPS, _PROGRAM, _TRACE}:
+            return False
+        for name in names:
+            if name.startswith(_LINK):
+                with pins.open_link(name) as link:
+                    if link.info().ifindex:
+                        return False
+        return True
+
     @classmethod
     def inspect(cls, pins: PinDirectory) -> Plane:
         """Open what is pinned and change nothing.

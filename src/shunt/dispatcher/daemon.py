@@ -29,7 +29,7 @@ from shunt.dispatcher.health_counts import Reading, read
 from shunt.dispatcher.health_jobs import check_advisors
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.sweep import Report, sweep
-from shunt.errors import ControlError, HostError, ShuntError
+from shunt.errors import ControlError, HostError, ParseError, ShuntError
 from shunt.network.announce import Announcer, Schedule
 from shunt.network.links import links
 from shunt.network.watch import NeighbourWatch
@@ -61,25 +61,40 @@ def locked(places: Places) -> Iterator[None]:
         ControlError: another one runs.
         HostError: the directory cannot be made.
     """
+    while (descriptor := _lock(places)) is None:
+        pass
     try:
-        places.run.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise HostError(f"{places.run}: {error.strerror}", hint="run as root") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-            raise ControlError(
-                f"a dispatcher runs here already (process {owner})",
-                hint="shunt reload takes a changed file; shunt down ends it",
-            ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(places: Places) -> int | None:
+    """Return the locked file's descriptor; None if its last owner removed the file meanwhile."""
+    try:
+        places.run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # the directory went between the two
+        return None
+    except OSError as error:
+        raise HostError(f"{places.run}: {error.strerror}", hint="run as root") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), places.lock.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise ControlError(
+            f"a dispatcher runs here already (process {owner})",
+            hint="shunt reload takes a changed file; shunt down ends it",
+        ) from error
+    os.close(descriptor)
+    return None
 
 
 class Daemon:
@@ -128,8 +143,6 @@ class Daemon:
             if self._remove:
                 await self.work(self._take_away)
         self._worker.shutdown()
-        if self._remove:
-            shutil.rmtree(self.places.run, ignore_errors=True)
 
     async def _run(self, located: Located, interfaces: tuple[Link, ...]) -> None:
         changes = overrides.read(self.places.overrides).for_config(located.config)
@@ -343,10 +356,18 @@ def _first(failures: BaseExceptionGroup[ShuntError]) -> ShuntError:
 
 
 def remove_places(places: Places) -> None:
-    """Remove what a dispatcher leaves in the file system, except for run-time changes."""
+    """Remove what a dispatcher leaves in the file system, except for run-time changes.
+
+    For the owner of the lock, whose file goes too: the next owner makes a new one.
+    """
     from shunt.dataplane.pins import BPFFS, is_bpffs, unmount_bpffs
 
     if places.bpffs != BPFFS and places.bpffs.is_mount() and is_bpffs(places.bpffs):
         unmount_bpffs(places.bpffs)
-    if not overrides.read(places.overrides).entries:
+    try:
+        is_changed = bool(overrides.read(places.overrides).entries)
+    except ParseError:  # the next start says what is wrong with it
+        is_changed = True
+    if not is_changed:
         shutil.rmtree(places.state, ignore_errors=True)
+    shutil.rmtree(places.run, ignore_errors=True)

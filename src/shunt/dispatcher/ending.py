@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,6 @@ def end(places: Places) -> str:
                     "the daemon does not end", hint="end its process, then run this again"
                 ) from error
             time.sleep(0.05)
-    shutil.rmtree(places.run, ignore_errors=True)
     if ended:
         return "the dispatcher has ended; its program is detached"
     return "no daemon ran; its program is detached" if removed else "nothing was there to end"

@@ -88,6 +88,8 @@ class Engine:
         """
         places.bpffs.mkdir(parents=True, exist_ok=True)
         pins = PinDirectory.make(places.pins, mount_point=places.bpffs)
+        if Plane.is_remnant(pins):
+            pins.remove()
         fresh = not pins.names()
         if fresh:
             highest = max(link.index for link in links())

@@ -21,7 +21,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from shunt.model.addresses import BROADCAST, ZERO, Mac
+from shunt.model.addresses import BROADCAST, ZERO, Address, Mac
 from shunt.network import frames
 from shunt.network.frames import Arp, Envelope, Flag, Frame, Ip, Malformed, parse
 from shunt.network.frames.icmp import quoted
@@ -119,6 +119,7 @@ def _built() -> list[bytes]:
 
 def test_scapy_would_have_built_the_same_bytes() -> None:
     for frame in _built():
+        assert len(frame) >= 60  # shorter ones are no frames to a wire
         again = Ether(frame)
         # Checksums deleted, scapy computes its own.
         for layer in (IP, ICMP, TCP, UDP, ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6ND_NA):
@@ -178,12 +179,24 @@ def test_advertisements_against_the_rfc_are_malformed(changed: dict[str, object]
     assert isinstance(parse(_advertisement(**changed)), Malformed)
 
 
-def test_a_wrong_bit_is_found_wherever_a_checksum_covers_it() -> None:
-    frame = frames.tcp_syn(Envelope(A, B, *SIX), (1, 2), 3)
-    for place in range(22, len(frame)):  # addresses, ports, sequence, options, checksum
+@pytest.mark.parametrize(
+    ("ends", "covered"),
+    [(FOUR, range(14, 58)), (SIX, range(22, 78))],  # IPv6 has no sum over its first 8 bytes
+)
+def test_a_wrong_bit_is_found_wherever_a_checksum_covers_it(
+    ends: tuple[Address, Address], covered: range
+) -> None:
+    frame = frames.tcp_syn(Envelope(A, B, *ends), (1, 2), 3)
+    for place in covered:
         broken = bytearray(frame)
         broken[place] ^= 0x10
         assert isinstance(parse(bytes(broken)), Malformed), place
+
+
+def test_a_wrong_header_is_found_where_nothing_else_would_find_it() -> None:
+    frame = bytearray(frames.echo_request(Envelope(A, B, *FOUR), 1, 2, b"long enough, no padding"))
+    frame[14 + 8] ^= 1  # the time to live, which only the header's own sum covers
+    assert parse(bytes(frame)) == Malformed("ipv4", "the header checksum is wrong")
 
 
 def test_a_checksum_left_to_the_card_is_not_looked_at() -> None:

@@ -50,6 +50,8 @@ class Machine:
     ports: set[int] = field(default_factory=set)
     announces: bool = False  # asks in the name of the address that it answers from
     knows: set[Address] = field(default_factory=set)
+    late: float = 0.0005  # seconds until it answers ARP and ND for `publishes`
+    publishes: set[Address] = field(default_factory=set)
 
     def own(self, version: int) -> Address:
         return next(a for a in self.speaks_for if a.version == version)
@@ -60,7 +62,7 @@ class Machine:
             return
         network, message = frame.network, frame.message
         if isinstance(network, Arp):
-            if network.operation == 1 and network.target in self.speaks_for:
+            if network.operation == 1 and network.target in self.speaks_for | self.publishes:
                 yield arp_reply(self.mac, network.target, network.sender_mac, network.sender)
         elif isinstance(message, Solicitation) and message.target in self.speaks_for:
             assert isinstance(network, Ip)
@@ -116,8 +118,12 @@ def run(
     *,
     rate: float = 200,
     noise: Callable[[], bytes | None] = lambda: None,
+    lost: Callable[[Frame], bool] = lambda _: False,
 ) -> Ran:
-    """Run a procedure against the machines; `noise` is heard before every answer."""
+    """Run a procedure against the machines.
+
+    `noise` is heard before every answer; frames that are `lost` reach nobody.
+    """
     cost, clock = Ran(), 1000.0
 
     def send(frame: bytes) -> None:
@@ -127,15 +133,17 @@ def run(
         procedure.reading.transcript.sent(clock, frame)
         parsed = parse(frame)
         assert isinstance(parsed, Frame)
+        if lost(parsed):
+            return
         for machine in machines:
             for answer in list(machine.hear(parsed)):
-                hear(answer)
+                hear(answer, machine.late)
 
-    def hear(frame: bytes) -> None:
+    def hear(frame: bytes, late: float) -> None:
         hostile = noise()
         if hostile is not None:
             procedure.hear(clock, hostile)
-        reply = procedure.hear(clock + 0.0005, frame)
+        reply = procedure.hear(clock + late, frame)
         if reply is not None:
             send(reply)
 

@@ -9,7 +9,7 @@ import pytest
 
 from shunt.model.addresses import Address, Mac
 from shunt.model.config import Protocol
-from shunt.network.frames import Envelope, arp_request, echo_reply, tcp_syn
+from shunt.network.frames import Envelope, Frame, arp_request, echo_reply, tcp_syn
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.judge import judge
 from shunt.verify.procedure import Procedure
@@ -153,6 +153,82 @@ def test_a_udp_port_that_says_nothing_is_not_called_wrong() -> None:
     run(procedure, machines)
     assert _troubles(procedure) == {}
     assert _finding(procedure, Check.PORT, "s1").cause is Cause.UDP_SILENT
+
+
+def test_what_answers_late_is_published() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    machines[0].publishes = {subject.clusters[0].address}
+    machines[0].late = 0.2
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    published = Verdict.WRONG, Cause.PUBLISHED
+    assert _troubles(procedure) == {
+        (Check.SILENCE, "s1"): published,
+        (Check.AGAIN, "s1"): published,
+    }
+
+
+def test_who_starts_to_answer_in_the_end_is_caught() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    procedure = _procedure(subject)
+
+    def lost(_: Frame) -> bool:
+        if procedure.reading.transcript.phase == "silence again":
+            machines[0].speaks_for.add(subject.clusters[0].address)
+        return False
+
+    run(procedure, machines, lost=lost)
+    assert _troubles(procedure) == {(Check.AGAIN, "s1"): (Verdict.WRONG, Cause.ANSWERS_ARP)}
+
+
+def test_a_server_that_takes_every_address_answers_foreign_frames() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    machines[0].holds |= set(SPARE[4])
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    assert _troubles(procedure) == {(Check.FOREIGN, "s1"): (Verdict.WRONG, Cause.ANSWERS_FOREIGN)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_lossy_segment_changes_no_verdict(seed: int) -> None:
+    """Every frame is asked again if its answer matters; one in ten is lost."""
+    chance = random.Random(seed)
+    subject, machines = _segment(3, ["192.0.2.100"])
+    procedure = _procedure(subject)
+    dropped: list[Frame] = []
+
+    def lost(frame: Frame) -> bool:
+        if chance.random() > 0.1 or frame in dropped:
+            return False
+        dropped.append(frame)
+        return True
+
+    run(procedure, machines, lost=lost)
+    assert dropped
+    assert {key for key in _troubles(procedure) if key[0] is not Check.LEAKS} == set()
+
+
+def test_answers_from_elsewhere_count_for_nothing() -> None:
+    """A ping's number alone proves nothing: the answer must come from the address."""
+    subject, machines = _segment(1, ["192.0.2.100"])
+    machines[0].holds.discard(subject.clusters[0].address)
+    procedure = _procedure(subject)
+    liar = Envelope(_mac(4000), ME, ip_address("203.0.113.5"), SPARE[4][0])
+    run(procedure, machines, noise=lambda: echo_reply(liar, 20000, 0))
+    found = _troubles(procedure)
+    assert found[Check.PING, "s1"] == (Verdict.WRONG, Cause.ALIAS_MISSING)
+
+
+def test_a_confirmation_is_no_question() -> None:
+    """A unicast question comes from a table that knows the answer; it shows nothing."""
+    subject, machines = _segment(1, ["192.0.2.100"])
+    machines[0].knows = set(SPARE[4])
+    procedure = _procedure(subject)
+    probe = arp_request(
+        machines[0].mac, IPv4Address("192.0.2.201"), IPv4Address("192.0.2.1"), destination=ME
+    )
+    run(procedure, machines, noise=lambda: probe)
+    assert _troubles(procedure) == {(Check.LEAKS, "s1"): (Verdict.UNKNOWN, Cause.DID_NOT_ASK)}
 
 
 def test_hostile_company_changes_no_verdict() -> None:

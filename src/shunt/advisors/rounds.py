@@ -83,10 +83,11 @@ class Rounds(Generic[Key]):
         due = loop.time() + part * min(interval, _SPREAD)
         while True:
             await self._wait(loop, key, due)
-            due = loop.time() + interval
+            due = min(due, loop.time()) + interval  # a check that was hurried begins a new rhythm
             verdict = await run(job.check, job.target, mark=job.mark)
             self.checks += 1
             self._report(key, verdict)
+            due = max(due, loop.time())
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, key: Key, due: float) -> None:
         waiting = self._waits[key] = loop.create_future()

@@ -153,16 +153,20 @@ class HealthWatch:
             load=verdict.load, share=verdict.share,
         )  # fmt: skip
         self.streaks[key] = streak
-        service = self._service(key.service)
         if verdict.warning and not before.known:
             log.warning("check", service=key.service, server=key.server, warning=verdict.warning)
+        if streak.up != before.up or streak.share != before.share:
+            self._turned(key, before, streak)
+
+    def _turned(self, key: Key, before: Streak, streak: Streak) -> None:
+        """Let the manager decide anew at once about what has changed."""
+        service = self._service(key.service)
         if streak.up != before.up:
             kind = Kind.SERVER_UP if streak.up else Kind.SERVER_DOWN
             own = str(self._engine.config.servers[key.server].addresses[0])
-            self.events.happened(kind, service, key.server, own, words)
-        if streak.up != before.up or streak.share != before.share:
-            self._decide(service)
-            self._publish()
+            self.events.happened(kind, service, key.server, own, streak.words)
+        self._decide(service)
+        self._publish()
 
     def _say_untold(self, key: Key, words: str) -> None:
         if self._untold.get(key) != words:

@@ -89,10 +89,7 @@ def _problems(
     try:
         check_of(advisor, port)
     except SettingsError as error:
-        return [
-            located.problem((*path, key), f"{key}: {message}")
-            for key, message in error.mistakes.items()
-        ]
+        return [located.problem((*path, key), message) for key, message in error.mistakes.items()]
     except UsageError as error:
         hint = f"; {error.hint}" if error.hint else ""
         return [located.problem((*path, "type"), error.message + hint)]

@@ -1,0 +1,84 @@
+"""Which checks a file asks for, where they go, and where its mistakes are."""
+
+from __future__ import annotations
+
+import pytest
+
+from shunt.config import parse, parse_located
+from shunt.dispatcher.health_jobs import METRIC, Key, check_advisors, jobs
+from shunt.dispatcher.wishes import Way
+from shunt.errors import ConfigError
+from shunt.model.addresses import Mac
+
+FILE = """\
+dispatcher: {interface: eth0}
+clusters:
+  web:
+    address: [192.0.2.10, "2001:db8::10"]
+    ports:
+      - {port: 80, servers: [a, b], advisor: {type: http}}
+      - {port: 53, protocol: both, servers: [a], advisor: {type: dns, at: server}}
+      - {port: 81, servers: [a]}
+  all:
+    address: 0.0.0.0
+    ports: [{port: 80, servers: [b], advisor: {type: connect}}]
+servers:
+  a: {address: [192.0.2.21, "2001:db8::21"], metric: {type: agent, port: 7777}}
+  b: {address: 192.0.2.22}
+"""
+WAYS = {"a": Way(Mac(b"\2" * 6), 3), "b": Way(None, 3)}
+
+
+def test_each_member_is_checked_along_the_way_or_at_its_own_address() -> None:
+    found = jobs(parse(FILE, "f"), WAYS, {"a": 100, "b": 200}.__getitem__)
+    places = {(key.service, key.server): (job.target.place, job.mark) for key, job in found.items()}
+    assert places == {
+        ("192.0.2.10:80/tcp", "a"): ("192.0.2.10:80", 100),
+        ("[2001:db8::10]:80/tcp", "a"): ("[2001:db8::10]:80", 100),
+        ("192.0.2.10:53/tcp", "a"): ("192.0.2.21:53", 0),
+        ("192.0.2.10:53/udp", "a"): ("192.0.2.21:53", 0),
+        ("[2001:db8::10]:53/tcp", "a"): ("[2001:db8::21]:53", 0),
+        ("[2001:db8::10]:53/udp", "a"): ("[2001:db8::21]:53", 0),
+        ("0.0.0.0:80/tcp", "b"): ("192.0.2.22:80", 0),
+        (METRIC, "a"): ("192.0.2.21:7777", 0),
+    }
+    known = jobs(parse(FILE, "f"), {**WAYS, "b": WAYS["a"]}, lambda _: 7)
+    assert known[Key("192.0.2.10:80/tcp", "b")].mark == 7
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        (
+            "{type: http}",
+            "{type: htp}",
+            ("f:6:", "clusters.web.ports[0].advisor.type: no advisor is called"),
+        ),
+        (
+            "{type: dns, at: server}",
+            "{type: dns, at: x}",
+            ("f:7:", "clusters.web.ports[1].advisor.at: `x` is not known"),
+        ),
+        (
+            "{type: connect}",
+            "{type: connect, oh: 1}",
+            ("f:11:", "clusters.all.ports[0].advisor.oh: is no setting"),
+        ),
+        ("port: 7777", "port: 7", ()),
+        (
+            "type: agent, port: 7777",
+            "type: agent",
+            ("f:13:", "servers.a.metric.type: ", "port: NUMBER"),
+        ),
+    ],
+)
+def test_mistakes_are_named_with_their_places(old: str, new: str, where: tuple[str, ...]) -> None:
+    located = parse_located(FILE.replace(old, new), "f")
+    if not where:
+        check_advisors(located)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_advisors(located)
+    (message,) = str(caught.value).splitlines()
+    assert message.startswith(where[0])
+    assert all(words in message for words in where)

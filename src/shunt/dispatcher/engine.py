@@ -87,9 +87,9 @@ class Engine:
             LoadError, LayoutError, DataplaneError: the kernel refused.
         """
         places.bpffs.mkdir(parents=True, exist_ok=True)
+        if Plane.is_remnant(PinDirectory(places.pins)):
+            PinDirectory(places.pins).remove()
         pins = PinDirectory.make(places.pins, mount_point=places.bpffs)
-        if Plane.is_remnant(pins):
-            pins.remove()
         fresh = not pins.names()
         if fresh:
             highest = max(link.index for link in links())

@@ -155,3 +155,15 @@ def test_one_check_by_hand_goes_to_the_server_that_is_named(
     assert found["dialogue"][-1][1].endswith("b\n")
     webs["b"].process.kill()
     assert running.shunt(*alone, check=False).status == 1
+
+
+def test_a_restart_does_not_try_a_dead_server_on_users(
+    direct_return: Topology, webs: dict[str, Nginx], running: Daemon
+) -> None:
+    webs["b"].process.kill()
+    until(lambda: weights(running)["b"] == 0, "b was not taken out")
+    running.process.kill()
+    again = daemon.start(direct_return.dispatcher, running.config.read_text())
+    assert weights(again)["b"] == 0
+    assert "slots changed hands" not in again.process.log.read_text()
+    until(lambda: health(again, "b")["checked"], "never checked")

@@ -157,6 +157,9 @@ class Daemon:
     async def _serve(self, interfaces: tuple[Link, ...]) -> None:
         async with NeighbourWatch(self.engine.watched()) as watch:
             self.watch = watch
+            self.health = HealthWatch(
+                self.engine, self._changed.set, self._counters, self.places.health
+            )
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(watch.settled(), _FIRST_ANSWERS)
@@ -168,7 +171,6 @@ class Daemon:
             settings = self.engine.config.dispatcher
             self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
             self.announcer.take(self.engine.config.cluster_addresses)
-            self.health = HealthWatch(self.engine, self._changed.set, self._counters)
             guards = [self.guardian.guard(name, self._addresses) for name in settings.interfaces]
             server = await control.serve(
                 self.places.socket, settings.group, Commands(self).handlers()

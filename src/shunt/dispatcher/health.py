@@ -20,6 +20,7 @@ from shunt.advisors.rounds import Job, Rounds
 from shunt.balance import manager
 from shunt.balance.manager_counts import Connections, suspicious
 from shunt.balance.manager_streak import Streak, after
+from shunt.dispatcher import health_memory
 from shunt.dispatcher.events import Events, Kind
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs
 from shunt.dispatcher.health_once import Once, once
@@ -62,13 +63,15 @@ class HealthWatch:
         engine: Engine,
         changed: Callable[[], None],
         glance: Callable[[], Awaitable[Reading]],
+        memory: Path,
     ) -> None:
-        """Watch nothing yet.
+        """Watch nothing yet; servers that were down when the last daemon ended are down.
 
         Args:
             engine: gets the findings.
             changed: called when it got new ones.
             glance: reads the counters.
+            memory: the file that says who is down.
         """
         self._engine = engine
         self._changed = changed
@@ -85,6 +88,15 @@ class HealthWatch:
         self._suspected: dict[Key, float] = {}
         self._untold: dict[Key, str] = {}
         self._ways: dict[str, Way] = {}
+        self._memory = memory
+        self._recall()
+
+    def _recall(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for key, words in health_memory.recall(self._memory).items():
+            self.streaks[key] = Streak(up=False, since=now, words=words)
+        self._forget_all_but(self._engine.config)
+        self._decide_all()
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -167,6 +179,8 @@ class HealthWatch:
             self.events.happened(kind, service, key.server, own, streak.words)
         self._decide(service)
         self._publish()
+        down = {key: streak.words for key, streak in self.streaks.items() if not streak.up}
+        health_memory.keep(self._memory, down)
 
     def _say_untold(self, key: Key, words: str) -> None:
         if self._untold.get(key) != words:

@@ -30,6 +30,11 @@ class Places:
         return self.run / "lock"
 
     @property
+    def health(self) -> Path:
+        """Return the file that says which servers are down, for the next daemon."""
+        return self.run / "health.json"
+
+    @property
     def overrides(self) -> Path:
         """Return the file of what an operator has changed at run time."""
         return self.state / "overrides.json"

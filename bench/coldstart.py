@@ -53,7 +53,7 @@ def clusters() -> list[IPv4Address]:
 
 def servers() -> list[IPv4Address]:
     """Return the servers' own addresses: so many that each cluster can have another ten."""
-    return [_FIRST_SERVER + number for number in range(CLUSTERS + SERVERS)]
+    return [_FIRST_SERVER + number for number in range(CLUSTERS + SERVERS - 1)]
 
 
 def configuration(*, shared: bool) -> str:
@@ -66,7 +66,8 @@ def configuration(*, shared: bool) -> str:
         text.append(f"    address: {address}")
         text.append(f"    ports: [{{port: {PORT}, protocol: udp, servers: [{names}]}}]")
     text.append("servers:")
-    text += [f"  s{which}: {{address: {address}}}" for which, address in enumerate(servers())]
+    used = servers()[: SERVERS if shared else None]
+    text += [f"  s{which}: {{address: {address}}}" for which, address in enumerate(used)]
     return "\n".join(text) + "\n"
 
 

@@ -20,8 +20,9 @@ PAGE = (ROOT / "docs" / "configuration.md").read_text()
 
 
 def test_the_pages_examples_are_right() -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert examples
+    advisors = (ROOT / "docs" / "advisors.md").read_text()
+    examples = re.findall(r"```yaml\n(dispatcher:.*?)```", PAGE + advisors, flags=re.DOTALL)
+    assert len(examples) >= 2
     for example in examples:
         config = parse(example, "docs/configuration.md")
         assert parse(dump(config), "normal") == config

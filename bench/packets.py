@@ -88,7 +88,7 @@ def _measure(carousel: Carousel, program: Program, rounds: int) -> dict[str, flo
         "shunt": program,
     }
     measures = {name: partial(cost, carousel, each) for name, each in programs.items()}
-    return interleaved(measures, rounds)
+    return interleaved(measures, rounds, min)
 
 
 def _row(packet: str, flows: int, taken: dict[str, float]) -> Row:

@@ -102,7 +102,7 @@ def _measured(mode: Mode, flows: tuple[int, ...], rounds: int) -> dict[int, floa
             _check(mode, count, balancer.plane.maps["flows"])
             carousel.fill(frame(4, Protocol.TCP, flags=ACK), count, version=4)
             measures = {name: partial(cost, carousel, each) for name, each in programs.items()}
-            taken = interleaved(measures, rounds)
+            taken = interleaved(measures, rounds, min)
             over[count] = taken["shunt"] - taken["bare"]
     return over
 
@@ -145,7 +145,7 @@ def _flood(number: int) -> Figure:
             measures = {
                 name: partial(cost, carousel, each, number) for name, each in programs.items()
             }
-            nanoseconds = interleaved(measures, 1)
+            nanoseconds = interleaved(measures, 2, min)
             taken[flows] = nanoseconds["shunt"] - nanoseconds["bare"]
         _check(mode, number, balancer.plane.maps["flows"])
     rows: list[Row] = [

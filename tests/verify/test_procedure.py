@@ -108,6 +108,15 @@ def test_a_server_that_asks_in_the_clusters_name_leaks() -> None:
     assert _troubles(procedure) == {(Check.LEAKS, "s2"): (Verdict.WRONG, Cause.ASKS_IN_ITS_NAME)}
 
 
+def test_a_question_in_one_clusters_name_says_nothing_of_another() -> None:
+    subject, machines = _segment(1, ["192.0.2.100", "192.0.2.101"])
+    machines[0].announces = True
+    procedure = _procedure(subject)
+    run(procedure, machines)
+    found = [each for each in judge(procedure.reading) if each.check is Check.LEAKS]
+    assert [each.cause for each in found] == [Cause.ASKS_IN_ITS_NAME, Cause.DID_NOT_ASK]
+
+
 def test_two_servers_with_one_mac_are_named() -> None:
     subject, machines = _segment(2, ["192.0.2.100"])
     machines[1].mac = machines[0].mac

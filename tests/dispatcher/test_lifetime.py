@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import stat
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +15,16 @@ import pytest
 from shunt.dataplane.program import Program
 from shunt.dispatcher.ending import end
 from shunt.errors import DataplaneError, UsageError
-from shunt.lab import requests
 from shunt.network.frames import Frame
 from shunt.network.frames.arp import Arp
 from shunt.network.frames.neighbour import Advertisement
 from shunt.network.packets import PacketSocket
+from tests.dispatcher.load import Load
 from tests.dispatcher.scene import FOUR, SIX, Scene, configuration, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shunt.lab.requests import Load
     from shunt.model.addresses import Address, Mac
 
 pytestmark = [pytest.mark.lab, pytest.mark.bpf]
@@ -47,24 +45,6 @@ def scene(laboratory: Scene) -> Iterator[Scene]:
     end(laboratory.places)
     if laboratory.process is not None:
         laboratory.process.kill()
-
-
-class Load4(threading.Thread):
-    """Load on the IPv4 cluster address while something else happens."""
-
-    def __init__(self, scene: Scene, seconds: int) -> None:
-        super().__init__()
-        self._scene, self._seconds = scene, seconds
-        self.load: Load | None = None
-
-    def run(self) -> None:
-        url = requests.url(FOUR)
-        self.load = requests.wrk(self._scene.client, url, seconds=self._seconds, connections=16)
-
-    def done(self) -> Load:
-        self.join()
-        assert self.load is not None
-        return self.load
 
 
 def trace(scene: Scene) -> dict[str, object]:
@@ -95,20 +75,21 @@ def is_forgotten(program: int) -> bool:
 def test_a_daemon_that_is_killed_under_load_costs_no_request(scene: Scene) -> None:
     scene.up(FILE)
     first = scene.ask("status")
-    load = Load4(scene, 4)
-    load.start()
-    eventually(lambda: sum(r["opened"] for r in scene.servers().values()) > 500, "load is there")
-    scene.kill()
-    opened = json.loads(scene.shunt("status", "--json").stdout)["causes"]["forwarded"]["packets"]
-    without = json.loads(scene.shunt("status", "--json").stdout)
-    assert without["daemon"] is None
-    assert without["causes"]["forwarded"]["packets"] > opened, "traffic flows on without a daemon"
-    assert scene.carried() == first["program"]["id"]
-    scene.up()
-    second = scene.ask("status")
-    found = load.done()
-    assert found.errors == 0
-    assert found.requests > 1000
+    with Load(scene, 4) as load:
+        scene.kill()
+        opened = json.loads(scene.shunt("status", "--json").stdout)["causes"]["forwarded"][
+            "packets"
+        ]
+        without = json.loads(scene.shunt("status", "--json").stdout)
+        assert without["daemon"] is None
+        assert without["causes"]["forwarded"]["packets"] > opened, (
+            "traffic flows on without a daemon"
+        )
+        assert scene.carried() == first["program"]["id"]
+        scene.up()
+        second = scene.ask("status")
+    assert load.result.errors == 0
+    assert load.result.requests > 1000
     assert second["daemon"]["took_over"] is True
     assert second["program"]["id"] != first["program"]["id"]
     assert scene.carried() == second["program"]["id"], "the new process brought its own program"

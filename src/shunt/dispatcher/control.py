@@ -31,7 +31,7 @@ async def serve(path: Path, group: str | None, handlers: Mapping[str, Handler]) 
     Raises:
         HostError: the group is unknown, or the socket cannot be made.
     """
-    gid = _group(group)
+    _group(group)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -44,23 +44,35 @@ async def serve(path: Path, group: str | None, handlers: Mapping[str, Handler]) 
         finally:
             writer.close()
 
-    return await asyncio.start_unix_server(talk, sock=_listener(path, gid), limit=_LONGEST)
+    return await asyncio.start_unix_server(talk, sock=_listener(path, group), limit=_LONGEST)
 
 
-def _listener(path: Path, gid: int) -> socket.socket:
+def permit(path: Path, group: str | None) -> None:
+    """Let root and a group use the socket at `path`, and nobody else.
+
+    Raises:
+        HostError: the group is unknown, or the socket is not ours to change.
+    """
+    gid = _group(group)
+    try:
+        os.chown(path, -1, os.getegid() if gid < 0 else gid)
+        path.chmod(0o600 if gid < 0 else 0o660)
+    except OSError as error:
+        raise HostError(f"control socket {path}: {error.strerror}") from error
+
+
+def _listener(path: Path, group: str | None) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
         path.unlink(missing_ok=True)
         listener.bind(str(path))
-        if gid >= 0:
-            os.chown(path, 0, gid)
-            path.chmod(0o660)
     except OSError as error:
         listener.close()
         raise HostError(f"control socket {path}: {error.strerror}") from error
     finally:
         os.umask(before)
+    permit(path, group)
     return listener
 
 

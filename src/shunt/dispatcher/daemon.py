@@ -35,12 +35,13 @@ from shunt.network.links import links
 from shunt.network.watch import NeighbourWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from shunt.config import Located
     from shunt.dispatcher.places import Places
     from shunt.model.addresses import Address
+    from shunt.model.config import Dispatcher
     from shunt.network.links import Link
 
 Result = TypeVar("Result")
@@ -120,6 +121,8 @@ class Daemon:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._attending: list[asyncio.Task[None]] = []
         self._remove = False
 
     async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -168,20 +171,15 @@ class Daemon:
             await self._apply()
             if not self.engine.fresh:
                 await self._enter(interfaces)
-            settings = self.engine.config.dispatcher
-            self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
-            self.announcer.take(self.engine.config.cluster_addresses)
-            guards = [self.guardian.guard(name, self._addresses) for name in settings.interfaces]
-            server = await control.serve(
-                self.places.socket, settings.group, Commands(self).handlers()
-            )
+            group = self.engine.config.dispatcher.group
+            server = await control.serve(self.places.socket, group, Commands(self).handlers())
             try:
-                await self._run_loops(guards)
+                await self._run_loops()
             finally:
                 server.close()
                 self.places.socket.unlink(missing_ok=True)
 
-    async def _run_loops(self, guards: list[Coroutine[None, None, None]]) -> None:
+    async def _run_loops(self) -> None:
         """Run every loop until told to stop; a loop that fails ends them all.
 
         Raises:
@@ -195,28 +193,43 @@ class Daemon:
                 loop.add_signal_handler(
                     signal.SIGHUP, lambda: tasks.create_task(self._reload_quietly())
                 )
+                self._tasks = tasks
                 loops = (
                     self._follow(), self._gather(), self._sweep(), self._sample(),
                     self.health.run(),
                 )  # fmt: skip
-                running = [
-                    tasks.create_task(each) for each in (*loops, self.announcer.run(), *guards)
-                ]
+                running = [tasks.create_task(each) for each in loops]
+                self._attend()
                 self._say_ready()
                 await self._stop.wait()
                 notify("STOPPING=1")
-                for task in running:
+                for task in (*running, *self._attending):
                     task.cancel()
         except* ShuntError as failures:
             raise _first(failures) from None
+
+    def _attend(self) -> None:
+        """Announce and guard the cluster addresses on the interfaces that they are at now.
+
+        Raises:
+            HostError: an interface has gone meanwhile.
+        """
+        settings = self.engine.config.dispatcher
+        guards = [self.guardian.guard(name, self._addresses) for name in settings.interfaces]
+        for task in self._attending:
+            task.cancel()
+        self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
+        self.announcer.take(self._addresses())
+        self._attending = [self._tasks.create_task(e) for e in (self.announcer.run(), *guards)]
 
     def _addresses(self) -> tuple[Address, ...]:
         return self.engine.config.cluster_addresses
 
     async def _enter(self, interfaces: tuple[Link, ...]) -> None:
         """Answer for the cluster addresses on these interfaces from now on."""
+        settings = self.engine.config.dispatcher
         await self.work(self.engine.write_addresses)
-        await self.work(lambda: self.engine.attach(interfaces, replace=self._replace))
+        await self.work(lambda: self.engine.attach(interfaces, settings, replace=self._replace))
 
     def _say_ready(self) -> None:
         modes = {name: str(found.mode) for name, found in self.engine.plane.links.items()}
@@ -304,11 +317,16 @@ class Daemon:
         Raises:
             ConfigError, HostError: the old state stays in force.
         """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> dict[str, Any]:
         located = load_located(self.file)
         interfaces = check_host(located)
         check_advisors(located)
         self._warn(located)
         before = self.engine.config
+        await self._open_to(located.config.dispatcher, interfaces)
         self.engine.config = located.config
         self.engine.overrides = self.engine.overrides.for_config(located.config)
         self.watch.watch(self.engine.watched())
@@ -317,15 +335,33 @@ class Daemon:
         moved = await self._apply()
         self.health.take()
         await self.work(self.engine.write_addresses)
-        await self.work(self.engine.attach, interfaces)
         self.watch.watch(self.engine.watched())
-        self.announcer.take(self.engine.config.cluster_addresses)
+        if located.config.dispatcher == before.dispatcher:
+            self.announcer.take(self._addresses())
+        else:
+            self._attend()
         log.info("reloaded", file=str(self.file), slots=moved)
         return {
             "moved": moved,
             "services": len(located.config.services),
             "before": len(before.services),
         }
+
+    async def _open_to(self, settings: Dispatcher, interfaces: tuple[Link, ...]) -> None:
+        """Take requests at these interfaces, and commands from this group; or leave all as it is.
+
+        Raises:
+            HostError, DataplaneError: one of them refuses.
+        """
+        now = self.engine.config.dispatcher
+        try:
+            control.permit(self.places.socket, settings.group)
+            await self.work(self.engine.attach, interfaces, settings)
+        except ShuntError:
+            control.permit(self.places.socket, now.group)
+            old = tuple(link for link in links() if link.name in now.interfaces)
+            await self.work(self.engine.attach, old, now)
+            raise
 
     async def _reload_quietly(self) -> None:
         try:

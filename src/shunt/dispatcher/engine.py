@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from shunt.dispatcher.places import Places
     from shunt.model.addresses import Address
-    from shunt.model.config import Config, Service
+    from shunt.model.config import Config, Dispatcher, Service
     from shunt.network.neighbours import Neighbour
 
 _MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
@@ -181,17 +181,19 @@ class Engine:
             if devices.get(index) is None:
                 devices.put(index, index)
 
-    def attach(self, interfaces: tuple[Link, ...], *, replace: bool = False) -> None:
+    def attach(
+        self, interfaces: tuple[Link, ...], settings: Dispatcher, *, replace: bool = False
+    ) -> None:
         """Attach to these interfaces and to no others.
 
         Raises:
             HostError: an interface carries someone else's program.
+            DataplaneError: the kernel refused.
         """
-        mode = _MODES[self.config.dispatcher.mode]
-        self.balancer.change_settings(
-            exceptions_rate=self.config.dispatcher.exceptions_rate,
-            trace_ifindex=interfaces[0].index,
-        )
+        mode = _MODES[settings.mode]
+        self.balancer.change_settings(exceptions_rate=settings.exceptions_rate)
+        for link in interfaces[:1]:
+            self.balancer.change_settings(trace_ifindex=link.index)
         for link in interfaces:
             self.plane.attach(link.name, link.index, mode, replace=replace)
         for name in self.plane.links.keys() - {link.name for link in interfaces}:

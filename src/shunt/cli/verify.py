@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 DEFAULT = Path("/etc/shunt/shunt.yaml")
 _WIDE = 160  # columns where no terminal sets a limit
-Flag = Annotated[bool, Parameter(negative=())]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 def verify(  # noqa: PLR0913 - each is an option of the command
     *clusters: str,
     config: Annotated[Path | None, Parameter(name=("-c", "--config"))] = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
-    server: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    port: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    server: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    port: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     live: Flag = False,
     dispatcher: str | None = None,
-    borrow: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    borrow: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     mac: str | None = None,
     rate: float = 200,
     requests: bool = True,

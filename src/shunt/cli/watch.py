@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from shunt.verify.watch import Sighting
 
 DEFAULT = Path("/etc/shunt/shunt.yaml")
-Flag = Annotated[bool, Parameter(negative=())]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 def watch(
     *clusters: str,
     config: Annotated[Path | None, Parameter(name=("-c", "--config"))] = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
-    dispatcher: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    dispatcher: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     once: Flag = False,
     json: Flag = False,
 ) -> int:

@@ -141,7 +141,7 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         ),
     ),
     Cause.PUBLISHED: (
-        "the server answers for the cluster address, and late, as for a published entry",
+        "the server answers for the cluster address late, or without taking it: a published entry",
         (
             "A published (proxy) ARP or neighbour entry draws the clients to this server, "
             "whether or not it holds the address."

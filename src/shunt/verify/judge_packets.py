@@ -74,6 +74,17 @@ def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
     return finding(verdict, cause, unanswered, *_own_evidence(reading, server, cluster))
 
 
+def takes_nothing(reading: Reading, server: Examined, cluster: Cluster) -> bool:
+    """Whether the server was asked, and answers for its own address but not at the cluster's."""
+    ping = Key(Purpose.PING, server.name, cluster.address)
+    keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
+    if reading.ledger.known(ping) is None or reading.echoes(ping):
+        return False
+    if any(map(reading.replied, keys)):
+        return False
+    return _why_silent(reading, server, cluster) is Cause.ALIAS_MISSING
+
+
 def _own_evidence(reading: Reading, server: Examined, cluster: Cluster) -> Iterator[str]:
     own = reading.own(server, cluster.address.version)
     if own is not None:

@@ -86,6 +86,8 @@ def render(document: dict[str, Any]) -> Group:
     from rich.console import Group
     from rich.text import Text
 
+    from shunt.cli.status_health import tables
+
     head = Text()
     daemon = document["daemon"]
     if daemon:
@@ -107,7 +109,9 @@ def render(document: dict[str, Any]) -> Group:
             f"({claim['times']} times): find that machine\n",
             "red",
         )
-    return Group(head, *(_service(service) for service in document["services"]), _causes(document))
+    services = [_service(service) for service in document["services"]]
+    checks = tables(document["health"]) if document.get("health") else ()
+    return Group(head, *services, *checks, _causes(document))
 
 
 def _service(service: dict[str, Any]) -> Table:

@@ -25,6 +25,7 @@ SUBJECTS = {
     "web": "Requests per second",
     "coldstart": "Cold start",
     "changes": "Changes while packets pass",
+    "health": "Health",
     "tables": "Slot tables",
 }
 

@@ -101,17 +101,25 @@ static __always_inline void see_elder(const struct question *q)
 		sight->seen = q->now;
 }
 
-/* The remembered server of this flow; 0 if the flow is not remembered, or must move on. */
+/*
+ * The remembered server of this flow; 0 if there is none, or none that it may go to. What is over
+ * is forgotten at once: packets of the flow's next life must not find it, even if that is not
+ * remembered itself.
+ */
 static __always_inline int follow_flow(struct question *q)
 {
 	struct flow *flow = bpf_map_lookup_elem(&flows, &q->flow);
+	__u16 flags;
 
 	if (!flow || flow->service != q->service.number)
 		return 0;
-	if (is_new(q) && flow->closed) /* the client re-uses the port */
+	flags = member_flags(q, flow->member);
+	if (flags & MEMBER_MOVE ||
+	    (is_new(q) && (flow->closed || flags & MEMBER_RESET))) { /* the port is used again */
+		if (!q->dry)
+			bpf_map_delete_elem(&flows, &q->flow);
 		return 0;
-	if (member_flags(q, flow->member) & MEMBER_MOVE)
-		return 0;
+	}
 	if (!q->dry) {
 		if (flow->seen != q->now)
 			flow->seen = q->now;
@@ -185,10 +193,14 @@ static __always_inline int follow_affinity(struct question *q, struct affinity *
 
 	if (flags & MEMBER_MOVE)
 		return 0;
-	if (is_new(q) && !takes_new && record_flow(q, q->state.current)) {
-		q->member = q->state.current;
-		q->reason = REASON_new_flow;
-		return 1;
+	if (is_new(q) && !takes_new) {
+		if (q->state.current == SLOT_NONE)
+			return 1;
+		if (record_flow(q, q->state.current)) {
+			q->member = q->state.current;
+			q->reason = REASON_new_flow;
+			return 1;
+		}
 	}
 	if (!q->dry && affinity->seen != q->now)
 		affinity->seen = q->now;

@@ -77,6 +77,8 @@ class Wish:
     claims: tuple[Claim, ...]
 
 
+_DOWN = {OnDown.KEEP: Flag(0), OnDown.MOVE: Flag.MOVE, OnDown.RESET: Flag.RESET}
+
 UNKNOWN = Way(None, 0, "its MAC address is not known yet")
 HEALTHY = Health()
 
@@ -126,9 +128,7 @@ def claim(
         weight, reason = 0, way.reason or UNKNOWN.reason
     elif way.lost or not health.up:
         weight, reason = 0, (way.reason if way.lost else health.reason) or "down"
-        flags |= {OnDown.KEEP: Flag(0), OnDown.MOVE: Flag.MOVE, OnDown.RESET: Flag.RESET}[
-            service.on_down
-        ]
+        flags |= Flag.AVOID | _DOWN[service.on_down]
     elif override.quiesced:
         weight, reason = 0, "quiesced: its flows finish, new ones go elsewhere"
     elif override.weight is not None:

@@ -212,7 +212,7 @@ def test_status_with_a_daemon_without_one_and_with_nothing_at_all(scene: Scene) 
     assert text.status == 0, text.stderr
     for words in (
         f"process {process.pid}", "interface eth0: native mode", "192.0.2.10:80/tcp",
-        "[2001:db8::10]:7/udp", "02:00:00:00:00:21", "forwarded", "50.", "what the dispatcher is",
+        "[2001:db8::10]:7/udp", "02:00:00:00:00:21", "forwarded", "%", "what the dispatcher is",
     ):  # fmt: skip
         assert words in text.stdout
     document = json.loads(scene.shunt("status", "--json").stdout)

@@ -31,7 +31,7 @@ async def serve(path: Path, group: str | None, handlers: Mapping[str, Handler]) 
     Raises:
         HostError: the group is unknown, or the socket cannot be made.
     """
-    _group(group)
+    group_number(group)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -53,7 +53,7 @@ def permit(path: Path, group: str | None) -> None:
     Raises:
         HostError: the group is unknown, or the socket is not ours to change.
     """
-    gid = _group(group)
+    gid = group_number(group)
     try:
         os.chown(path, -1, os.getegid() if gid < 0 else gid)
         path.chmod(0o600 if gid < 0 else 0o660)
@@ -76,7 +76,12 @@ def _listener(path: Path, group: str | None) -> socket.socket:
     return listener
 
 
-def _group(group: str | None) -> int:
+def group_number(group: str | None) -> int:
+    """Return the number of a group, -1 for none.
+
+    Raises:
+        HostError: this host has no such group.
+    """
     if group is None:
         return -1
     try:

@@ -137,10 +137,7 @@ class Daemon:
             ConfigError, HostError, DataplaneError: it could not start; nothing was changed.
         """
         require()
-        located = load_located(self.file)
-        interfaces = check_host(located)
-        check_advisors(located)
-        self._warn(located)
+        located, interfaces = self._checked()
         with locked(self.places):
             await self._run(located, interfaces)
             if self._remove:
@@ -307,9 +304,19 @@ class Daemon:
 
     # Changes.
 
-    def _warn(self, located: Located) -> None:
+    def _checked(self) -> tuple[Located, tuple[Link, ...]]:
+        """Return the file and its interfaces, once all that can be checked beforehand is right.
+
+        Raises:
+            ConfigError, HostError, UsageError: something is not.
+        """
+        located = load_located(self.file)
+        interfaces = check_host(located)
+        check_advisors(located)
+        control.group_number(located.config.dispatcher.group)
         for problem in warnings(located):
             log.warning("configuration", where=problem.render(str(self.file)))
+        return located, interfaces
 
     async def reload(self) -> dict[str, Any]:
         """Read the file again and apply it; a broken one changes nothing.
@@ -321,10 +328,7 @@ class Daemon:
             return await self._reload()
 
     async def _reload(self) -> dict[str, Any]:
-        located = load_located(self.file)
-        interfaces = check_host(located)
-        check_advisors(located)
-        self._warn(located)
+        located, interfaces = self._checked()
         before = self.engine.config
         await self._open_to(located.config.dispatcher, interfaces)
         self.engine.config = located.config

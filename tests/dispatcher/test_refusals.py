@@ -1,0 +1,158 @@
+"""Whatever is wrong with file or host: a clear message, exit code 2, and nothing was changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.dataplane.libbpf import libbpf
+from shunt.dispatcher.ending import end
+from shunt.lab import topology
+from tests.dispatcher.scene import FOUR, SHUNT, SIX, Scene, configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shunt.lab.processes import Completed
+
+pytestmark = [pytest.mark.lab, pytest.mark.bpf]
+GOOD = configuration({"a": 10, "b": 20, "c": 30})
+HIDE = "mount -n --bind /dev/null {0} && exec {1}"
+COVER = "mount -n -t tmpfs none {0} && exec {1}"
+
+
+@pytest.fixture(scope="module")
+def laboratory() -> Iterator[Scene]:
+    with Scene.made() as made:
+        yield made
+
+
+@pytest.fixture
+def scene(laboratory: Scene) -> Iterator[Scene]:
+    yield laboratory
+    end(laboratory.places)
+    if laboratory.process is not None:
+        laboratory.process.kill()
+
+
+def check(scene: Scene, refused: Completed, *words: str) -> None:
+    """Assert that a start was refused in so many words, and that it left nothing."""
+    assert refused.status == 2, refused
+    for word in words:
+        assert word in refused.stderr
+    assert refused.stderr.startswith("shunt: ")
+    assert "Traceback" not in refused.stderr
+    assert "Warning" not in refused.stderr
+    assert refused.stdout == ""
+    assert [path for path in scene.root.rglob("*") if not path.is_dir()] == []
+    assert str(scene.root) not in Path("/proc/mounts").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("port: 80", "prot: 80"), ("`prot`", "`port`?", ":8:")),
+        (GOOD.replace("192.0.2.21", "192.0.2.321"), ("192.0.2.321", "servers.a.address")),
+        (GOOD.replace("port: 80", "port: 70000"), ("70000", "65535")),
+        (GOOD.replace("a: 10", "d: 10", 1), ("no server is called `d`", "a, b, c", ":8:")),
+        (GOOD.replace("port: 9,", "port: 80,"), ("192.0.2.10 port 80/tcp is a service already",)),
+        (GOOD.replace("eth0", "eth7"), ("there is no interface eth7", "eth0", ":3:")),
+        (GOOD.replace("eth0", "[eth7, eth8]"), ("eth7", "eth8")),
+        (
+            configuration({"a": 1}, clusters=(type(FOUR)("192.0.2.2"), type(SIX)("2001:db8::2"))),
+            (
+                "192.0.2.2 is held by this host itself, on eth0",
+                "ip address del 192.0.2.2/24 dev eth0",
+                "ip address del 2001:db8::2/64 dev eth0",
+            ),
+        ),
+        (GOOD.replace("secret", "group: nobodies\n  secret"), ("there is no group 'nobodies'",)),
+        ("", ("empty",)),
+    ],
+    ids=[
+        "unknown key", "bad address", "port out of range", "server not defined",
+        "two services in one place", "absent interface", "two absent interfaces",
+        "cluster address of the host", "unknown group", "empty file",
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_refused(scene: Scene, text: str, words: tuple[str, ...]) -> None:
+    check(scene, scene.try_up(text), *words)
+    assert scene.carried() is None
+
+
+def test_no_file_is_refused(scene: Scene) -> None:
+    check(scene, scene.shunt("up", "-c", "/nowhere/shunt.yaml"), "/nowhere/shunt.yaml")
+
+
+def test_an_unknown_option_is_refused(scene: Scene) -> None:
+    refused = scene.shunt("up", "--relpace")
+    assert refused.status == 2
+    assert "--relpace" in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize("mode", ["xdpdrv", "xdpgeneric"])
+def test_someone_elses_program_is_named_and_left_unless_we_insist(scene: Scene, mode: str) -> None:
+    program = str(topology._PASS_PROGRAM)
+    take = ("link", "set", "dev", "eth0")
+    scene.dispatcher.ip(*take, mode, "object", program, "section", "xdp")
+    theirs = scene.carried()
+    try:
+        refused = scene.try_up(GOOD)
+        check(scene, refused, "eth0 already carries XDP program", f"id {theirs}", "--replace")
+        assert scene.carried() == theirs
+        command = [SHUNT, "up", "-c", str(scene.file), "--root", str(scene.root), "--replace"]
+        scene.process = scene.dispatcher.start(command)
+        scene.process.wait_until_says("ready", timeout=30)
+        assert scene.carried() not in (None, theirs)
+        scene.fetch(10)
+        scene.down()
+        assert scene.carried() is None
+    finally:
+        scene.dispatcher.ip(*take, mode, "off")
+
+
+def test_without_root_it_is_said_what_is_missing(scene: Scene) -> None:
+    scene.file.write_text(GOOD)
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    command = [SHUNT, "up", "-c", str(scene.file), "--root", str(scene.root)]
+    refused = scene.dispatcher.run([*drop, *command], check=False)
+    check(scene, refused, "privileges: CAP_NET_ADMIN", "CAP_BPF missing", "Run as root")
+
+
+@pytest.mark.parametrize("name", ["net_admin", "net_raw", "sys_admin", "bpf"])
+def test_a_capability_that_is_missing_is_named(scene: Scene, name: str) -> None:
+    scene.file.write_text(GOOD)
+    drop = ["setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}", "--"]
+    command = [SHUNT, "up", "-c", str(scene.file), "--root", str(scene.root)]
+    refused = scene.dispatcher.run([*drop, *command], check=False)
+    check(scene, refused, f"privileges: CAP_{name.upper()} missing")
+
+
+def hidden(scene: Scene, form: str, path: str) -> Completed:
+    """Start the daemon where a file or folder of the system is not to be seen."""
+    scene.file.write_text(GOOD)
+    command = f"{SHUNT} up -c {scene.file} --root {scene.root}"
+    shell = form.format(path, command)
+    return scene.dispatcher.run(["unshare", "--mount", "sh", "-c", shell], check=False)
+
+
+def test_without_libbpf_it_is_said_how_to_get_it(scene: Scene) -> None:
+    assert libbpf().version  # and so it is loaded, and mapped
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    (path,) = {line.split()[-1] for line in lines if "/libbpf.so" in line}
+    check(scene, hidden(scene, HIDE, path), "libbpf", "install")
+
+
+def test_without_the_kernels_types_it_is_said_so(scene: Scene) -> None:
+    refused = hidden(scene, COVER, "/sys/kernel/btf")
+    check(scene, refused, "kernel type information (BTF)", "CONFIG_DEBUG_INFO_BTF")
+
+
+@pytest.mark.parametrize("command", ["status", "reload"])
+def test_commands_without_a_dispatcher_say_so(scene: Scene, command: str) -> None:
+    refused = scene.shunt(command)
+    assert refused.status == 1
+    assert "no dispatcher runs here" in refused.stderr
+    assert "shunt up" in refused.stderr

@@ -43,15 +43,30 @@ def manager(host: Host, wish: Wish) -> Manager | None:
     """Return who brings the alias back on this host; None if nobody there is known."""
     who = host.managers
     plain = wish.forward is not Forward.ENCAP and silence.method(host, wish) is Silence.SYSCTL
-    if plain and who.networkd:
-        return Manager.NETPLAN if who.netplan else Manager.NETWORKD
-    if plain and who.network_manager and who.network_manager >= (1, 42):
-        return Manager.NETWORK_MANAGER
+    if plain and who.networkd and not who.netplan:
+        return Manager.NETWORKD
+    if plain and not _others_on_loopback(host, wish):
+        if who.networkd:
+            return Manager.NETPLAN
+        if who.network_manager and who.network_manager >= (1, 42):
+            return Manager.NETWORK_MANAGER
     if who.ifupdown and not (who.networkd or who.network_manager):
         return Manager.IFUPDOWN
     if plain and who.ifcfg and not who.network_manager and not _has_ipv6(wish):
         return Manager.IFCFG
     return Manager.UNIT if who.systemd else None
+
+
+def _others_on_loopback(host: Host, wish: Wish) -> bool:
+    """Return whether `lo` has addresses that a manager would drop as soon as `lo` is its own."""
+    return any(
+        held.address not in wish.clusters
+        and not held.address.is_loopback
+        and f"alias:{held.address}" not in host.record.ids
+        for link in host.links
+        if link.loopback
+        for held in link.addresses
+    )
 
 
 def _has_ipv6(wish: Wish) -> bool:
@@ -131,9 +146,11 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
         text = files.netplan_text(wish.clusters)
         return (_File(files.NETPLAN, text, "600", after=told, after_undo=told),)
     if chosen is Manager.NETWORK_MANAGER:
-        told = (Command(("nmcli", "connection", "reload")),)
+        reload = Command(("nmcli", "connection", "reload"))
+        # It would activate the profile by itself, some time: this waits until it has.
+        up = Command(("nmcli", "-w", "60", "connection", "up", "shunt-lo"))
         text = files.network_manager_text(wish.clusters)
-        return (_File(files.PROFILE, text, "600", after=told, after_undo=told),)
+        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=(reload,)),)
     if chosen is Manager.IFCFG:
         return tuple(
             _File(f"{files.IFCFG}{number}", files.ifcfg_text(address, number))

@@ -66,6 +66,7 @@ def test_home_is_where_the_servers_are() -> None:
 def test_what_is_taken_is_not_chosen() -> None:
     one, two, three = (ip_address(f"192.0.2.{number}") for number in (1, 2, 3))
     offered = {4: (one, two, three), 6: ()}
-    assert choose(offered, {one}) == ({4: two}, {4: three})
-    assert choose(offered, {one, three}) == ({4: two}, {4: two})
-    assert choose(offered, {one, two, three}) == ({}, {})
+    assert choose(offered, {one}) == ({4: two}, {4: three}, {})
+    assert choose(offered, {one, three}) == ({4: two}, {4: two}, {})
+    assert choose(offered, {one, two, three}) == ({}, {}, {})
+    assert choose(offered, set()) == ({4: one}, {4: two}, {4: three})

@@ -240,6 +240,16 @@ def test_a_confirmation_is_no_question() -> None:
     assert _troubles(procedure) == {(Check.LEAKS, "s1"): (Verdict.UNKNOWN, Cause.DID_NOT_ASK)}
 
 
+def test_who_knows_one_address_is_asked_from_another() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    machines[0].knows = set(SPARE[4])
+    third = ip_address("192.0.2.203")
+    procedure = Procedure(subject, ME, {4: (*SPARE[4], third)})
+    run(procedure, machines)
+    assert _troubles(procedure) == {}
+    assert str(third) in _finding(procedure, Check.LEAKS, "s1").evidence[0]
+
+
 def test_hostile_company_changes_no_verdict() -> None:
     """Frames that are broken, or speak of other things, with every frame that is heard."""
     chance = random.Random(1969)

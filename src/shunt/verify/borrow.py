@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
 
-CANDIDATES = 6  # of each IP version; two of them are needed
+CANDIDATES = 6  # of each IP version; three of them are used
 
 
 def home(
@@ -61,16 +61,19 @@ def candidates(
 
 def choose(
     offered: Mapping[int, tuple[Address, ...]], taken: Collection[Address]
-) -> tuple[dict[int, Address], dict[int, Address]]:
-    """Return, by IP version, the address for packets and the one that asks by ARP.
+) -> tuple[dict[int, Address], dict[int, Address], dict[int, Address]]:
+    """Return, by IP version, the address for packets, the one that asks by ARP, and a spare one.
 
-    With one free address only, both are the same; with none, the version is left out.
+    With one free address only, the first two are the same; with none, the version is left out.
     """
     packets: dict[int, Address] = {}
     asker: dict[int, Address] = {}
+    spare: dict[int, Address] = {}
     for version, addresses in offered.items():
         free = [address for address in addresses if address not in taken]
         if free:
             packets[version] = free[0]
             asker[version] = free[1] if len(free) > 1 else free[0]
-    return packets, asker
+        if len(free) > 2:
+            spare[version] = free[2]
+    return packets, asker, spare

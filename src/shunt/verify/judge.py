@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.network.frames import Arp, Solicitation
 from shunt.verify import judge_packets, judge_segment
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.ledger import Key, Purpose
@@ -116,30 +115,20 @@ def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
             asks = unasked[0].claim.how.asks
             cause = Cause.ASKS_IN_ITS_NAME if asks else Cause.ANNOUNCES
             return finding(Verdict.WRONG, cause, *_heard(mac, unasked))
-    borrowed = reading.identity.borrowed.get(cluster.address.version)
     if reading.mac(server.name) is None:
         return finding(Verdict.UNKNOWN, Cause.NO_CONTROL)
-    if borrowed is None:
+    if cluster.address.version not in reading.identity.borrowed:
         return finding(Verdict.UNKNOWN, Cause.NO_FREE_ADDRESS)
-    for mac, question in _questions(reading, server, cluster):
-        if owners.get(mac) == server.name and question.target == borrowed:
-            seen = f"{describe(mac)} asked who has {borrowed}, in its own name"
-            return finding(Verdict.RIGHT, None, seen)
-    return finding(Verdict.UNKNOWN, Cause.DID_NOT_ASK)
+    asked = reading.asked(server, cluster.address.version)
+    if asked is None or not _has_spoken(reading, server, cluster):
+        return finding(Verdict.UNKNOWN, Cause.DID_NOT_ASK)
+    mac, whom = asked
+    seen = f"{describe(mac)} asked who has {whom}, in its own name"
+    return finding(Verdict.RIGHT, None, seen)
 
 
-def _questions(
-    reading: Reading, server: Examined, cluster: Cluster
-) -> Iterator[tuple[Mac, Arp | Solicitation]]:
-    """Yield who asked whom, in no cluster address's name, if the server has sent from `cluster`.
-
-    Only then had it a reason to ask in that address's name.
-    """
+def _has_spoken(reading: Reading, server: Examined, cluster: Cluster) -> bool:
+    """Whether the server has sent from the cluster address: only then could it ask in its name."""
     keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
     pinged = reading.echoes(Key(Purpose.PING, server.name, cluster.address))
-    if not pinged and not any(map(reading.replied, keys)):
-        return
-    clusters = {each.address for each in reading.subject.clusters}
-    for mac, question in reading.transcript.questions:
-        if not isinstance(question, Arp) or question.sender not in clusters:
-            yield mac, question
+    return bool(pinged) or any(map(reading.replied, keys))

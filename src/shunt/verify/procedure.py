@@ -16,9 +16,11 @@ from shunt.network.frames import (
     Envelope,
     arp_request,
     echo_request,
+    gratuitous_arp,
     neighbour_solicitation,
     tcp_syn,
     udp_datagram,
+    unsolicited_advertisement,
 )
 from shunt.verify import borrow, responder
 from shunt.verify.ledger import Key, Ledger, Purpose
@@ -116,6 +118,10 @@ class Procedure:
             for attempt in range(1, ROUNDS):
                 if again := self._unanswered(attempt):
                     yield Phase("answers", "ask again", again, (), _PATIENCE)
+            if known := self._from_spare():
+                yield Phase(
+                    "answers", "ask from an address that nobody knows", known, (), _PATIENCE
+                )
             if doubts := self._doubts():
                 yield Phase("doubts", "find out why something is wrong", doubts, (), _LISTEN)
         yield replace(self._silence(first=False), name="silence again", patience=_LISTEN)
@@ -157,8 +163,8 @@ class Procedure:
         )
 
     def _borrow(self) -> None:
-        packets, asker = borrow.choose(self._offered, self.reading.transcript.claims)
-        self.identity = replace(self.identity, borrowed=packets, asker=asker)
+        packets, asker, spare = borrow.choose(self._offered, self.reading.transcript.claims)
+        self.identity = replace(self.identity, borrowed=packets, asker=asker, spare=spare)
         self.reading.identity = self.identity
 
     def _silence(self, *, first: bool) -> Phase:
@@ -180,9 +186,21 @@ class Procedure:
         return Phase(
             "silence",
             "ask everybody, and each server, who has the cluster addresses",
-            (*everybody, *(each if first else ())),
+            (*self._announcements(), *everybody, *each) if first else tuple(everybody),
             patience=_PATIENCE if self.subject.live and self.subject.dispatcher is None else 0.0,
         )
+
+    def _announcements(self) -> Iterator[Outgoing]:
+        """Yield the announcements of what was borrowed (RFC 5227 section 2.3).
+
+        A server that knew such an address, from an earlier examination, learns its new MAC.
+        """
+        mac = self.identity.mac
+        for address in self.identity.addresses:
+            if isinstance(address, IPv4Address):
+                yield from map(Outgoing, gratuitous_arp(mac, address))
+            else:
+                yield Outgoing(unsolicited_advertisement(mac, address))
 
     def _answers(self) -> Phase:
         pings = [
@@ -233,6 +251,20 @@ class Procedure:
             for frame in self._knock(server, cluster.address, port)
         ]
         return (*pings, *ports)
+
+    def _from_spare(self) -> tuple[Outgoing, ...]:
+        """Return pings to servers that answered and had not to ask for the first address."""
+        frames: list[Outgoing] = []
+        for server, cluster in self.subject.pairs:
+            spare = self.identity.spare.get(cluster.address.version)
+            mac = self.reading.mac(server.name)
+            key = Key(Purpose.PING, server.name, cluster.address)
+            if spare is None or mac is None or not self.reading.echoes(key):
+                continue
+            if not self.reading.asked(server, cluster.address.version):
+                envelope = Envelope(self.identity.mac, mac, spare, cluster.address)
+                frames.append(Outgoing(echo_request(envelope, self.reading.ledger.number(key), 0)))
+        return tuple(frames)
 
     def _doubts(self) -> tuple[Outgoing, ...]:
         """Return what tells the possible causes apart, where something is wrong."""

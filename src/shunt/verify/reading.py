@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.addresses import ZERO
 from shunt.model.config import Protocol
-from shunt.network.frames import Flag
+from shunt.network.frames import Arp, Flag
 from shunt.verify.ledger import Key, Ledger, Purpose
 from shunt.verify.subject import Identity
 from shunt.verify.transcript import Transcript
@@ -176,6 +176,20 @@ class Reading:
         number = self.ledger.known(key)
         found = [] if number is None else self.transcript.datagrams.get(number, [])
         return [answer for answer in found if answer.ip.source == key.address]
+
+    def asked(self, server: Examined, version: int) -> tuple[Mac, Address] | None:
+        """Return which MAC of the server's asked everybody for a borrowed address, and which.
+
+        Questions in a cluster address's name do not count: they are leaks.
+        """
+        clusters = {cluster.address for cluster in self.subject.clusters}
+        identity, owners = self.identity, self.owners()
+        ours = {each.get(version) for each in (identity.borrowed, identity.spare)}
+        for mac, question in self.transcript.questions:
+            in_its_name = isinstance(question, Arp) and question.sender in clusters
+            if owners.get(mac) == server.name and question.target in ours and not in_its_name:
+                return mac, question.target
+        return None
 
     def replied(self, key: Key) -> bool:
         """Whether anything at all answered for the port."""

@@ -87,13 +87,15 @@ class Identity:
         borrowed: By IP version, the unused address that packets come from.
         asker: By IP version, a second one that only asks by ARP and is never sent to, so that a
             server that wants to answer `borrowed` has to ask who that is.
+        spare: A third one, for servers that turn out to know `borrowed` from an earlier time.
     """
 
     mac: Mac
     borrowed: Mapping[int, Address] = field(default_factory=dict)
     asker: Mapping[int, Address] = field(default_factory=dict)
+    spare: Mapping[int, Address] = field(default_factory=dict)
 
     @property
     def addresses(self) -> frozenset[Address]:
         """Return every address that the verifier answers for."""
-        return frozenset((*self.borrowed.values(), *self.asker.values()))
+        return frozenset((*self.borrowed.values(), *self.asker.values(), *self.spare.values()))

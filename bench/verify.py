@@ -1,0 +1,135 @@
+"""Proving servers from the wire, beside the page's procedure by hand with arp, ping and curl.
+
+One segment of namespaces; every server is right, so both have to try everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from bench.figures import Figure, Row
+from shunt.lab import topology
+from shunt.lab.lab import Lab
+from shunt.verify.examine import Manner, Report, examine
+from shunt.verify.findings import Verdict
+from shunt.verify.subject import Application, Cluster, Examined, Port, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shunt.lab.host import Host
+
+SERVERS, BY_HAND = 100, 5
+TARGET_SECONDS, RATE = 10.0, 200
+CLUSTERS = tuple(map(IPv4Address, ("198.18.9.1", "198.18.9.2")))
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+@contextmanager
+def _segment(count: int) -> Iterator[tuple[Host, dict[str, Examined]]]:
+    """Yield a verifier, and right servers of both cluster addresses with HTTP on port 80."""
+    running: list[_Server] = []
+    servers: dict[str, Examined] = {}
+    with Lab.create() as lab:
+        lab.segment("lan")
+        verifier = lab.host("verifier")
+        lab.join(verifier, "lan", addresses=["198.18.0.1/16"])
+        for number in range(1, count + 1):
+            host, own = lab.host(f"s{number}"), f"198.18.1.{number}"
+            lab.join(host, "lan", addresses=[f"{own}/16"])
+            topology.silence(host)
+            for cluster in CLUSTERS:
+                host.ip("address", "add", f"{cluster}/32", "dev", "lo")
+            server = host.call(lambda: _Server(("0.0.0.0", 80), _Handler))
+            server.set_app(_hello)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            running.append(server)
+            servers[host.name] = Examined(host.name, (IPv4Address(own),))
+        try:
+            yield verifier, servers
+        finally:
+            for server in running:
+                server.shutdown()
+                server.server_close()
+
+
+def _hello(_: object, start_response: object) -> list[bytes]:
+    assert callable(start_response)
+    start_response("200 OK", [("Content-Length", "3")])
+    return [b"ok\n"]
+
+
+def _by_shunt(verifier: Host, servers: dict[str, Examined]) -> Report:
+    port = Port(80, application=Application.HTTP)
+    clusters = tuple(Cluster("web", each, tuple(servers), (port,)) for each in CLUSTERS)
+    subject = Subject(servers, clusters)
+    return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=RATE))))
+
+
+def _by_hand(verifier: Host, servers: dict[str, Examined]) -> float:
+    """Walk through the page's six steps for each server and cluster address; return seconds."""
+    began = time.monotonic()
+    for server in servers.values():
+        for cluster in map(str, CLUSTERS):
+            silent = ["ping", "-n", "-c1", "-W1", cluster]
+            verifier.run(["ip", "neighbour", "flush", "to", cluster])
+            verifier.run(silent, check=False)
+            verifier.run(["ping", "-n", "-c1", "-W1", str(server.addresses[0])])
+            mac = verifier.neighbour(server.addresses[0])
+            entry = ["to", cluster, "lladdr", str(mac), "dev", "eth0"]
+            verifier.ip("neighbour", "replace", *entry)
+            verifier.run(["ping", "-n", "-c1", "-W1", cluster])
+            verifier.run(["curl", "-s", "-o", "/dev/null", f"http://{cluster}/"])
+            verifier.ip("neighbour", "del", "to", cluster, "dev", "eth0")
+            verifier.run(silent, check=False)
+    return time.monotonic() - began
+
+
+def run(*, quick: bool = False) -> list[Figure]:
+    """Examine many servers at once, and a few by hand."""
+    count, by_hand = (20, 1) if quick else (SERVERS, BY_HAND)
+    with _segment(count) as (verifier, servers):
+        report = _by_shunt(verifier, servers)
+        few = dict(list(servers.items())[:by_hand])
+        hand = _by_hand(verifier, few) / (by_hand * len(CLUSTERS))
+    pairs = count * len(CLUSTERS)
+    sent = sum(event.sent for event in report.events)
+    wrong = sum(finding.verdict is not Verdict.RIGHT for finding in report.findings)
+    ours = report.seconds / pairs
+    rows: list[Row] = [
+        {
+            "how": "by hand: arp, ping, curl",
+            "pairs": by_hand * len(CLUSTERS),
+            "checks a pair": 4,
+            "ms a pair": hand * 1000,
+        },
+        {
+            "how": f"shunt verify, {sent} frames",
+            "pairs": pairs,
+            "checks a pair": len(report.findings) // pairs,
+            "ms a pair": ours * 1000,
+        },
+    ]
+    verdict = "met" if report.seconds < TARGET_SECONDS else "missed"
+    frames = f"{count} servers with 2 cluster addresses: {report.seconds:.1f} s at {RATE} frames/s"
+    notes = [
+        f"{frames}; under {TARGET_SECONDS:g} s is {verdict}.",
+        f"{hand / ours:.0f} times faster than by hand.",
+        f"{wrong} of {len(report.findings)} verdicts on right servers were not right.",
+    ]
+    return [Figure("Time to prove a server at a cluster address", rows, notes)]

@@ -103,7 +103,7 @@ class Daemon:
 
     Attributes:
         engine: what decides and writes; use it through `work` only.
-        report: of the last sweep.
+        report: of the last sweep; None if slots have changed hands since.
         samples: the last two readings of all counters, older first.
         health: what the checks found.
     """
@@ -272,6 +272,7 @@ class Daemon:
         self.engine.learn(self.watch.neighbours)
         moved = await self.work(self.engine.apply)
         if moved:
+            self.report = None  # it counts who was elder before
             log.info("slots changed hands", slots=moved)
         return moved
 

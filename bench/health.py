@@ -68,7 +68,7 @@ def _checks(seconds: int) -> Figure:
     return Figure("A thousand checks a second", rows, notes)
 
 
-async def _serve(port: int) -> None:
+async def _serve() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
@@ -76,8 +76,8 @@ async def _serve(port: int) -> None:
             await reader.read()
         writer.transport.abort()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=2048)
-    print("ready", flush=True)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
@@ -131,16 +131,17 @@ async def _measured(part: str, port: int, seconds: float) -> dict[str, float]:
 
 def _part(part: str, seconds: str) -> None:
     """Be one process of the measurement: `serve`, or one that checks and prints its figures."""
-    port = 18_080
     if part == "serve":
-        asyncio.run(_serve(port))
+        asyncio.run(_serve())
         return
     command = [sys.executable, "-m", "bench.health", "serve", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
-        server.stdout.readline()
-        print(json.dumps(asyncio.run(_measured(part, port, float(seconds)))))
-        server.kill()
+        port = int(server.stdout.readline())
+        try:
+            print(json.dumps(asyncio.run(_measured(part, port, float(seconds)))))
+        finally:
+            server.kill()
 
 
 # How soon.

@@ -6,13 +6,16 @@ no two services share address, protocol and port. Everything is hashable and com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from shunt.model.addresses import Address
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shunt.model.addresses import Address
 
 
 class Protocol(StrEnum):
@@ -97,7 +100,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Sticky:
-    """Client affinity: `time` seconds since the last request, by the client under a prefix length."""
+    """Client affinity: `time` seconds since the last request, by the client under a mask."""
 
     time: int
     mask4: int = 32

@@ -20,6 +20,7 @@ KNOWN = Way(MAC, 3)
 SERVICE = service("192.0.2.10", 80)
 SERVER = Server("alpha", (ip_address("192.0.2.21"), ip_address("2001:db8::21")))
 SILENT = "192.0.2.21 does not answer ARP on eth0"
+DOWN = Flag.READY | Flag.AVOID
 
 
 def claimed(
@@ -51,9 +52,9 @@ def test_a_server_with_nothing_against_it_gets_what_the_file_says() -> None:
     [
         (claimed(way=UNKNOWN), 0, Flag(0), "its MAC address is not known yet"),
         (claimed(way=Way(None, 3, SILENT)), 0, Flag(0), SILENT),
-        (claimed(way=Way(MAC, 3, SILENT, lost=True)), 0, Flag.READY, SILENT),
-        (claimed(health=Health(up=False, reason="503")), 0, Flag.READY, "503"),
-        (claimed(health=Health(up=False)), 0, Flag.READY, "down"),
+        (claimed(way=Way(MAC, 3, SILENT, lost=True)), 0, DOWN, SILENT),
+        (claimed(health=Health(up=False, reason="503")), 0, DOWN, "503"),
+        (claimed(health=Health(up=False)), 0, DOWN, "down"),
         (claimed(override=Override(quiesced=True)), 0, Flag.READY, "quiesced"),
         (claimed(override=Override(quiesced=True, now=True)), 0, Flag.READY | Flag.AVOID, "quiesc"),
         (claimed(override=Override(weight=7)), 7, Flag.READY, "operator (the file says 10)"),
@@ -85,8 +86,8 @@ def test_an_operator_overrules_the_manager_and_nobody_overrules_the_dead() -> No
 def test_flows_of_a_dead_server_are_treated_as_the_service_says(
     on_down: OnDown, flag: Flag
 ) -> None:
-    assert claimed(on_down=on_down, health=Health(up=False)).flags == Flag.READY | flag
-    assert claimed(on_down=on_down, way=replace(KNOWN, lost=True)).flags == Flag.READY | flag
+    assert claimed(on_down=on_down, health=Health(up=False)).flags == DOWN | flag
+    assert claimed(on_down=on_down, way=replace(KNOWN, lost=True)).flags == DOWN | flag
     assert claimed(on_down=on_down).flags == Flag.READY
     assert claimed(on_down=on_down, override=Override(quiesced=True)).flags == Flag.READY
 

@@ -65,7 +65,9 @@ def down(words: str | bytes) -> Verdict:
 def shown(words: str | bytes, longest: int = 120) -> str:
     """Return what a server said as one printable line of at most `longest` characters."""
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-    text = "".join(letter if letter.isprintable() else "·" for letter in text.strip())
+    text = text.strip()
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "·" for letter in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

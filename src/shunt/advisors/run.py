@@ -79,9 +79,9 @@ async def _made(check: Check, target: Target, dialogue: Dialogue, mark: int) -> 
 async def _network(check: Check, target: Target, dialogue: Dialogue, mark: int) -> Verdict:
     connection: Connection | None = None
     try:
-        async with asyncio.timeout(check.connect_timeout):
+        async with asyncio.timeout(check.connect_timeout) as limit:
             connection = await open_connection(target, check.advisor.transport, mark)
-        async with asyncio.timeout(check.receive_timeout):
+            limit.reschedule(asyncio.get_running_loop().time() + check.receive_timeout)
             return await _carry(dialogue, connection)
     except TimeoutError:
         if connection is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Protocol
@@ -62,7 +63,18 @@ class _Stream(_Socket):
     """
 
     async def connect(self, target: Target) -> None:
-        await self._loop.sock_connect(self._socket, (str(target.address), target.port))
+        """Connect, without the look-up of names that the loop's own way begins with."""
+        code = self._socket.connect_ex((str(target.address), target.port))
+        if code == errno.EINPROGRESS:
+            done = self._loop.create_future()
+            self._loop.add_writer(self._socket, _resolve, done)
+            try:
+                await done
+            finally:
+                self._loop.remove_writer(self._socket)
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
 
     async def hear(self) -> bytes:
         data = await super().hear()
@@ -74,6 +86,11 @@ class _Stream(_Socket):
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         super().close()
+
+
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 class _Raw4(_Socket):

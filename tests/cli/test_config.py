@@ -51,6 +51,15 @@ def test_check_lists_every_problem(file: Path, capsys: pytest.CaptureFixture[str
     assert lines[2] == f"{file}: 2 problems"
 
 
+def test_check_looks_at_the_advisors_settings(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = "servers: [alpha, beta]"
+    file.write_text(RIGHT.replace(servers, f"{servers}, advisor: {{type: http, requets: /}}"))
+    assert run("check", str(file)) == 2
+    assert "advisor.requets: is no setting of this advisor" in capsys.readouterr().out
+
+
 def test_check_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", str(file), "--json") == 0
     right = json.loads(capsys.readouterr().out)

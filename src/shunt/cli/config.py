@@ -37,11 +37,13 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
     from rich.markup import escape
 
     from shunt.config import load_located, warnings
+    from shunt.dispatcher.health_jobs import check_advisors
 
     out = Output(json=json)
     path = _path(file, config)
     try:
         located = load_located(path)
+        check_advisors(located)
     except ConfigError as error:
         out.document(_verdict(str(path), error.problems, ()))
         for problem in error.problems:

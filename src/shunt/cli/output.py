@@ -36,7 +36,7 @@ class Output:
 
     def text(self, line: str = "") -> None:
         """Print a line as it is, without markup."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Print a warning to stderr."""

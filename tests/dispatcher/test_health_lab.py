@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -167,3 +168,42 @@ def test_a_restart_does_not_try_a_dead_server_on_users(
     assert weights(again)["b"] == 0
     assert "slots changed hands" not in again.process.log.read_text()
     until(lambda: health(again, "b")["checked"], "never checked")
+
+
+AGENT = """\
+import socket, sys
+server = socket.create_server(("", 7777))
+while True:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(open(sys.argv[1], "rb").read())
+"""
+
+
+def test_a_servers_agent_is_heard(direct_return: Topology, webs: dict[str, Nginx]) -> None:
+    server = direct_return.servers["c"]
+    word = server.write("word", "50% #busy\n")
+    agent = server.start([sys.executable, "-c", AGENT, str(word)])
+    text = configured(direct_return)
+    metric = "metric: {type: agent, port: 7777, interval: 200ms}"
+    text = text.replace("weight: 30}", f"weight: 30, {metric}}}")
+    running = daemon.start(direct_return.dispatcher, text)
+    until(lambda: weights(running)["c"] == 15, "half the weight was not heard")
+    word.write_text("drain\n")
+    until(lambda: weights(running) == {"a": 10, "b": 20, "c": 0}, "drain was not heard")
+    agent.kill()
+    until(lambda: weights(running)["c"] == 30, "a lost agent must not keep the weight down")
+    running.shunt("down")
+
+
+def test_measured_loads_move_weights_and_say_so(
+    direct_return: Topology, webs: dict[str, Nginx]
+) -> None:
+    manager = "manager: {dynamic: yes, port: 100, interval: 1, smoothing: 1}\n"
+    script = "case %s in a) echo 30;; *) echo 10;; esac"
+    advisor = f"advisor: {{type: exec, command: [/bin/sh, -c, '{script}'], interval: 300ms}}"
+    running = daemon.start(direct_return.dispatcher, configured(direct_return, manager, advisor))
+    until(lambda: weights(running)["a"] < 10 < weights(running)["b"] - 10, "nothing moved")
+    status = running.shunt("status").stdout
+    assert "the manager's factor" in status
+    running.shunt("down")

@@ -56,16 +56,16 @@ def read(where: Places) -> dict[str, Any]:
     """Return the snapshot from the daemon, or without one from the kernel.
 
     Raises:
-        ControlError: nothing dispatches here.
+        ControlError: nothing dispatches here, or the daemon is there and could not tell.
     """
-    from shunt.dispatcher.control import request
+    from shunt.dispatcher.control import is_served, request
     from shunt.dispatcher.inspection import inspect
     from shunt.errors import ControlError
 
     try:
         document: dict[str, Any] = request(where.socket, "status")
     except ControlError as error:
-        found = inspect(where)
+        found = None if is_served(where.socket) else inspect(where)
         if found is None:
             raise error from None
         return found
@@ -115,6 +115,7 @@ def render(document: dict[str, Any]) -> Group:
 
 
 def _service(service: dict[str, Any]) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     details = f"{service['slots']} slots"
@@ -122,7 +123,8 @@ def _service(service: dict[str, Any]) -> Table:
         details += f", {service['unsettled']} of them not settled yet"
     if service["exceptions"]:
         details += f", {service['exceptions']} flows remembered"
-    title = f"{service['cluster'] or ''} {service['name']}  [dim]({details})[/]"
+    name = escape(service["name"])  # an IPv6 address may look like markup
+    title = f"{service['cluster'] or ''} {name}  [dim]({details})[/]"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="dim")
     for heading in ("server", "address", "MAC"):
         table.add_column(heading)
@@ -138,6 +140,8 @@ def _service(service: dict[str, Any]) -> Table:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    from rich.markup import escape
+
     bar = "█" * round(row["share"] * _BARS)
     rate = row["rates"].get("packets")
     weight = "" if row["weight"] is None else str(row["weight"])
@@ -152,7 +156,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         "" if rate is None else f"{rate:,.0f}",
         f"{row['opened']:,}",
         f"{row['closed']:,}",
-        f"[yellow]{row['reason']}[/]" if row["reason"] else "",
+        f"[yellow]{escape(row['reason'])}[/]" if row["reason"] else "",
     )
 
 
@@ -172,6 +176,7 @@ def _causes(document: dict[str, Any]) -> Table:
 
 def _memory(document: dict[str, Any]) -> Group:
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     maps = Table(title="maps in the kernel", title_justify="left", box=None, header_style="dim")
@@ -183,5 +188,7 @@ def _memory(document: dict[str, Any]) -> Group:
     for heading in ("service", "slots", "shared by", "members"):
         services.add_column(heading, justify="left" if heading == "service" else "right")
     for name, part in document["memory"]["services"].items():
-        services.add_row(name, f"{part['slots']:,}", f"{part['shared_by']}", f"{part['members']:,}")
+        services.add_row(
+            escape(name), f"{part['slots']:,}", f"{part['shared_by']}", f"{part['members']:,}"
+        )
     return Group(maps, services)

@@ -108,6 +108,12 @@ async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, Any
         return {"error": {"message": f"bad request: {error}", "hint": None, "exit_code": 2}}
 
 
+def is_served(path: Path) -> bool:
+    """Say whether somebody listens at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(str(path)) == 0
+
+
 def request(path: Path, command: str, **arguments: Any) -> Any:
     """Ask the daemon; return its result.
 

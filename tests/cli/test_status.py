@@ -1,0 +1,139 @@
+"""`shunt status` shows all that an operator must know, and never takes silence for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from shunt.cli.status import _memory, read, render
+from shunt.dispatcher import control
+from shunt.dispatcher.places import Places, places
+from shunt.errors import ControlError
+from tests.dispatcher.test_control import ended
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ROW: dict[str, Any] = {
+    "server": "alpha", "address": "192.0.2.21", "weight": 10, "configured_weight": 10,
+    "mac": "02:00:00:00:00:21", "reason": None, "exceptions": 0, "elder_slots": 0,
+    "share": 0.25, "packets": 1234567, "bytes": 1, "opened": 4321, "closed": 4320,
+    "rates": {"packets": 99.5},
+}  # fmt: skip
+SERVICE: dict[str, Any] = {
+    "name": "[fd00::10]:80/tcp", "cluster": "web", "address": "fd00::10", "protocol": "tcp",
+    "port": 80, "slots": 16384, "unsettled": 0, "exceptions": 0, "servers": [ROW],
+}  # fmt: skip
+DOCUMENT: dict[str, Any] = {
+    "daemon": {"process": 77, "file": "/etc/shunt/shunt.yaml", "claims": []},
+    "interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 0}},
+    "program": {"id": 5},
+    "services": [SERVICE],
+    "causes": {
+        "forwarded": {"packets": 1000, "meaning": "A request went to its server."},
+        "dropped_no_mac": {"packets": 0, "meaning": "For a server whose MAC is not known."},
+    },
+    "memory": {
+        "maps": {"flows": 83886080},
+        "services": {"[fd00::10]:80/tcp": {"slots": 196608, "shared_by": 2, "members": 1024}},
+    },
+}
+
+
+def shown(document: dict[str, Any]) -> str:
+    console = Console(width=200)
+    with console.capture() as text:
+        console.print(render(document))
+    return text.get()
+
+
+def with_row(**changes: Any) -> dict[str, Any]:
+    return DOCUMENT | {"services": [SERVICE | {"servers": [ROW | changes]}]}
+
+
+def test_what_is_right_is_shown_in_figures() -> None:
+    text = shown(DOCUMENT)
+    for words in (
+        "process 77, /etc/shunt/shunt.yaml", "interface eth0: native mode",
+        "web [fd00::10]:80/tcp  (16384 slots)", "alpha", "192.0.2.21", "02:00:00:00:00:21",
+        "25.0%", "1,234,567", "4,321", "4,320", "forwarded", "A request went to its server.",
+    ):  # fmt: skip
+        assert words in text
+    assert "dropped_no_mac" not in text, "what never happened is no news"
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (DOCUMENT | {"daemon": None}, "no daemon runs; the kernel forwards by the tables"),
+        (
+            DOCUMENT
+            | {"interfaces": {"eth0": {"mode": "generic", "native_refused": "EOPNOTSUPP: no",
+                                       "not_sent": 7}}},
+            "generic mode (native refused: EOPNOTSUPP: no)",
+        ),
+        (
+            DOCUMENT
+            | {"interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 7}}},
+            "7 frames could not be sent",
+        ),
+        (
+            DOCUMENT
+            | {"daemon": DOCUMENT["daemon"] | {"claims": [
+                {"mac": "02:00:00:00:00:66", "address": "fd00::10", "interface": "eth0",
+                 "times": 3}]}},
+            "02:00:00:00:00:66 claims fd00::10 on eth0 (3 times)",
+        ),
+        (with_row(reason="quiesced [now]", weight=0, share=0.0), "quiesced [now]"),
+        (with_row(mac=None), "unknown"),
+        (with_row(server=None, weight=None), "?"),
+        (
+            DOCUMENT | {"services": [SERVICE | {"unsettled": 12, "exceptions": 34}]},
+            "(16384 slots, 12 of them not settled yet, 34 flows remembered)",
+        ),
+    ],
+)  # fmt: skip
+def test_whatever_is_not_as_it_should_be_is_said(document: dict[str, Any], words: str) -> None:
+    assert words not in shown(DOCUMENT)
+    assert words in " ".join(shown(document).split())
+
+
+def test_memory_is_shown_in_bytes() -> None:
+    console = Console(width=200)
+    with console.capture() as text:
+        console.print(_memory(DOCUMENT))
+    for words in ("83,886,080", "[fd00::10]:80/tcp", "196,608", "1,024"):
+        assert words in text.get()
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    found = places(tmp_path)
+    found.run.mkdir()
+    return found
+
+
+def test_with_nothing_there_it_is_an_error(where: Places) -> None:
+    with pytest.raises(ControlError, match="no dispatcher runs here"):
+        read(where)
+
+
+def test_a_daemon_that_cannot_tell_is_not_taken_for_none(
+    where: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_request: Mapping[str, Any]) -> None:
+        raise ControlError("cannot read map slots")
+
+    async def main() -> None:
+        server = await control.serve(where.socket, None, {"status": fail})
+        with pytest.raises(ControlError, match="cannot read map slots"):
+            await asyncio.to_thread(read, where)
+        await ended(server)
+
+    monkeypatch.setattr("shunt.dispatcher.inspection.inspect", lambda _: {"daemon": None})
+    asyncio.run(main())
+    assert read(where) == {"daemon": None}, "without a daemon the kernel is looked at"

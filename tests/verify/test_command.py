@@ -104,6 +104,15 @@ def test_what_is_wrong_comes_with_its_fix(standing: Topology) -> None:
     assert str(server.interface("eth0").mac) in done.stdout
 
 
+def test_an_address_that_servers_remember_is_no_obstacle(standing: Topology) -> None:
+    """The second examination has another MAC; what the servers kept of the first is corrected."""
+    two = ["--borrow", "192.0.2.201", "--borrow", "192.0.2.202"]
+    words = ["192.0.2.10", *two, "--json"]
+    first, second = _verify(standing, *words), _verify(standing, *words)
+    assert first.status == 0, first.stdout
+    assert _causes(second) == {"did-not-ask"}
+
+
 def test_a_loaded_segment_changes_nothing(standing: Topology) -> None:
     own = "http://192.0.2.21/"
     load = standing.client.start(["wrk", "-t1", "-c8", "-d60s", own])

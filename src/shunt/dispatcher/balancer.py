@@ -65,7 +65,9 @@ class Balancer:
         self._tracks = plane.layouts.enum("track")
         known = [placed.number for placed in self.placed.values()]
         _, flows = plane.maps["flows"].items()
-        self._next_number = 1 + max([*known, *flows["service"].tolist()], default=0)
+        clients, _ = plane.maps["affinities"].items()
+        known += [*flows["service"].tolist(), *clients["affinity"].tolist()]
+        self._next_number = 1 + max(known, default=0)
 
     @property
     def tables(self) -> tuple[Table, ...]:

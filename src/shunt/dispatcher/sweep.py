@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,12 +77,15 @@ class _Services:
                 if claim.flags & Flag.MOVE:
                     self.gone[row, placed.table.locals[claim.identity]] = True
 
-    def find(self, numbers: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return each number's place in the list, and whether it is there at all."""
-        if not len(self.numbers):
-            return np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.bool_)
-        at = np.searchsorted(self.numbers, numbers).clip(max=len(self.numbers) - 1)
-        return at, self.numbers[at] == numbers
+
+def _find(
+    known: NDArray[np.int64], numbers: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return each number's place in the ascending list `known`, and whether it is there at all."""
+    if not len(known):
+        return np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.bool_)
+    at = np.searchsorted(known, numbers).clip(max=len(known) - 1)
+    return at, known[at] == numbers
 
 
 def _idle(placed: Placed) -> int:
@@ -116,7 +120,7 @@ def _live_flows(
 ) -> Iterator[_Flows]:
     flows = balancer.plane.maps["flows"]
     for keys, values in flows.items_batch(_READ):
-        at, known = services.find(values["service"])
+        at, known = _find(services.numbers, values["service"])
         age = now - values["seen"].astype(np.int64)
         limit = services.idle[at] if len(services.idle) else np.zeros(len(at), np.int64)
         limit = np.where(values["closed"] != 0, np.minimum(limit, fin), limit)
@@ -129,21 +133,48 @@ def _live_flows(
 def _live_affinities(
     balancer: Balancer, services: _Services, now: int, report: Report
 ) -> Iterator[_Flows]:
-    """Affinities count as flows of the service whose number they carry."""
+    """Affinities count as flows of each table whose services share them."""
     affinities = balancer.plane.maps["affinities"]
-    if not any(p.service is not None and p.service.sticky for p in services.placed):
-        return
-    sticky = np.array(
-        [p.service.sticky.time if p.service and p.service.sticky else 0 for p in services.placed],
-        np.int64,
-    )
+    sharing = _Sharing(services)
     for keys, values in affinities.items_batch(_READ):
-        at, known = services.find(keys["affinity"])
+        group, known = _find(sharing.numbers, keys["affinity"])
+        if not known.any():
+            report.forgotten += affinities.delete_batch(keys)
+            continue
         age = now - values["seen"].astype(np.int64)
-        limit = np.maximum(services.idle, sticky)[at]
-        live = known & (age <= limit) & ~services.gone[at, values["member"]]
+        at = sharing.rows[0][group]
+        live = known & (age <= sharing.limits[group]) & ~services.gone[at, values["member"]]
         report.forgotten += affinities.delete_batch(keys[~live])
-        yield _kept(keys, values, at, live, services, report)
+        for rows in sharing.rows:
+            at = rows[group]
+            yield _kept(keys, values, at, live & (at >= 0), services, report)
+
+
+class _Sharing:
+    """Which services share affinities of one number, as arrays by group.
+
+    Most groups stand on one table; those whose services have been unlinked may have several.
+
+    Attributes:
+        numbers: ascending, (groups,).
+        limits: seconds after which an affinity is forgotten, (groups,).
+        rows: in each array a service's place for each group, -1 for none, (groups,); no two places
+            of a group stand on one table.
+    """
+
+    def __init__(self, services: _Services) -> None:
+        limits: dict[int, int] = {}
+        tables: dict[int, dict[Table, int]] = {}
+        for row, placed in enumerate(services.placed):
+            if placed.service is None or placed.service.sticky is None:
+                continue
+            limit = max(_idle(placed), placed.service.sticky.time)
+            limits[placed.affinity] = max(limit, limits.get(placed.affinity, 0))
+            tables.setdefault(placed.affinity, {}).setdefault(placed.table, row)
+        self.numbers = np.array(sorted(limits), np.int64)
+        self.limits = np.array([limits[number] for number in sorted(limits)], np.int64)
+        columns = zip_longest(*(tables[n].values() for n in sorted(tables)), fillvalue=-1)
+        self.rows = [np.array(column, np.int64) for column in columns]
 
 
 def _joined(batches: Iterable[_Flows]) -> Iterator[_Flows]:

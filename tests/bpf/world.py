@@ -17,7 +17,7 @@ import numpy as np
 
 from shunt.dataplane.kernel import Verdict
 from shunt.dataplane.pins import PinDirectory, mount_bpffs, unmount_bpffs
-from shunt.dataplane.plane import Plane, Sizes, address_key
+from shunt.dataplane.plane import NANOSECONDS, Plane, Sizes, address_key
 from shunt.dataplane.testrun import run, run_batch
 from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.wishes import Claim, Flag
@@ -152,6 +152,11 @@ class World:
         key = self.plane.record("address")
         key["halves"] = address_key(ip_address(address))
         self.plane.maps["addresses"].put(key, sum(numbers[f"ADDRESS_{flag}"] for flag in flags))
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass for the data plane, and for nobody else."""
+        offset = int(self.plane.maps["settings"].get(0)["clock_offset"])
+        self.settings(clock_offset=offset + seconds * NANOSECONDS)
 
     def restart(self) -> None:
         """Forget all but the maps, as a daemon that was killed."""

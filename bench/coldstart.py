@@ -6,6 +6,7 @@ neighbour table has the dispatcher's MAC, so that the time is the dispatcher's a
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import sys
@@ -42,6 +43,7 @@ class Start:
     """Seconds from the start of the process."""
 
     first: float  # to the first reply of any cluster
+    spent: float  # of a processor until then
     all: float  # to the first reply of the last cluster
     ready: float  # until it says so
 
@@ -87,6 +89,7 @@ def run(*, quick: bool = False) -> list[Figure]:
                         "servers of each": SERVERS,
                         "servers": "the same for all" if shared else "no two alike",
                         "first reply, s": f"{best.first:.2f}",
+                        "of a processor till then, s": f"{best.spent:.2f}",
                         "all clusters replied, s": f"{best.all:.2f}",
                         "says ready, s": f"{best.ready:.2f}",
                     }
@@ -161,18 +164,18 @@ def _started(client: Host, dispatcher: Host, *, shared: bool) -> Start:
         sock.settimeout(0)
         began = time.monotonic()
         process = dispatcher.start([_COMMAND, "up", "-c", str(config), "--root", str(root)])
-        first, last = _ask(sock, process, began + PATIENCE)
+        first, spent, last = _ask(sock, process, began + PATIENCE)
         process.wait_until_says("ready", timeout=PATIENCE)
         ready = time.monotonic()
     dispatcher.run([_COMMAND, "down", "--root", str(root)])
     process.wait()
-    return Start(first - began, last - began, ready - began)
+    return Start(first - began, spent, last - began, ready - began)
 
 
-def _ask(sock: socket.socket, process: Process, deadline: float) -> tuple[float, float]:
-    """Return when the first and when the last cluster replied for the first time."""
+def _ask(sock: socket.socket, process: Process, deadline: float) -> tuple[float, float, float]:
+    """Return when the first cluster replied, what the process had spent by then, and the last."""
     silent = {str(address) for address in clusters()}
-    first = 0.0
+    first = spent = 0.0
     while silent:
         if process.status is not None or time.monotonic() > deadline:
             sys.exit(f"bench: {len(silent)} clusters never replied; shunt: {process.output()}")
@@ -184,6 +187,13 @@ def _ask(sock: socket.socket, process: Process, deadline: float) -> tuple[float,
                 _, (address, _) = sock.recvfrom(64)
             except BlockingIOError:
                 break
-            first = first or time.monotonic()
+            if not first:
+                first, spent = time.monotonic(), _spent(process)
             silent.discard(address)
-    return first, time.monotonic()
+    return first, spent, time.monotonic()
+
+
+def _spent(process: Process) -> float:
+    """Return the processor seconds of a process so far, all threads (proc(5): utime, stime)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -34,6 +34,7 @@ def laboratory() -> Iterator[Scene]:
         made.lab.segment("spare")
         made.lab.join(made.dispatcher, "spare", interface="eth1", addresses=["198.51.100.2/24"])
         let_transmit(made.lab, made.dispatcher, "eth1")
+        made.lab.join(made.dispatcher, "spare", interface="eth2")
         made.lab.join(made.lab.host("spare1"), "spare")
         made.up(configuration(ALL))
         yield made
@@ -127,10 +128,11 @@ def test_an_interface_that_is_someone_elses_is_refused_and_nothing_changes(scene
     scene.dispatcher.ip(*taken, "xdpgeneric", "object", program, "section", "xdp")
     try:
         before = shape(scene)
-        scene.file.write_text(configuration(TWO, dispatcher="interface: [eth0, eth1]"))
+        scene.file.write_text(configuration(TWO, dispatcher="interface: [eth2, eth0, eth1]"))
         refused = scene.shunt("reload")
         assert refused.status == 2, refused.stderr
         assert "eth1 already carries XDP program" in refused.stderr
+        assert scene.carried("eth2") is None, "nor was the one before it kept"
         assert shape(scene) == before
         scene.ask("weight", server="a", weight=10)
         assert shape(scene) == before | {"services": shape(scene)["services"]}

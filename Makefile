@@ -18,7 +18,8 @@ demo:  ## install what is missing and show the main job on real traffic
 test: setup lint  ## lint, then every test (root: network namespaces, BPF)
 	@$(BIN)/pytest -m "not machines"
 
-test-machines: setup  ## boot real machines under emulation and reboot them (minutes)
+test-machines:  ## boot real machines under emulation and reboot them (minutes)
+	@setup/setup.sh machines
 	@$(BIN)/pytest -m machines
 
 lint: setup  ## ruff, mypy --strict, clang-format, layers

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Installs what is missing, once: system packages, the virtual environment, the data plane.
-# usage: setup/setup.sh demo|test
+# usage: setup/setup.sh demo|test|machines
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-level=${1:?usage: setup/setup.sh demo|test}
+level=${1:?usage: setup/setup.sh demo|test|machines}
 case $level in
     demo) lists=(setup/debian-demo.txt) lock=setup/runtime.txt ;;
     test) lists=(setup/debian-demo.txt setup/debian-test.txt) lock=setup/dev.txt ;;
-    *) echo "setup: unknown level '$level'; demo or test" >&2; exit 2 ;;
+    machines)
+        lists=(setup/debian-demo.txt setup/debian-test.txt setup/debian-machines.txt)
+        lock=setup/dev.txt level=test
+        ;;
+    *) echo "setup: unknown level '$level'; demo, test or machines" >&2; exit 2 ;;
 esac
 venv=.venv
 say() { printf 'setup: %s\n' "$*"; }

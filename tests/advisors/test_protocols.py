@@ -30,7 +30,7 @@ from shunt.advisors.protocols.sip import Sip
 from shunt.advisors.protocols.smtp import Smtp
 from shunt.advisors.protocols.ssl import Ssl
 from shunt.advisors.protocols.telnet import Telnet
-from tests.advisors.driving import answer, bytewise, talk
+from tests.advisors.driving import TARGET, answer, bytewise, finish, talk
 
 if TYPE_CHECKING:
     from shunt.advisors.advisor import Advisor
@@ -210,7 +210,7 @@ def test_dns_answers_to_this_question_count(code: int, over: str) -> None:
             return []
         query = query if over == "udp" else query[2:]
         reply = query[:2] + bytes((0x81, 0x80 | code)) + query[4:]
-        other = bytes((query[0] ^ 1,)) + reply[1:]
+        other = bytes((query[0] ^ 1,)) + query[1:2] + bytes((0x81, 0x84)) + query[4:]
         if over == "tcp":
             return [len(reply).to_bytes(2, "big") + reply]
         return [b"", b"x", other, query, reply]
@@ -226,6 +226,14 @@ def test_sip_datagrams_of_others_are_let_pass() -> None:
         return [b"SIP/2.0 503 Other\r\n\r\n", b"noise", mine] if query else []
 
     assert answer(Sip(), server).up
+
+
+def test_a_body_is_read_no_further_than_it_must_be() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = iter([head, *[b"2\r\nok\r\n"] * 9])
+    verdict, _ = finish(Http(request="GET /", body=re.compile("okok")).talk(TARGET), chunks)
+    assert verdict.up
+    assert len(list(chunks)) == 7
 
 
 def test_telnet_options_are_refused() -> None:
@@ -251,7 +259,5 @@ def test_an_agents_drain_is_no_weight_and_maint_is_down() -> None:
 
 
 def test_commands_get_address_port_and_name() -> None:
-    from tests.advisors.driving import TARGET
-
     advisor = Exec(command=("/bin/check", "--at=%a:%p", "%s", "100%%"))
     assert advisor.argv(TARGET) == ["/bin/check", "--at=192.0.2.10:1234", "a", "100%"]

@@ -139,6 +139,16 @@ async def test_a_full_backlog_is_no_connection() -> None:
     assert "no connection within" in verdict.words
 
 
+async def test_a_slow_answer_is_no_slow_connection() -> None:
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.4)
+        await _http(reader, writer)
+
+    async with serving(late) as target:
+        patient = replace(a_check(), connect_timeout=0.3, receive_timeout=20)
+        assert (await run(patient, target)).up
+
+
 async def test_what_this_host_cannot_ask_is_neither_up_nor_down(tmp_path: Path) -> None:
     verdict = await run(a_check("exec", command=str(tmp_path / "absent")), Target(LOOPBACK, 1))
     assert verdict.up is None
@@ -246,8 +256,10 @@ async def test_rounds_report_each_job_and_stop_what_is_taken_away() -> None:
         fast = Job(a_check(interval="10ms"), target)
         slow = Job(a_check(interval="1h"), target)
         rounds.take({"fast": fast, "slow": slow})
+        begun = dict(rounds._tasks)
         await asyncio.wait_for(enough.wait(), 20)
         rounds.take({"slow": slow})
+        assert rounds._tasks == {"slow": begun["slow"]}
         heard["slow"].clear()
         enough.clear()
         rounds.hurry("slow")

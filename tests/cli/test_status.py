@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from shunt.cli.status import _memory, read, render
+from shunt.cli.status import _memory, read, render, status
 from shunt.dispatcher import control
 from shunt.dispatcher.places import Places, places
 from shunt.errors import ControlError
@@ -108,6 +108,24 @@ def test_memory_is_shown_in_bytes() -> None:
         console.print(_memory(DOCUMENT))
     for words in ("83,886,080", "[fd00::10]:80/tcp", "196,608", "1,024"):
         assert words in text.get()
+
+
+def test_watching_draws_anew_until_it_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readings = iter([DOCUMENT, with_row(reason="quiesced"), with_row(reason="down")])
+
+    def reading(_where: Places) -> dict[str, Any]:
+        try:
+            return next(readings)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("shunt.cli.status.read", reading)
+    monkeypatch.setattr("shunt.cli.status._EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        status(watch=True)
+    assert "down" in capsys.readouterr().out
 
 
 @pytest.fixture

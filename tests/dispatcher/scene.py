@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shunt.dispatcher import control
+from shunt.dispatcher.ending import end
 from shunt.dispatcher.places import Places, places
 from shunt.lab import nginx, topology
 from shunt.lab.lab import Lab
@@ -137,9 +138,10 @@ class Scene:
 
     def down(self) -> None:
         """End the dispatcher if there is one."""
-        done = self.shunt("down")
-        assert done.status == 0, done.stderr
-        self.process = None
+        end(self.places)
+        if self.process is not None:
+            self.process.kill()
+            self.process = None
 
     def kill(self) -> None:
         """End the daemon as the kernel ends a process that ran out of memory."""

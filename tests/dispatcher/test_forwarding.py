@@ -169,6 +169,20 @@ def test_a_server_that_goes_away_gets_no_new_flows_until_it_is_back(scene: Scene
     assert scene.fetch(60).keys() == scene.fetch(60, FOUR).keys() == WEIGHTS.keys()
 
 
+def test_an_interface_that_goes_down_and_up_again_is_gone_on_with(scene: Scene) -> None:
+    assert scene.process is not None
+    scene.dispatcher.ip("link", "set", "dev", "eth0", "down")
+    try:
+        eventually(lambda: scene.servers()["a"]["weight"] == 0, "the servers are out of reach")
+        assert scene.carried() is not None
+    finally:
+        scene.dispatcher.ip("link", "set", "dev", "eth0", "up")
+        scene.dispatcher.ip("address", "replace", "2001:db8::2/64", "dev", "eth0", "nodad")
+    eventually(lambda: [r["weight"] for r in scene.servers().values()] == [10, 20, 30], "all back")
+    assert scene.process.status is None
+    assert scene.fetch(60).keys() == scene.fetch(60, SIX).keys() == WEIGHTS.keys()
+
+
 def test_the_dispatchers_own_traffic_is_left_alone(scene: Scene) -> None:
     """A ping to its own address, and a connection to a port where nothing listens."""
     scene.client.run(["ping", "-n", "-c1", "-W5", "192.0.2.2"])

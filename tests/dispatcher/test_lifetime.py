@@ -42,9 +42,7 @@ def laboratory() -> Iterator[Scene]:
 def scene(laboratory: Scene) -> Iterator[Scene]:
     """The laboratory without a dispatcher; whatever a test leaves is ended."""
     yield laboratory
-    end(laboratory.places)
-    if laboratory.process is not None:
-        laboratory.process.kill()
+    laboratory.down()
 
 
 def trace(scene: Scene) -> dict[str, object]:
@@ -152,8 +150,8 @@ def test_down_leaves_no_trace(scene: Scene, killed: bool) -> None:
 def test_down_and_up_in_one_breath(scene: Scene) -> None:
     """What ends must not take away what begins."""
     scene.up(FILE)
-    for _ in range(3):
-        assert scene.shunt("down").status == 0
+    for _ in range(2):
+        end(scene.places)
         scene.up()
         assert scene.ask("status")["daemon"]["took_over"] is False
         assert scene.places.lock.exists()
@@ -193,9 +191,6 @@ def test_run_time_changes_that_cannot_be_read_stop_the_start_but_not_the_end(sce
 
 def test_a_start_that_was_cut_off_is_begun_anew(scene: Scene) -> None:
     scene.up(FILE)
-    scene.down()
-    scene.places.pins.mkdir(parents=True)
-    scene.up(FILE)
     scene.kill()
     for name in ("shunt_trace", "shunt", "decisions"):
         (scene.places.pins / name).unlink()
@@ -215,7 +210,7 @@ def test_status_with_a_daemon_without_one_and_with_nothing_at_all(scene: Scene) 
         "[2001:db8::10]:7/udp", "02:00:00:00:00:21", "forwarded", "%", "what the dispatcher is",
     ):  # fmt: skip
         assert words in text.stdout
-    document = json.loads(scene.shunt("status", "--json").stdout)
+    document = scene.ask("status")
     assert document["daemon"]["process"] == process.pid
     assert len(document["services"]) == 6
     scene.kill()

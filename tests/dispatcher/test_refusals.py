@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.dataplane.libbpf import libbpf
-from shunt.dispatcher.ending import end
 from shunt.lab import topology
 from tests.dispatcher.scene import FOUR, SHUNT, SIX, Scene, configuration
 
@@ -32,9 +31,7 @@ def laboratory() -> Iterator[Scene]:
 @pytest.fixture
 def scene(laboratory: Scene) -> Iterator[Scene]:
     yield laboratory
-    end(laboratory.places)
-    if laboratory.process is not None:
-        laboratory.process.kill()
+    laboratory.down()
 
 
 def check(scene: Scene, refused: Completed, *words: str) -> None:

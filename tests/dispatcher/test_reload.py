@@ -200,3 +200,17 @@ def test_the_group_that_may_command_it_can_be_changed(scene: Scene) -> None:
     assert owner() == (0o660, group.gr_gid)
     scene.reload(configuration(ALL))
     assert owner() == (0o600, os.getegid())
+
+
+def test_an_interface_that_was_made_anew_is_taken_up(scene: Scene) -> None:
+    both = configuration(ALL, dispatcher="interface: [eth0, eth2]")
+    scene.reload(both)
+    carried = scene.carried("eth2")
+    assert carried is not None
+    scene.dispatcher.ip("link", "delete", "eth2")
+    with pytest.raises(UsageError, match="there is no interface eth2"):
+        scene.reload(both)
+    scene.lab.join(scene.dispatcher, "spare", interface="eth2")
+    scene.reload(both)
+    assert scene.carried("eth2") == carried
+    scene.fetch(20)

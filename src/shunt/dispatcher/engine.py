@@ -164,7 +164,7 @@ class Engine:
     def _write_ports(self) -> None:
         """Tell the program the MACs of the interfaces that frames come in and leave by."""
         by_index = {link.index: link for link in links()}
-        needed = {way.ifindex for way in self.ways.values()} - {0}
+        needed = {way.ifindex for way in tuple(self.ways.values())} - {0}  # others come meanwhile
         needed |= {
             link.index
             for link in by_index.values()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from shunt.errors import HostError, NetworkError
 from shunt.network.links import links
 from shunt.verify.watch import Watch
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from shunt.verify.watch import Sighting
 
 _KEPT = 20
+_RETRY = 1.0  # seconds after an interface went down, or away
 
 log = structlog.get_logger()
 
@@ -59,16 +63,30 @@ class Guardian:
         Raises:
             HostError: no CAP_NET_RAW, or no such interface.
         """
-        own = {link.mac for link in links() if link.mac is not None}
-        return self._tell(Watch(interface, addresses(), own), interface, addresses)
+        return self._tell(_listen(interface, addresses()), interface, addresses)
 
     async def _tell(
         self, listening: Watch, interface: str, addresses: Callable[[], Collection[Address]]
     ) -> None:
-        with listening as watch:
-            async for sighting in watch:
-                watch.guard.addresses = frozenset(addresses())
-                claimed = Claimed(interface, sighting)
-                self.claims = [*self.claims, claimed][-_KEPT:]
-                log.warning("another machine claims a cluster address", **claimed.document())
-                self._on_claim(claimed)
+        while True:
+            with listening as watch, contextlib.suppress(NetworkError):  # the interface went down
+                async for sighting in watch:
+                    watch.guard.addresses = frozenset(addresses())
+                    claimed = Claimed(interface, sighting)
+                    self.claims = [*self.claims, claimed][-_KEPT:]
+                    log.warning("another machine claims a cluster address", **claimed.document())
+                    self._on_claim(claimed)
+            listening = await _listen_again(interface, addresses)
+
+
+def _listen(interface: str, addresses: Collection[Address]) -> Watch:
+    own = {link.mac for link in links() if link.mac is not None}
+    return Watch(interface, addresses, own)
+
+
+async def _listen_again(interface: str, addresses: Callable[[], Collection[Address]]) -> Watch:
+    """Return a new watch as soon as there is an interface of that name."""
+    while True:
+        await asyncio.sleep(_RETRY)
+        with contextlib.suppress(HostError, NetworkError):
+            return _listen(interface, addresses())

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_GATHER = 0.01  # seconds in which turns are gathered, for a whole rack may fail at once
 _GLANCE = 0.1  # seconds between looks for unanswered connections
 _GLANCE_COST = 20  # a look may take one part in so many of the time
 _SUSPICION = 1.0  # seconds between two checks of a server on mere suspicion
@@ -88,6 +89,7 @@ class HealthWatch:
         self._suspected: dict[Key, float] = {}
         self._untold: dict[Key, str] = {}
         self._ways: dict[str, Way] = {}
+        self._turns: set[str] = set()
         self._memory = memory
         self._recall()
 
@@ -171,13 +173,20 @@ class HealthWatch:
             self._turned(key, before, streak)
 
     def _turned(self, key: Key, before: Streak, streak: Streak) -> None:
-        """Let the manager decide anew at once about what has changed."""
-        service = self._service(key.service)
+        """Tell what has changed, and let the manager decide anew as soon as no more comes."""
         if streak.up != before.up:
             kind = Kind.SERVER_UP if streak.up else Kind.SERVER_DOWN
             own = str(self._engine.config.servers[key.server].addresses[0])
-            self.events.happened(kind, service, key.server, own, streak.words)
-        self._decide(service)
+            self.events.happened(kind, self._service(key.service), key.server, own, streak.words)
+        if not self._turns:
+            asyncio.get_running_loop().call_later(_GATHER, self._settle)
+        self._turns.add(key.service)
+
+    def _settle(self) -> None:
+        turns, self._turns = self._turns, set()
+        for service in self._checked():
+            if service.name in turns:
+                self._decide(service)
         self._publish()
         down = {key: streak.words for key, streak in self.streaks.items() if not streak.up}
         health_memory.keep(self._memory, down)

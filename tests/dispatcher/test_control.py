@@ -41,7 +41,13 @@ HANDLERS = {"echo": _echo, "refuse": _refuse, "fail": _fail, "need": _need}
 
 
 async def ended(server: asyncio.Server) -> None:
-    """End a server, and wait for the ends of its connections."""
+    """End a server when the connections before have had their turn, and wait for their ends."""
+    last = server.sockets[0].getsockname()
+    reader, writer = await asyncio.open_unix_connection(last)
+    writer.write(b"{}\n")
+    await reader.readline()
+    writer.close()
+    await writer.wait_closed()
     server.close()
     while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - a server tells of no such event
         await asyncio.sleep(0.01)

@@ -8,7 +8,7 @@ import signal
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -220,11 +220,15 @@ def test_status_with_a_daemon_without_one_and_with_nothing_at_all(scene: Scene) 
     assert "192.0.2.21" in text.stdout
     left = json.loads(scene.shunt("status", "--json").stdout)
     assert left["daemon"] is None
-    assert [s["name"] for s in left["services"]] == [s["name"] for s in document["services"]]
+    assert names(left) == names(document)
     scene.down()
     nothing = scene.shunt("status")
     assert (nothing.status, nothing.stdout) == (1, "")
     assert "no dispatcher runs here" in nothing.stderr
+
+
+def names(document: dict[str, Any]) -> list[str]:
+    return [service["name"] for service in document["services"]]
 
 
 def test_only_root_may_talk_to_it(scene: Scene) -> None:

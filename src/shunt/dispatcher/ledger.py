@@ -95,11 +95,11 @@ def service_key(plane: Plane, place: Place) -> Any:
 
 
 def read_ledger(plane: Plane) -> dict[Place, Placed]:
-    """Return what stands in the maps."""
+    """Return what stands in the maps, in the order in which the services came."""
     tables: dict[int, Table] = {}
     placed = {}
     members = plane.maps["members"].view()
-    for key, value in _services(plane):
+    for key, value in sorted(_services(plane), key=lambda item: int(item[1]["number"])):
         region = Region(int(value["members_base"]), int(value["members_size"]))
         base = int(value["slots_base"])
         table = tables.setdefault(base, Table(Region(base, int(value["slots_mask"]) + 1)))

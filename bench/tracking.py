@@ -4,6 +4,7 @@
     hit           the slot changed hands, the flow is remembered
     miss          the slot changed hands, the flow is older than the change
     all           `track: all`: every flow is remembered, as other balancers do
+    a table       a program that does nothing but look the flow up in such a table: the baseline
 
 Measured as in `bench.packets`. Slots change hands by the real balancer: all servers are replaced.
 """
@@ -53,7 +54,9 @@ MODES = (
 def run(*, quick: bool = False) -> list[Figure]:
     """Measure; about two minutes."""
     flows = FLOWS[:3] if quick else FLOWS
-    taken = {mode.name: _measured(mode, flows, rounds=2 if quick else ROUNDS) for mode in MODES}
+    rounds = 2 if quick else ROUNDS
+    taken = {mode.name: _measured(mode, flows, rounds) for mode in MODES}
+    taken["a table"] = _table(flows, rounds)
     rows: list[Row] = [
         {"flows": f"{count:,}", **{name: over[count] for name, over in taken.items()}}
         for count in flows
@@ -65,6 +68,7 @@ def run(*, quick: bool = False) -> list[Figure]:
     notes = (
         f"settled at most {max(taken['settled'].values()):.0f} ns (to reach: {TARGET_SETTLED:.0f})",
         f"all, {flows[-1]:,} flows: {taken['all'][flows[-1]]:.0f} ns (to reach: {TARGET_ALL:.0f})",
+        f"a table alone, without any balancing: {taken['a table'][flows[-1]]:.0f} ns",
     )
     return [
         Figure("Nanoseconds per IPv4/TCP packet over a bare program", rows, notes, plot),
@@ -104,6 +108,20 @@ def _measured(mode: Mode, flows: tuple[int, ...], rounds: int) -> dict[int, floa
             measures = {name: partial(cost, carousel, each) for name, each in programs.items()}
             taken = interleaved(measures, rounds, min)
             over[count] = taken["shunt"] - taken["bare"]
+    return over
+
+
+def _table(flows: tuple[int, ...], rounds: int) -> dict[int, float]:
+    """Return what one look-up in a table of all flows takes, over the bare program."""
+    carousel = Carousel.load(SIZES.flows)
+    programs = {name: carousel.loaded.program(name) for name in ("bare", "table")}
+    over = {}
+    for count in flows:
+        carousel.fill(frame(4, Protocol.TCP, flags=ACK), count, version=4)
+        cost(carousel, programs["table"], repeat=max(2, count))
+        measures = {name: partial(cost, carousel, each) for name, each in programs.items()}
+        taken = interleaved(measures, rounds, min)
+        over[count] = taken["table"] - taken["bare"]
     return over
 
 

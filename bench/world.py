@@ -89,9 +89,9 @@ class Carousel:
     loaded: Object
 
     @classmethod
-    def load(cls) -> Carousel:
-        """Compile and load it."""
-        return cls(Object.open(compiled("carousel")).load())
+    def load(cls, flows: int = 1024) -> Carousel:
+        """Compile and load it; `flows`: room in the flow table of its `table` program."""
+        return cls(Object.open(compiled("carousel"), sizes={"flows": flows}).load())
 
     def know(self, address: Address, protocol: Protocol, port: int) -> None:
         """Let the `lookup` program find a service, too."""

@@ -64,6 +64,23 @@ struct {
 	__type(value, __u64);
 } services6 SEC(".maps");
 
+struct flow_key {
+	__u64 client[2];
+	__u64 cluster[2];
+	__u64 ports_and_protocol;
+};
+
+struct flow {
+	__u64 words[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024); /* set at load */
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
 SEC("xdp")
 int carousel(struct xdp_md *ctx)
 {
@@ -125,6 +142,30 @@ int lookup(struct xdp_md *ctx)
 	*(__u64 *)&key6.port = ports[1] | (__u64)ipv6->nexthdr << 16;
 	found = bpf_map_lookup_elem(&services6, &key6);
 	return found ? XDP_TX : XDP_PASS;
+}
+
+/* The least that a balancer with a table of all flows does for a known one, IPv4 only. */
+SEC("xdp")
+int table(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end, *start = (void *)(long)ctx->data;
+	struct ethhdr *eth = start;
+	struct iphdr *ip = (void *)(eth + 1);
+	__u32 *ports = (void *)(ip + 1);
+	struct flow_key key = {};
+	struct flow fresh = {}, *flow;
+
+	if ((void *)(ports + 1) > end)
+		return XDP_PASS;
+	key.client[1] = (__u64)ip->saddr << 32;
+	key.cluster[1] = (__u64)ip->daddr << 32;
+	key.ports_and_protocol = *ports | (__u64)ip->protocol << 32;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow)
+		bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY);
+	else if (flow->words[0])
+		return XDP_PASS;
+	return XDP_TX;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

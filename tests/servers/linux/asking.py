@@ -76,9 +76,9 @@ class Asker:
             macs |= {frame.link.source for frame in heard if _claim(frame)[0] == address}
         return macs
 
-    def answers_for_itself(self) -> bool:
+    def answers_for_itself(self, sender: IPv4Address = ASKER) -> bool:
         """Whether ARP for the server's own address is answered."""
-        self._socket.send(arp_request(self.mac, OWN, ASKER))
+        self._socket.send(arp_request(self.mac, OWN, sender))
         return self._until(lambda frame: _claim(frame)[0] == OWN) is not None
 
     def says6(self, address: IPv6Address) -> set[Mac]:

@@ -174,10 +174,13 @@ class HealthWatch:
 
     def _turned(self, key: Key, before: Streak, streak: Streak) -> None:
         """Tell what has changed, and let the manager decide anew as soon as no more comes."""
+        service = self._service_of(key)
+        if service is None:  # a reload is on its way
+            return
         if streak.up != before.up:
             kind = Kind.SERVER_UP if streak.up else Kind.SERVER_DOWN
             own = str(self._engine.config.servers[key.server].addresses[0])
-            self.events.happened(kind, self._service(key.service), key.server, own, streak.words)
+            self.events.happened(kind, service, key.server, own, streak.words)
         if not self._turns:
             asyncio.get_running_loop().call_later(_GATHER, self._settle)
         self._turns.add(key.service)
@@ -229,8 +232,12 @@ class HealthWatch:
     def _checked(self) -> list[Service]:
         return [service for service in self._engine.config.services if service.advisor]
 
-    def _service(self, name: str) -> Service:
-        return next(s for s in self._engine.config.services if s.name == name)
+    def _service_of(self, key: Key) -> Service | None:
+        """Return the service of a key, if the configuration still has both."""
+        services = (s for s in self._engine.config.services if s.name == key.service)
+        found = next(services, None)
+        there = found is not None and any(m.server == key.server for m in found.members)
+        return found if there else None
 
     def _decide_all(self) -> None:
         for service in self._checked():

@@ -3,8 +3,9 @@
 The kernel sends nothing to an address of the segment before it knows a MAC for it, and nobody
 answers for a cluster address but the dispatcher's own program, which hears only what comes in. So
 the checks need an entry; which MAC it has does not matter, for the probe's classifier writes
-another one. It is no permanent entry: it is confirmed as long as the daemon lives, and the kernel
-forgets it soon after (RFC 4861 section 7.3.2), in whatever way the daemon ended.
+another one. It is no permanent entry: it is confirmed as long as the daemon lives. An end in order
+removes it; after any other end it is stale within a minute (RFC 4861 section 7.3.2): the kernel
+asks anew before it relies on it, and an announcement by the address's next owner replaces it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ answers for a cluster address but the dispatcher's own program, which hears only
 the checks need an entry; which MAC it has does not matter, for the probe's classifier writes
 another one. It is no permanent entry: it is confirmed as long as the daemon lives. An end in order
 removes it; after any other end it is stale within a minute (RFC 4861 section 7.3.2): the kernel
-asks anew before it relies on it, and an announcement by the address's next owner replaces it.
+verifies it at its next use, and an announcement by the address's next owner replaces it.
 """
 
 from __future__ import annotations

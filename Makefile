@@ -3,7 +3,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean lock build test-machines
+.PHONY: help setup demo test lint bench clean lock test-machines
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -14,6 +15,7 @@ from shunt.errors import NetworkError
 from shunt.model.addresses import Address, Mac
 from shunt.network.announce import announce
 from shunt.network.neighbours import Change, Pace, State
+from shunt.network.netlink import Message, Netlink, Request
 from shunt.network.watch import NeighbourWatch
 from tests.network.waiting import DEADLINE, eventually
 
@@ -195,6 +197,25 @@ def test_a_failed_watch_tells_those_who_wait(segment: Segment) -> None:
             await has(watch, NEW, FOUR)
 
     segment.watch([FOUR], body)
+
+
+def test_a_full_table_is_asked_again_later(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter(range(5))
+
+    def full(self: Netlink, request: Request) -> tuple[Message, ...]:
+        if next(refusals, None) is not None:
+            raise NetworkError("netlink: No buffer space available", errno=errno.ENOBUFS)
+        return ask(self, request)
+
+    async def body(watch: NeighbourWatch) -> None:
+        await has(watch, OLD, FOUR, SIX)
+        assert watch.counters.full == 5
+
+    ask = Netlink.ask
+    monkeypatch.setattr(Netlink, "ask", full)
+    segment.watch([FOUR, SIX], body)
 
 
 def test_nothing_is_left_when_the_watch_ends(segment: Segment) -> None:

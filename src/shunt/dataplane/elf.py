@@ -41,7 +41,7 @@ def parse_elf(data: bytes) -> Elf:
     """
     number, order = _NATIVE[sys.byteorder]
     if data[:5] != b"\x7fELF\x02" or len(data) < _HEADER:
-        raise LayoutError("not an ELF64 object", hint="Build the data plane again: `make build`.")
+        raise LayoutError("not an ELF64 object", hint="Build the data plane again: `make setup`.")
     if data[5] != number:
         raise LayoutError(
             f"the object is not {sys.byteorder}-endian, as this machine is",

@@ -24,7 +24,7 @@ AnyDtype = np.dtype[Any]
 _NETWORK_ORDER = {"__be16": ">u2", "__be32": ">u4", "__be64": ">u8"}
 _MAX_DEPTH = 16
 _DATA = (".rodata", ".data", ".bss")
-_REBUILD = "The object was not built from this release's sources; build it again: `make build`."
+_REBUILD = "The object was not built from this release's sources; build it again: `make setup`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Layouts:
         except OSError as error:
             raise HostError(
                 f"the data plane's object {path} cannot be read: {error.strerror}",
-                hint="Build it: `make build`.",
+                hint="Build it: `make setup`.",
             ) from error
         except LayoutError as error:
             raise LayoutError(f"{path}: {error.message}", hint=error.hint) from error

@@ -124,6 +124,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._attending: list[asyncio.Task[None]] = []
         self._remove = False
+        self._full = 0
 
     async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run a function in the worker thread, the only one that writes to the kernel."""
@@ -301,7 +302,18 @@ class Daemon:
                 await self._apply()
                 self.announcer.take(self.engine.config.cluster_addresses)
             macs = now
+            self._say_if_full()
             await asyncio.sleep(_SAMPLE)
+
+    def _say_if_full(self) -> None:
+        before, self._full = self._full, self.watch.counters.full
+        if self._full > before:
+            log.warning(
+                "the kernel's neighbour table is full, so some servers' MACs cannot be learned",
+                raise_these=[
+                    f"net.{family}.neigh.default.gc_thresh3" for family in ("ipv4", "ipv6")
+                ],
+            )
 
     # Changes.
 

@@ -43,6 +43,7 @@ class Counters:
     overruns: int = 0  # times that the kernel dropped announcements, each followed by a reading
     readings: int = 0  # readings of the whole table
     asked: int = 0  # questions that the kernel was told to put
+    full: int = 0  # questions for which the kernel's table had no room (gc_thresh3 of sysctl)
 
 
 class NeighbourWatch:
@@ -208,6 +209,9 @@ class NeighbourWatch:
                 for request in requests(action):
                     self._kernel.ask(request)
             except NetworkError as error:
+                if error.errno == errno.ENOBUFS:
+                    self.counters.full += 1
+                    return  # the next look asks again, once the kernel has cleared its table
                 if error.errno not in _OVERTAKEN | _NO_WAY:
                     raise
             else:

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def test_names_keep_their_order_and_come_once(config: Path) -> None:
         (("z",), {}, "no server 'z'"),
         (("a",), {"local": True}, "stand alone"),
         (("a",), {"cluster": ("192.0.2.10",)}, "go with --local or --via"),
+        (("a",), {"forward": Forward.NAT}, "go with --local or --via"),
         ((), {"local": True, "cluster": ("nonsense",)}, "no IP address"),
         ((), {"local": True, "cluster": ("224.0.0.1",)}, "cannot be the address"),
         ((), {"local": True, "cluster": ("127.0.0.1",)}, "cannot be the address"),
@@ -81,6 +83,16 @@ def test_choices_that_make_no_sense(
         fields = {**fields, "local": True}
     with pytest.raises(UsageError, match=message):
         wishes(names, Choice(**fields))
+
+
+@pytest.mark.parametrize("forward", Forward)
+def test_the_forwarding_method_may_be_said_without_a_configuration(forward: Forward) -> None:
+    (wish,) = wishes((), Choice(local=True, cluster=("192.0.2.10",), forward=forward))
+    address = (ip_address("192.0.2.10"),)
+    assert wish.forward is forward
+    assert (wish.clusters, wish.bare) == (
+        ((), address) if forward is Forward.NAT else (address, ())
+    )
 
 
 def test_a_cluster_address_is_needed() -> None:
@@ -130,12 +142,45 @@ def _shunt(host: Host, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.lab
-def test_a_life_from_plan_to_remove(lab: Lab) -> None:
+@pytest.fixture
+def host(lab: Lab) -> Host:
     host = lab.host("server")
     host.ip("link", "set", "lo", "up")
     lab.segment("lan")
     lab.join(host, "lan", addresses=["192.0.2.21/24"])
+    return host
+
+
+@pytest.mark.lab
+def test_a_server_of_nat_must_not_hold_the_address(host: Host) -> None:
+    nat = ("--cluster", "192.0.2.10", "--forward", "nat")
+    assert _shunt(host, "check", *nat)[0] == 0
+    assert _shunt(host, "apply", "--cluster", "192.0.2.10")[0] == 0
+    status, said, _ = _shunt(host, "plan", *nat)
+    assert status == 1
+    assert "undo  add 192.0.2.10/32 to lo" in said
+    assert _shunt(host, "apply", *nat)[0] == 0
+    assert "192.0.2.10" not in host.ip("address")
+
+    host.ip("address", "add", "192.0.2.10/32", "dev", "lo")
+    status, said, _ = _shunt(host, "apply", *nat)
+    assert status == 1
+    assert "192.0.2.10 is held by lo, but its service is of kind nat" in said
+    assert "192.0.2.10" in host.ip("address")
+
+
+@pytest.mark.lab
+def test_a_server_of_encap_ends_the_tunnel(host: Host) -> None:
+    encap = ("--cluster", "192.0.2.10", "--cluster", "2001:db8::10", "--forward", "encap")
+    status, said, _ = _shunt(host, "plan", *encap, "--own", "192.0.2.21")
+    assert status == 1
+    assert all(f"bring up {device}, which unpacks" in said for device in ("tunl0", "sit0"))
+    assert "set net.ipv4.conf.tunl0.rp_filter to 2" in said
+    assert "advmss 1440" in said
+
+
+@pytest.mark.lab
+def test_a_life_from_plan_to_remove(host: Host) -> None:
     cluster = ("--cluster", "192.0.2.10")
 
     status, said, _ = _shunt(host, "plan", *cluster)

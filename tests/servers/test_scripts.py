@@ -14,6 +14,7 @@ from shunt.servers.scripts import powershell
 from shunt.servers.scripts.writing import write_script
 from shunt.servers.steps import Command, Plan, Step
 from shunt.servers.wish import Silence, Wish
+from tests.servers.bourne import NOT_BOURNE
 from tests.servers.linux.setting_up import state
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def test_every_unix_script_is_shell(system: OperatingSystem, shell: str) -> None
     done = subprocess.run([shell, "-n"], input=text.encode(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(str(a) in text for a in _wish(system).clusters)
+
+
+@pytest.mark.parametrize("system", [s for s in UNIX if s is not OperatingSystem.LINUX])
+def test_scripts_of_old_systems_are_for_a_bourne_shell(system: OperatingSystem) -> None:
+    text = write_script(_wish(system))
+    assert not NOT_BOURNE.search(text)
 
 
 @pytest.mark.parametrize("system", [OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003])

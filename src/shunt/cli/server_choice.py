@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from shunt.errors import HostError, UsageError
-from shunt.model.config import OperatingSystem, Server
+from shunt.model.config import Forward, OperatingSystem, Server
 from shunt.servers.wish import Silence, Wish, wish_for
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ class Choice:
 
     cluster: Annotated[tuple[str, ...], Parameter(group=_HERE, negative=())] = ()
     """Cluster address that the server shall hold; may be given again."""
+
+    forward: Annotated[Forward | None, Parameter(group=_HERE)] = None
+    """How packets reach the server; default mac. A server of nat must not hold the address."""
 
     own: Annotated[tuple[str, ...], Parameter(group=_HERE, negative=())] = ()
     """The server's own address; may be given again."""
@@ -106,9 +109,9 @@ def wishes(names: Sequence[str], choice: Choice) -> list[Wish]:
         if names or choice.all or choice.config:
             raise UsageError("--local and --via stand alone: no names, no --all, no --config")
         return [_by_hand(choice)]
-    if choice.cluster or choice.own or choice.netns or choice.os:
+    if choice.cluster or choice.forward or choice.own or choice.netns or choice.os:
         raise UsageError(
-            "--cluster, --own, --os and --netns go with --local or --via",
+            "--cluster, --forward, --own, --os and --netns go with --local or --via",
             hint="otherwise the configuration says all that",
         )
     if bool(names) == choice.all:
@@ -135,7 +138,9 @@ def _by_hand(choice: Choice) -> Wish:
         netns=choice.netns,
     )
     clusters = tuple(dict.fromkeys(_address(text) for text in choice.cluster))
-    return _tuned(Wish(server, clusters), choice)
+    forward = choice.forward or Forward.MAC
+    held, bare = ((), clusters) if forward is Forward.NAT else (clusters, ())
+    return _tuned(Wish(server, held, forward, bare), choice)
 
 
 def need_clusters(chosen: Sequence[Wish], choice: Choice) -> None:
@@ -144,7 +149,7 @@ def need_clusters(chosen: Sequence[Wish], choice: Choice) -> None:
     Raises:
         UsageError: There is none.
     """
-    if (choice.local or choice.via) and not all(wish.clusters for wish in chosen):
+    if (choice.local or choice.via) and not all(wish.clusters or wish.bare for wish in chosen):
         raise UsageError("name the cluster address", hint="for example: --cluster 192.0.2.10")
 
 

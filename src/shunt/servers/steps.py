@@ -14,6 +14,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ class Command:
         """Return a command that puts `content` into a file of a Unix server, all or nothing."""
         new = shlex.quote(f"{path}.shunt-new")
         old = shlex.quote(path)
-        line = (
-            f'mkdir -p "$(dirname {old})" && cat > {new} && chmod {mode} {new} && mv -f {new} {old}'
-        )
+        folder = shlex.quote(str(PurePosixPath(path).parent))
+        line = f"mkdir -p {folder} && cat > {new} && chmod {mode} {new} && mv -f {new} {old}"
         return cls(("sh", "-c", line), content, file=path)
 
     @classmethod
@@ -126,7 +126,7 @@ class Step:
 
 
 class Severity(IntEnum):
-    """How bad a finding is: worth knowing, likely to bite, does not work."""
+    """How bad a finding is: worth knowing, likely to bite, does not work or will not last."""
 
     NOTE = 0
     WARNING = 1
@@ -156,7 +156,7 @@ class Plan:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do and nothing found makes the server unfit."""
+        """Whether nothing is left to do and nothing found makes the server unfit, now or later."""
         return not self.steps and all(f.severity < Severity.ERROR for f in self.findings)
 
 

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.model.config import OperatingSystem
+from shunt.servers import bundle, record
 from shunt.servers.drivers import freebsd, hpux, solaris10
+from shunt.servers.drivers.registry import driver_for
 from shunt.servers.drivers.unix import boot, words
+from shunt.servers.record import Record
 from shunt.servers.routes.recognise import read
 
+from ..bourne import NOT_BOURNE  # noqa: TID252  # a sibling of this folder
 from ..routes.captures import CAPTURES, Capture  # noqa: TID252  # a sibling folder of test data
-from .golden import CASES
+from .golden import CASES, Case
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from shunt.servers.steps import Command, Step
@@ -234,6 +239,33 @@ def test_the_boot_script_is_removed_whatever_it_says_by_now(host: Host) -> None:
     file.write_text("#!/bin/sh\n# somebody else's\n")
     assert all(host.run(command) for command in step.undo)
     assert file.exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["a=$(b)", "[ -e x ]", "test ! -e x", "if ! a", "a; ! b", "grep -q x", "echo ${a%b}"]
+)
+def test_what_a_bourne_shell_does_not_know_is_recognised(line: str) -> None:
+    assert NOT_BOURNE.search(line)
+
+
+def _texts(case: Case) -> Iterator[str]:
+    plan = case.plan()
+    asked = [fact.command for fact in driver_for(case.system).facts(case.wish)]
+    done = [c for step in plan.steps for c in (*step.do, *step.check, *step.undo)]
+    noted = record.write(case.wish, Record().with_steps(plan.steps))
+    kept = [record.read(case.wish).command, noted, record.write(case.wish, Record())]
+    for command in (*asked, *done, *kept):
+        yield command.text
+    yield from (c.stdin for c in done if c.stdin and c.stdin.startswith("#!/bin/sh"))
+    yield bundle.script([*asked, noted], "word", stop=True)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if "windows" not in c.system], ids=lambda c: c.id
+)
+def test_commands_of_old_systems_are_for_a_bourne_shell(case: Case) -> None:
+    for text in _texts(case):
+        assert not NOT_BOURNE.search(text), text
 
 
 def test_captures_of_the_cases_are_read_as_their_system() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shunt.errors import ParseError
 from shunt.servers.drivers.linux.driver import DRIVER
-from shunt.servers.steps import Command, Output, Severity
+from shunt.servers.steps import Command, Output, Plan, Severity
 from tests.servers.drivers.golden import FOLDER, Case, described, load
 
 if TYPE_CHECKING:
@@ -45,6 +46,15 @@ def test_no_error_leaves_a_half_done_server_behind(case: Case) -> None:
     plan = case.plan()
     if any(finding.severity is Severity.ERROR for finding in plan.findings):
         assert not any(step.id.startswith("persist:alias") for step in plan.steps)
+
+
+@pytest.mark.parametrize("name", ["no-manager", "container", "network-manager-has-lo"])
+def test_an_alias_that_will_not_come_back_is_something_to_do(name: str) -> None:
+    """Also once every step is done: `check` must not leave with 0."""
+    (case,) = (case for case in CASES if case.name == name)
+    assert not Plan(findings=case.plan().findings).settled
+    passing = replace(case, wish=replace(case.wish, persist=False))
+    assert Plan(findings=passing.plan().findings).settled
 
 
 def _commands() -> Iterator[Command]:

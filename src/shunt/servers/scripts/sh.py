@@ -1,4 +1,8 @@
-"""Shell scripts for Unix servers."""
+"""Shell scripts for Unix servers.
+
+What is written here itself is for every shell since Bourne's, which is /bin/sh on Solaris 10: no
+`$(...)`, no `test -e`, no `!` before a command.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from shunt.servers.steps import Command, Plan, Step
     from shunt.servers.wish import Wish
 
-# Solaris 10 still has a Bourne shell as /bin/sh.
+# `./shunt-a.sh` gets the better shell where there is one; `sh shunt-a.sh` must do as well.
 _SHELLS = {OperatingSystem.SOLARIS10: "/usr/xpg4/bin/sh"}
 _MARK = "SHUNT_END"
 _HEAD = """\
@@ -34,18 +38,18 @@ state={state}
 
 # keep FILE: save its content, once.
 keep() {{
-    slot="$state/$(echo "$1" | tr / _)"
-    if [ -e "$slot" ] || [ -e "$slot.absent" ]; then return 0; fi
+    slot=$state/`echo "$1" | tr / _`
+    if [ -f "$slot" ] || [ -f "$slot.absent" ]; then return 0; fi
     mkdir -p "$state" || return 1
-    if [ -e "$1" ]; then cat "$1" > "$slot.new" && mv "$slot.new" "$slot"
+    if [ -f "$1" ]; then cat "$1" > "$slot.new" && mv "$slot.new" "$slot"
     else : > "$slot.absent"; fi
 }}
 
 # give_back FILE: restore what was saved.
 give_back() {{
-    slot="$state/$(echo "$1" | tr / _)"
-    if [ -e "$slot" ]; then if [ -e "$1" ]; then cat "$slot" > "$1"; fi && rm -f "$slot"
-    elif [ -e "$slot.absent" ]; then rm -f "$1" "$slot.absent"; fi
+    slot=$state/`echo "$1" | tr / _`
+    if [ -f "$slot" ]; then if [ -f "$1" ]; then cat "$slot" > "$1"; fi && rm -f "$slot"
+    elif [ -f "$slot.absent" ]; then rm -f "$1" "$slot.absent"; fi
 }}
 """
 _TAIL = """
@@ -58,8 +62,8 @@ title() {{
 check() {{
     missing=0
     for step in $steps; do
-        if "check_$step" 2>/dev/null; then echo "right:   $(title "$step")"
-        else echo "missing: $(title "$step")"; missing=1; fi
+        if "check_$step" 2>/dev/null; then echo "right:   `title $step`"
+        else echo "missing: `title $step`"; missing=1; fi
     done
     return $missing
 }}
@@ -67,10 +71,10 @@ check() {{
 undo_these() {{
     failed=0
     for step in "$@"; do
-        if [ ! -e "$state/did_$step" ]; then continue; fi
-        echo "undo:    $(title "$step")"
+        if [ ! -f "$state/did_$step" ]; then continue; fi
+        echo "undo:    `title $step`"
         if "undo_$step"; then rm -f "$state/did_$step"
-        else echo "FAILED:  undo $(title "$step")" >&2; failed=1; fi
+        else echo "FAILED:  undo `title $step`" >&2; failed=1; fi
     done
     rmdir "$state" /var/lib/shunt 2>/dev/null
     return $failed
@@ -79,12 +83,12 @@ undo_these() {{
 apply() {{
     reached=
     for step in $steps; do
-        if "check_$step" 2>/dev/null; then echo "right:   $(title "$step")"; continue; fi
-        echo "do:      $(title "$step")"
+        if "check_$step" 2>/dev/null; then echo "right:   `title $step`"; continue; fi
+        echo "do:      `title $step`"
         reached="$step $reached"
         mkdir -p "$state" && : > "$state/did_$step"
         if "do_$step" && "check_$step"; then continue; fi
-        echo "FAILED:  $(title "$step")" >&2
+        echo "FAILED:  `title $step`" >&2
         undo_these $reached
         return 1
     done

@@ -41,8 +41,13 @@ if [ -d /run/systemd/system ]; then
     fi
     if active NetworkManager; then
         echo "network-manager=$(LC_ALL=C nmcli -t -f VERSION general 2>/dev/null || echo 0.0)"
-        nmcli -t -f TYPE,FILENAME connection show 2>/dev/null |
-            sed -n '/shunt-lo/d; s,^loopback:\\(/etc/.*\\),loopback-profile=\\1,p' | head -n 1
+        file=$(nmcli -t -f TYPE,FILENAME connection show 2>/dev/null |
+            sed -n '/shunt-lo/d; s,^loopback:\\(/etc/.*\\),\\1,p' | head -n 1)
+        if [ -n "$file" ]; then
+            echo "loopback-profile=$file"
+            echo "profile-addresses=$(sed -n 's/^address[0-9]*=\\([^,;]*\\).*/\\1/p' "$file" |
+                tr '\\n' ' ')"
+        fi
     fi
 fi
 if command -v netplan >/dev/null 2>&1; then

@@ -97,6 +97,7 @@ class Managers:
         network_manager: Its version if it runs, as (major, minor).
         networkd_file: The .network file that systemd-networkd uses for `lo`, if any.
         loopback_profile: The file of a NetworkManager profile for `lo` that somebody else made.
+        profile_addresses: The addresses of that profile, each with its prefix length.
     """
 
     systemd: bool = False
@@ -107,6 +108,7 @@ class Managers:
     network_manager: tuple[int, int] | None = None
     networkd_file: str | None = None
     loopback_profile: str | None = None
+    profile_addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,7 @@ def _managers(lines: list[str]) -> Managers:
         network_manager=(int(numbers[1]), int(numbers[2])) if numbers else None,
         networkd_file=found.get("networkd-file"),
         loopback_profile=found.get("loopback-profile"),
+        profile_addresses=frozenset(found.get("profile-addresses", "").split()),
     )
 
 

@@ -20,7 +20,7 @@ from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 from shunt.servers.wish import Silence, Wish
 
 if TYPE_CHECKING:
-    from shunt.servers.drivers.linux.observed import Host
+    from shunt.servers.drivers.linux.observed import Host, Managers
 
 
 class Manager(StrEnum):
@@ -112,7 +112,7 @@ def plan_alias(host: Host, wish: Wish) -> Plan:
     if chosen is None:
         return Plan(findings=(_nobody(wish),))
     if chosen is Manager.NETWORK_MANAGER and host.managers.loopback_profile:
-        return Plan(findings=(_second_profile(host.managers.loopback_profile, wish),))
+        return Plan(findings=_not_in_profile(host.managers, wish))
     kept = _kept(host, wish, chosen)
     what = f"have {chosen} bring the cluster addresses back"
     return Plan(
@@ -206,21 +206,29 @@ def _contradictions(host: Host, values: dict[str, int]) -> tuple[Finding, ...]:
     )
 
 
-def _second_profile(file: str, wish: Wish) -> Finding:
-    words = " ".join(f"+ipv{a.version}.addresses {a}/{a.max_prefixlen}" for a in wish.clusters)
-    return Finding(
-        Severity.WARNING,
-        f"NetworkManager has a profile for lo already: {file}",
-        "only one profile is active on an interface, so a second one would take its addresses away",
+def _not_in_profile(managers: Managers, wish: Wish) -> tuple[Finding, ...]:
+    """Return what somebody's own profile for `lo` lacks; only one is active on an interface."""
+    wanted = [(a.version, f"{a}/{a.max_prefixlen}") for a in wish.clusters]
+    missing = [(v, text) for v, text in wanted if text not in managers.profile_addresses]
+    if not missing:
+        return ()
+    words = " ".join(f"+ipv{version}.addresses {text}" for version, text in missing)
+    finding = Finding(
+        Severity.ERROR,
+        f"NetworkManager has a profile for lo already: {managers.loopback_profile}",
+        "the cluster address is gone after a reboot, and a second profile would take away the"
+        " addresses of this one",
         f"nmcli connection modify PROFILE {words}",
     )
+    return (finding,)
 
 
 def _nobody(wish: Wish) -> Finding:
     names = ", ".join(str(address) for address in wish.clusters)
     return Finding(
-        Severity.WARNING,
+        Severity.ERROR,
         f"nothing brings {names} back after a reboot",
         "neither systemd nor ifupdown nor another manager known to Shunt runs here",
-        "run `shunt server script` and call what it prints with `apply` at the end of the boot",
+        "call what `shunt server script` prints with `apply` at the end of the boot, and check with"
+        " --no-persist; so too where a container is made anew each time",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.servers.drivers.linux.commands import set_value, value_is
+from shunt.servers.drivers.linux.commands import give_back, set_value, value_is
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def plan(host: Host, wish: Wish) -> Plan:
             result += Plan((_device(device, module, there=bool(known)),))
         path = f"ipv4/conf/{device}/rp_filter"
         if device != "ip6tnl0" and host.values.get(path) != 2:
-            result += Plan((_loose(path),))
+            result += Plan((_loose(path, host.values.get(path)),))
     if wish.clusters:
         result += Plan(findings=(_size(),))
     return result
@@ -60,14 +60,16 @@ def _device(device: str, module: str, *, there: bool) -> Step:
     )
 
 
-def _loose(path: str) -> Step:
+def _loose(path: str, before: int | None) -> Step:
+    """Return the step for a reverse path filter; `before` is None where the device is yet to come."""
+    gone = Command.sh(f"[ ! -e /proc/sys/net/{path} ] || echo 0 > /proc/sys/net/{path}")
     return Step(
         id=f"rp_filter:{path}",
         what=f"set net.{path.replace('/', '.')} to 2",
         why="unpacked packets come in by the tunnel, replies leave by the NIC: strict filters drop",
         do=(set_value(path, 2),),
         check=(value_is(path, 2),),
-        undo=(Command.sh(f"[ ! -e /proc/sys/net/{path} ] || echo 0 > /proc/sys/net/{path}"),),
+        undo=(gone if before is None else give_back(path, 2, before),),
     )
 
 

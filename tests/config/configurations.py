@@ -123,7 +123,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         system = draw(st.sampled_from(list(OperatingSystem)))
         servers[name] |= {"os": str(system)}
         if system is OperatingSystem.AIX_WPAR:
-            servers[name] |= {"wpar": draw(names)}
+            servers[name] |= {"wpar": draw(names), "via": f"ssh://root@aix{len(servers)}"}
     rest = addresses[count:]
     cut = draw(st.integers(1, len(rest)))
     groups = [group for group in (rest[:cut], [*rest[cut:], "0.0.0.0"]) if group]

@@ -22,12 +22,3 @@ def test_a_server_in_no_service() -> None:
 def test_a_service_of_weight_0() -> None:
     (line,) = told(RIGHT.replace("[alpha, beta]", "{alpha: 0, beta: 0}"))
     assert line.startswith("f:4:5: clusters.web: every server of 192.0.2.10:80/tcp has weight 0;")
-
-
-def test_a_second_partition_of_one_aix_system() -> None:
-    wpar = "os: aix-wpar, wpar: w, via: ssh://root@aix"
-    text = RIGHT.replace("192.0.2.21", f"192.0.2.21, {wpar}").replace(
-        "192.0.2.22", f"192.0.2.22, {wpar}"
-    )
-    (line,) = told(text)
-    assert line.startswith("f:9:9: servers.beta: `alpha` is a partition of the same AIX system")

@@ -174,6 +174,30 @@ def test_two_services_on_one_address_and_port_name_both_places() -> None:
     assert "192.0.2.10 port 80/tcp is a service already (line 6, column 16)" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        ("ssh://root@aix", "ssh://shunt@AIX:22", True),
+        ("local", "local", True),
+        ("ssh://root@aix", "ssh://root@aix2", False),
+        ("ssh://root@aix", "ssh://root@aix:2222", False),
+    ],
+)
+def test_two_partitions_of_one_aix_system(one: str, other: str, *, refused: bool) -> None:
+    """They share one loopback; how one logs in there makes no difference."""
+    wpar = "os: aix-wpar, wpar: w, via:"
+    text = RIGHT.replace("192.0.2.21", f'192.0.2.21, {wpar} "{one}"').replace(
+        "192.0.2.22", f'192.0.2.22, {wpar} "{other}"'
+    )
+    if not refused:
+        parse(text, "f")
+        return
+    (problem,) = problems(text)
+    assert (problem.line, problem.path) == (9, "servers.beta.via")
+    assert "server `alpha` at line 8 is a partition of this AIX system already" in problem.message
+    assert "only one of them can listen on the cluster address" in problem.message
+
+
 def test_wildcards_and_the_other_protocol_are_other_services() -> None:
     text = RIGHT.replace(
         "servers:\n  alpha",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.model.config import OperatingSystem
-
 if TYPE_CHECKING:
     from shunt.config.reading import Located
     from shunt.errors import Problem
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
 
 def warnings(located: Located) -> tuple[Problem, ...]:
     """Return what an operator may want to look at, in the order of the file."""
-    return tuple(sorted([*_unused(located), *_weightless(located), *_second_wpar(located)]))
+    return tuple(sorted([*_unused(located), *_weightless(located)]))
 
 
 def _unused(located: Located) -> list[Problem]:
@@ -38,21 +36,3 @@ def _weightless(located: Located) -> list[Problem]:
         for service in located.config.services
         if not any(member.weight for member in service.members)
     ]
-
-
-def _second_wpar(located: Located) -> list[Problem]:
-    """Find partitions of one AIX system: its loopback, and so the alias, is shared by them all."""
-    first: dict[str, str] = {}
-    found = []
-    for name, server in located.config.servers.items():
-        if server.os is not OperatingSystem.AIX_WPAR or server.via is None:
-            continue
-        other = first.setdefault(server.via, name)
-        if other != name:
-            found.append(
-                located.problem(
-                    ("servers", name),
-                    f"`{other}` is a partition of the same AIX system; only one can be a server",
-                )
-            )
-    return found

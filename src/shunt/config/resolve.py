@@ -21,6 +21,7 @@ from shunt.model.config import (
     Sticky,
     Track,
 )
+from shunt.model.via import Via
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +114,7 @@ def _servers(
                 (*at, "gateway"), f"{server.gateway} is the server itself; give its router"
             )
         _wpar(server, at, report)
+    _one_wpar(servers, report)
 
 
 def _proportions(manager: Manager, report: Report) -> None:
@@ -128,6 +130,25 @@ def _wpar(server: ServerKeys, at: Path, report: Report) -> None:
         report.value((*at, "os"), "os aix-wpar needs the partition's name; add `wpar: NAME`")
     if server.wpar is not None and server.os is not OperatingSystem.AIX_WPAR:
         report.key((*at, "wpar"), f"`wpar` is for os aix-wpar, and this is {server.os}; drop one")
+
+
+def _one_wpar(servers: Mapping[str, ServerKeys], report: Report) -> None:
+    """Report partitions of one AIX system: they share one loopback, and so the alias."""
+    first: dict[object, str] = {}
+    for name, server in servers.items():
+        if server.os is not OperatingSystem.AIX_WPAR or server.via is None:
+            continue
+        via = Via.parse(server.via)
+        at = via.endpoint
+        other = first.setdefault((at and (at.host.lower(), at.port), via.jump), name)
+        if other != name:
+            line = report.places.value(("servers", other)).line
+            report.value(
+                ("servers", name, "via"),
+                f"server `{other}` at line {line} is a partition of this AIX system already; its "
+                "partitions share one loopback, so only one of them can listen on the cluster "
+                "address: keep one, or use another machine",
+            )
 
 
 def _services(clusters: Mapping[str, ClusterDraft], report: Report) -> None:

@@ -61,7 +61,7 @@ def _device(device: str, module: str, *, there: bool) -> Step:
 
 
 def _loose(path: str, before: int | None) -> Step:
-    """Return the step for a reverse path filter; `before` is None where the device is yet to come."""
+    """Return the step for a reverse path filter; `before` is None if there is no device yet."""
     gone = Command.sh(f"[ ! -e /proc/sys/net/{path} ] || echo 0 > /proc/sys/net/{path}")
     return Step(
         id=f"rp_filter:{path}",

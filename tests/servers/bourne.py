@@ -12,6 +12,6 @@ NOT_BOURNE = re.compile(
     | \bcommand\ -v\b
     | \bgrep\ -[A-Za-z]*[qFE]         # /usr/bin/grep of Solaris 10 has none of these
     | \$\{\w+[%\#]                    # cutting of parameters
-    | \[\[ | \blocal\ """,
+    | \[\[ | (?<!\.)\blocal\ """,
     re.VERBOSE | re.MULTILINE,
 )

@@ -23,6 +23,14 @@ class Aix(UnixDriver):
     """AIX."""
 
     system = OperatingSystem.AIX
+    boot_files = (
+        "/etc/rc.net",
+        "/etc/rc.bsdnet",
+        "/etc/rc.tcpip",
+        "/etc/rc.local",
+        "/etc/inittab",
+        "/etc/rc.d/rc2.d/S*",
+    )
     kept_words = f"{_KEPT} 2>/dev/null; cat {SCRIPT} 2>/dev/null"
 
     def add(self, address: Address) -> str:

@@ -24,6 +24,13 @@ class FreeBsd(BsdDriver):
     """FreeBSD: inet(4) itself warns that the strong host model breaks loopback aliases."""
 
     system = OperatingSystem.FREEBSD
+    boot_files = (
+        "/etc/rc.conf",
+        "/etc/rc.conf.local",
+        "/etc/rc.conf.d/*",
+        "/etc/rc.local",
+        "/etc/start_if.*",
+    )
     switches = (
         sysctl(STRONG, "0", _DROPS),  # since 14
         sysctl(CHECK, "0", _DROPS),  # before 14

@@ -33,6 +33,7 @@ class HpUx(UnixDriver):
     """HP-UX: lo0:1 and up are for aliases, lo0 itself never."""
 
     system = OperatingSystem.HPUX
+    boot_files = ("/sbin/init.d/*", "/etc/rc.config.d/*")
     switches = (
         Switch(
             STRONG,

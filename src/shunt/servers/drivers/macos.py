@@ -24,6 +24,12 @@ class MacOs(BsdDriver):
     """macOS."""
 
     system = OperatingSystem.MACOS
+    boot_files = (
+        "/etc/rc.local",
+        "/etc/IPAliases.conf",
+        "/Library/LaunchDaemons/*.plist",
+        "/Library/StartupItems/*/*",
+    )
     switches = (
         sysctl(
             CHECK,

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
+from shunt.servers.drivers.unix.elsewhere import is_host, names
 from shunt.servers.drivers.unix.words import add_line, drop_line, has_line
 from shunt.servers.steps import Driver, Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shunt.model.addresses import Address
     from shunt.servers.drivers.unix.observed import Host
+    from shunt.servers.steps import Step
     from shunt.servers.wish import Wish
 
 ALIASES = "/etc/ifaliases"
@@ -25,6 +29,7 @@ class NetBsd(BsdDriver):
     """NetBSD: ifaliases(5) gives an alias without a mask the mask of its class."""
 
     system = OperatingSystem.NETBSD
+    boot_files = ("/etc/ifconfig.*", "/etc/rc.conf", "/etc/rc.local")
     switches = (sysctl(CHECK, "0", _DROPS, word="sysctl -w"),)
     kept_words = f"cat {ALIASES} {IFCONFIG} /etc/sysctl.conf 2>/dev/null"
 
@@ -50,18 +55,22 @@ class NetBsd(BsdDriver):
             for file, line, name in lines
             if line not in host.kept
         )
-        wide = tuple(
-            self.replace_step(
-                line,
-                do=drop_line(ALIASES, line),
-                there=has_line(ALIASES, line),
-                undo=add_line(ALIASES, line),
-            )
-            for address in wish.clusters
-            for line in sorted(host.kept)
-            if line.split()[:2] == [str(address), "lo0"] and line.split()[2:] != ["255.255.255.255"]
-        )
-        return Plan(wide + steps)
+        return Plan(tuple(self._wide(host, wish)) + steps)
+
+    def _wide(self, host: Host, wish: Wish) -> Iterator[Step]:
+        for line in sorted(host.kept):
+            for address in wish.clusters:
+                alias = line.split()[:2] == [str(address), "lo0"]
+                wide = alias and line.split()[2:] != ["255.255.255.255"]
+                inet = line.startswith(("inet", "alias")) and names(line, address)
+                if wide or (inet and not is_host(line, address)):
+                    file = ALIASES if alias else IFCONFIG
+                    yield self.replace_step(
+                        line,
+                        do=drop_line(file, line),
+                        there=has_line(file, line),
+                        undo=add_line(file, line),
+                    )
 
 
 DRIVER: Driver[Host] = NetBsd()

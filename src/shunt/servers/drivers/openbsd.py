@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
+from shunt.servers.drivers.unix.elsewhere import is_host, names
+from shunt.servers.drivers.unix.words import add_line, drop_line, has_line
 from shunt.servers.steps import Driver, Finding, Plan, Severity
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class OpenBsd(BsdDriver):
     """OpenBSD: a strong host unless it forwards."""
 
     system = OperatingSystem.OPENBSD
+    boot_files = ("/etc/hostname.*", "/etc/rc.local", "/etc/rc.conf.local")
     switches = (
         sysctl("net.inet.ip.forwarding", "1", _DROPS),
         sysctl("net.inet6.ip6.forwarding", "1", _DROPS, version=6),
@@ -51,13 +54,23 @@ class OpenBsd(BsdDriver):
             for switch in self.switches
             if switch.version in families
         ]
-        return Plan(
-            tuple(
-                self.line_step(file, line, what=f"keep `{line}` in {file}", step=name)
-                for file, line, name in lines
-                if line not in host.kept
+        wide = tuple(
+            self.replace_step(
+                line,
+                do=drop_line(HOSTNAME, line),
+                there=has_line(HOSTNAME, line),
+                undo=add_line(HOSTNAME, line),
             )
+            for address in wish.clusters
+            for line in sorted(host.kept)
+            if line.startswith("inet") and names(line, address) and not is_host(line, address)
         )
+        keep = tuple(
+            self.line_step(file, line, what=f"keep `{line}` in {file}", step=name)
+            for file, line, name in lines
+            if line not in host.kept
+        )
+        return Plan(wide + keep)
 
 
 def _line(address: Address) -> str:

@@ -30,6 +30,7 @@ class Solaris10(UnixDriver):
     """Solaris 10."""
 
     system = OperatingSystem.SOLARIS10
+    boot_files = ("/etc/hostname*.*", "/etc/init.d/*", "/etc/rc2.d/S*", "/etc/rc3.d/S*")
     switches = (
         _ndd("/dev/ip", "ip_strict_dst_multihoming", 4),
         _ndd("/dev/ip6", "ip6_strict_dst_multihoming", 6),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward, OperatingSystem
 from shunt.servers import record
-from shunt.servers.drivers.unix import parse, plan, words
+from shunt.servers.drivers.unix import elsewhere, parse, plan, words
 from shunt.servers.drivers.unix.observed import Held, Host
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.sight import command
@@ -60,6 +60,7 @@ class UnixDriver(ABC):
     interfaces = "ifconfig -a"  # lists every address
     loopback = "ifconfig lo0"  # lists the aliases
     arp = "arp -an"
+    boot_files: tuple[str, ...] = ()  # globs of files where people put aliases
     adds_again = True  # adding an alias that is there changes nothing
 
     @abstractmethod
@@ -89,7 +90,7 @@ class UnixDriver(ABC):
         return Plan()
 
     def facts(self, wish: Wish) -> tuple[Fact, ...]:
-        """Return the questions: addresses, routes of each family, ARP, switches, kept lines."""
+        """Return the questions: addresses, routes of each family, ARP, switches, the next boot."""
         families = sorted({address.version for address in wish.clusters})
         asked = [switch for switch in self.switches if switch.version in families]
         return (
@@ -98,6 +99,7 @@ class UnixDriver(ABC):
             Fact("arp", Command.sh(f"{self.arp}; echo end")),
             Fact("settings", words.answers((switch.name, switch.get) for switch in asked)),
             Fact("kept", Command.sh(f"{self.kept_words}\necho end")),
+            elsewhere.question(self.boot_files, wish.clusters),
         )
 
     def observe(self, wish: Wish, outputs: Mapping[str, Output]) -> Host:
@@ -110,6 +112,7 @@ class UnixDriver(ABC):
             published=parse.published(outputs),
             settings=MappingProxyType(parse.settings(outputs)),
             kept=parse.kept(outputs),
+            elsewhere=elsewhere.read(outputs),
             record=record.parse(outputs[record.NAME]),
         )
 
@@ -131,7 +134,10 @@ class UnixDriver(ABC):
         result += plan.routes(
             observed.listings, wish, self.system, lambda v: command(self.system, v)
         )
-        return result + (self.persistence(observed, wish) if wish.persist else Plan())
+        if not wish.persist:
+            return result
+        result += self.persistence(observed, wish)
+        return result + elsewhere.plan(observed.elsewhere, observed.kept, wish.clusters)
 
     def _method(self, wish: Wish) -> Plan:
         if wish.forward is not Forward.ENCAP:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
+from shunt.servers.drivers.unix.words import unless, when
 from shunt.servers.steps import Finding, Plan, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shunt.model.addresses import Address
     from shunt.servers.drivers.unix.observed import Held, Host
+    from shunt.servers.steps import Step
     from shunt.servers.wish import Wish
 
 _STRONG = "a strong host drops packets for an address that is not on the interface they came in by"
@@ -32,6 +36,7 @@ class IpadmDriver(UnixDriver):
 
     switches = (_hostmodel(4), _hostmodel(6))
     loopback = "ifconfig -a"
+    boot_files = ("/etc/init.d/*", "/etc/rc2.d/S*", "/etc/rc3.d/S*")
     adds_again = False  # it would be added twice
     kept_words = (
         f"{_OBJECTS} | sed 's/\\\\//g'; ipadm show-if -p -o ifname | sed 's/^/interface=/';"
@@ -86,7 +91,31 @@ class IpadmDriver(UnixDriver):
         )
 
     def persistence(self, host: Host, wish: Wish) -> Plan:
-        """Name the aliases that `ifconfig` made: without an object, a reboot takes them away."""
+        """Delete objects with a wide mask that are not up now, and will be at the next boot.
+
+        Named are the aliases that `ifconfig` made: without an object, a reboot takes them away.
+        """
+        return Plan(tuple(self._unkept(host, wish))) + self._unkeepable(host, wish)
+
+    def _unkept(self, host: Host, wish: Wish) -> Iterator[Step]:
+        for line in sorted(host.kept):
+            name, _, kept = line.partition(":")
+            for address in wish.clusters:
+                wide = (
+                    kept.startswith(f"{address}/") and kept != f"{address}/{address.max_prefixlen}"
+                )
+                up = any(f"{held.address}/{held.prefix}" == kept for held in host.holders(address))
+                if not wide or up or "/?" in name:
+                    continue
+                there = f"{_OBJECTS} | sed 's/\\\\//g' | fgrep -x '{line}' >/dev/null"
+                yield self.replace_step(
+                    line,
+                    do=when(there, f"ipadm delete-addr {name}"),
+                    there=there,
+                    undo=unless(there, f"ipadm create-addr -T static -a {kept} {name}"),
+                )
+
+    def _unkeepable(self, host: Host, wish: Wish) -> Plan:
         kept = {line.split(":", 1)[-1] for line in host.kept if "/?:" not in line}
         return Plan(
             findings=tuple(

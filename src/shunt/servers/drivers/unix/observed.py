@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.elsewhere import BootLine
     from shunt.servers.routes.rows import Listing
 
 
@@ -39,6 +40,7 @@ class Host:
         published: Addresses for which the host answers ARP in somebody's place.
         settings: Switches by name; those that this release of the system lacks are left out.
         kept: Lines (of files, or of the system's own store) that make things come back at boot.
+        elsewhere: Lines of other boot files that name a cluster address.
         record: What Shunt has done here.
     """
 
@@ -47,6 +49,7 @@ class Host:
     published: frozenset[Address] = frozenset()
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     kept: frozenset[str] = frozenset()
+    elsewhere: tuple[BootLine, ...] = ()
     record: Record = field(default_factory=Record)
 
     def holders(self, address: Address) -> tuple[Held, ...]:

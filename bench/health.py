@@ -246,7 +246,7 @@ def _flapping(seconds: int) -> Figure:
         after = _moved(running)
         status = request(places(running.root).socket, "status")
     slots = sum(service["slots"] for service in status["services"])
-    events = status["health"]["events"]
+    events = status["events"]
     row: Row = {
         "seconds": seconds, "falls": events["serverDown"], "returns": events["serverUp"],
         "slots moved per minute": (after - before) * 60 / seconds, "slots": slots,

@@ -76,6 +76,7 @@ class Commands:
             },
             "program": {"id": daemon.engine.plane.program.info().id},
             "health": daemon.health.document(),
+            "events": daemon.events.document(),
             **document,
         }
 

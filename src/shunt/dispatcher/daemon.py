@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -23,20 +21,23 @@ from shunt.dispatcher import control, overrides, snapshot
 from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.commands import Commands
 from shunt.dispatcher.engine import Engine
+from shunt.dispatcher.events import Events, Kind
 from shunt.dispatcher.guarding import Guardian
 from shunt.dispatcher.health import HealthWatch
 from shunt.dispatcher.health_counts import Reading, read
 from shunt.dispatcher.health_jobs import check_advisors
+from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.notify import notify
+from shunt.dispatcher.ownership import locked, remove_places
+from shunt.dispatcher.quiescing import Quiescing
 from shunt.dispatcher.sweep import Report, sweep
-from shunt.errors import ControlError, HostError, ParseError, ShuntError
+from shunt.errors import ShuntError
 from shunt.network.announce import Announcer, Schedule
 from shunt.network.links import links
 from shunt.network.watch import NeighbourWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from shunt.config import Located
     from shunt.dispatcher.places import Places
@@ -50,52 +51,9 @@ _FIRST_ANSWERS = 0.5  # seconds that a first start waits for servers' MACs
 _GATHER = 0.02  # seconds in which changes are gathered into one
 _SWEEP = 5.0
 _SAMPLE = 1.0
+_LAST_SCRIPTS = 5.0  # seconds for scripts that wait when all ends: less than `shunt down` waits
 
 log = structlog.get_logger()
-
-
-@contextlib.contextmanager
-def locked(places: Places) -> Iterator[None]:
-    """Hold the lock that makes this the only daemon here.
-
-    Raises:
-        ControlError: another one runs.
-        HostError: the directory cannot be made.
-    """
-    while (descriptor := _lock(places)) is None:
-        pass
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(places: Places) -> int | None:
-    """Return the locked file's descriptor; None if its last owner removed the file meanwhile."""
-    try:
-        places.run.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:  # the directory went between the two
-        return None
-    except OSError as error:
-        raise HostError(f"{places.run}: {error.strerror}", hint="run as root") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), places.lock.stat()):
-            return descriptor
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise ControlError(
-            f"a dispatcher runs here already (process {owner})",
-            hint="shunt reload takes a changed file; shunt down ends it",
-        ) from error
-    os.close(descriptor)
-    return None
 
 
 class Daemon:
@@ -106,10 +64,12 @@ class Daemon:
         report: of the last sweep; None if slots have changed hands since.
         samples: the last two readings of all counters, older first.
         health: what the checks found.
+        events: what happened.
     """
 
     engine: Engine
     health: HealthWatch
+    events: Events
 
     def __init__(self, file: Path, places: Places, *, replace: bool = False) -> None:
         self.file = file
@@ -117,7 +77,6 @@ class Daemon:
         self.report: Report | None = None
         self.samples: list[snapshot.Sample] = []
         self._replace = replace
-        self.guardian = Guardian(lambda _: self.announcer.take(self._addresses()))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
@@ -142,12 +101,20 @@ class Daemon:
         with locked(self.places):
             await self._run(located, interfaces)
             if self._remove:
-                await self.work(self._take_away)
+                await self.work(self.engine.plane.remove)
+                self.events.dispatching(Kind.GO_IN_OP, self._addresses())
+            await self.events.hooks.finish(_LAST_SCRIPTS)
+            if self._remove:
+                await self.work(remove_places, self.places)
         self._worker.shutdown()
 
     async def _run(self, located: Located, interfaces: tuple[Link, ...]) -> None:
         changes = overrides.read(self.places.overrides).for_config(located.config)
         self.engine = await self.work(Engine.open, located.config, self.places, changes)
+        self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
+        self.guardian = Guardian(
+            lambda: self.announcer.take(self._addresses()), self.events.claimed
+        )
         try:
             await self._serve(interfaces)
         except BaseException:
@@ -159,7 +126,7 @@ class Daemon:
         async with NeighbourWatch(self.engine.watched()) as watch:
             self.watch = watch
             self.health = HealthWatch(
-                self.engine, self._changed.set, self._counters, self.places.health
+                self.engine, self.events, self._changed.set, self._counters, self.places.health
             )
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
@@ -194,7 +161,7 @@ class Daemon:
                 self._tasks = tasks
                 loops = (
                     self._follow(), self._gather(), self._sweep(), self._sample(),
-                    self.health.run(),
+                    self.health.run(), self.events.hooks.run(),
                 )  # fmt: skip
                 running = [tasks.create_task(each) for each in loops]
                 self._attend()
@@ -241,6 +208,8 @@ class Daemon:
         for name, found in self.engine.plane.links.items():
             if found.native_refused:
                 log.warning("generic mode", interface=name, native=found.native_refused)
+        if self.engine.fresh:
+            self.events.dispatching(Kind.GO_IDLE, self._addresses())
         notify("READY=1")
 
     # Loops.
@@ -282,8 +251,10 @@ class Daemon:
         return await self.work(read, self.engine.balancer, now)
 
     async def _sweep(self) -> None:
+        quiescing = Quiescing(self.events)
         while True:
             self.report = await self.work(sweep, self.engine.balancer)
+            quiescing.take(self.report, self.engine.config, self.engine.overrides)
             if self.report.left:
                 self.watch.watch(self.engine.watched())
             await asyncio.sleep(_SWEEP)
@@ -345,6 +316,7 @@ class Daemon:
         before = self.engine.config
         await self._open_to(located.config.dispatcher, interfaces)
         self.engine.config = located.config
+        self.events.hooks.folder = Path(located.config.dispatcher.hooks)
         self.engine.overrides = self.engine.overrides.for_config(located.config)
         self.watch.watch(self.engine.watched())
         with contextlib.suppress(TimeoutError):
@@ -408,21 +380,3 @@ def _first(failures: BaseExceptionGroup[ShuntError]) -> ShuntError:
         found = found.exceptions[0]
     assert isinstance(found, ShuntError)
     return found
-
-
-def remove_places(places: Places) -> None:
-    """Remove what a dispatcher leaves in the file system, except for run-time changes.
-
-    For the owner of the lock, whose file goes too: the next owner makes a new one.
-    """
-    from shunt.dataplane.pins import BPFFS, is_bpffs, unmount_bpffs
-
-    if places.bpffs != BPFFS and places.bpffs.is_mount() and is_bpffs(places.bpffs):
-        unmount_bpffs(places.bpffs)
-    try:
-        is_changed = bool(overrides.read(places.overrides).entries)
-    except ParseError:  # the next start says what is wrong with it
-        is_changed = True
-    if not is_changed:
-        shutil.rmtree(places.state, ignore_errors=True)
-    shutil.rmtree(places.run, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shunt.dataplane.pins import PinDirectory
 from shunt.dispatcher.control import request
-from shunt.dispatcher.daemon import locked, remove_places
+from shunt.dispatcher.ownership import locked, remove_places
 from shunt.errors import ControlError, DataplaneError
 
 if TYPE_CHECKING:

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from shunt.dispatcher.guarding import Claimed
     from shunt.dispatcher.hooks import Hooks
+    from shunt.model.addresses import Address
     from shunt.model.config import Service
 
 log = structlog.get_logger()
 
 
 class Kind(StrEnum):
-    """Events that have a script; the names are Dispatcher's."""
+    """Events that have a script; the names are Dispatcher's, but for `quiesced` and `foreignArp`.
+
+    Dispatcher's `goActive` and `goStandby` belong to two dispatchers that watch each other; one
+    that stands alone goes idle, by its word, when it begins to forward.
+    """
 
     SERVER_DOWN = "serverDown"
     SERVER_UP = "serverUp"
     MANAGER_ALERT = "managerAlert"
     MANAGER_CLEAR = "managerClear"
+    QUIESCED = "quiesced"
+    GO_IDLE = "goIdle"
+    GO_IN_OP = "goInOp"
+    FOREIGN_ARP = "foreignArp"
 
 
 _WORDS = {
@@ -29,8 +41,12 @@ _WORDS = {
     Kind.SERVER_UP: "server up",
     Kind.MANAGER_ALERT: "every server is down; traffic is spread over all of them",
     Kind.MANAGER_CLEAR: "a server is up again",
+    Kind.QUIESCED: "a quiesced server has no flows left",
+    Kind.GO_IDLE: "take-over: the cluster addresses are answered for here",
+    Kind.GO_IN_OP: "the cluster addresses are not answered for any more",
+    Kind.FOREIGN_ARP: "another machine claims a cluster address",
 }
-_GOOD = {Kind.SERVER_UP, Kind.MANAGER_CLEAR}
+_BAD = {Kind.SERVER_DOWN, Kind.MANAGER_ALERT, Kind.FOREIGN_ARP}
 
 
 class Events:
@@ -38,16 +54,17 @@ class Events:
 
     Attributes:
         counts: of each kind since the start.
+        hooks: the scripts that are told.
     """
 
     def __init__(self, hooks: Hooks) -> None:
         self.counts: Counter[str] = Counter({kind.value: 0 for kind in Kind})
-        self._hooks = hooks
+        self.hooks = hooks
 
     def happened(
         self, kind: Kind, service: Service, server: str = "", own: str = "", reason: str = ""
     ) -> None:
-        """Log, count and tell.
+        """Take what befell a service, or a server of it.
 
         Args:
             kind: what happened.
@@ -56,15 +73,37 @@ class Events:
             own: its own address.
             reason: why.
         """
-        self.counts[kind] += 1
-        facts = {"server": server, "reason": reason}
-        (log.info if kind in _GOOD else log.warning)(
-            _WORDS[kind], service=service.name, **{k: v for k, v in facts.items() if v}
-        )
+        facts = {"service": service.name, "server": server, "reason": reason}
         arguments = [str(service.address), str(service.port), *([server, own] if server else [])]
-        self._hooks.fire(
-            kind, arguments,
+        self._tell(
+            kind, {key: value for key, value in facts.items() if value}, arguments,
             {"SHUNT_SERVICE": service.name, "SHUNT_CLUSTER": service.cluster,
              "SHUNT_PROTOCOL": str(service.protocol), "SHUNT_SERVER": server,
              "SHUNT_REASON": reason},
         )  # fmt: skip
+
+    def dispatching(self, kind: Kind, addresses: Collection[Address]) -> None:
+        """Take GO_IDLE or GO_IN_OP, with the cluster addresses that it is about."""
+        names = [str(address) for address in addresses]
+        self._tell(kind, {"addresses": names}, (), {"SHUNT_ADDRESSES": " ".join(names)})
+
+    def claimed(self, claimed: Claimed) -> None:
+        """Take FOREIGN_ARP."""
+        facts = claimed.document()
+        arguments = [facts["address"], facts["mac"], facts["interface"]]
+        self._tell(Kind.FOREIGN_ARP, facts, arguments, {"SHUNT_REASON": facts["how"]})
+
+    def _tell(
+        self,
+        kind: Kind,
+        facts: Mapping[str, object],
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> None:
+        self.counts[kind] += 1
+        (log.warning if kind in _BAD else log.info)(_WORDS[kind], **facts)
+        self.hooks.fire(kind, arguments, environment)
+
+    def document(self) -> dict[str, Any]:
+        """Return the counts for `shunt status`, and how many scripts failed."""
+        return {**self.counts, "scripts_failed": self.hooks.failed}

@@ -7,8 +7,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from shunt.errors import HostError, NetworkError
 from shunt.network.links import links
 from shunt.verify.watch import Watch
@@ -16,13 +14,13 @@ from shunt.verify.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
-    from shunt.model.addresses import Address
+    from shunt.model.addresses import Address, Mac
     from shunt.verify.watch import Sighting
 
 _KEPT = 20
 _RETRY = 1.0  # seconds after an interface went down, or away
-
-log = structlog.get_logger()
+_DEFEND = 1.0  # seconds between two defences against one claimant: neither is to flood the segment
+_TELL = 60.0  # seconds after which the same claimant is told of again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,23 @@ class Claimed:
 class Guardian:
     """Guards the cluster addresses on the dispatcher's interfaces.
 
-    `claims` has the latest sightings, oldest first. `on_claim` is called at each.
+    RFC 5227 section 2.4 (c): an address that must not be lost is defended again and again.
+
+    Attributes:
+        claims: the latest that were told, oldest first.
     """
 
-    def __init__(self, on_claim: Callable[[Claimed], None]) -> None:
+    def __init__(self, defend: Callable[[], None], tell: Callable[[Claimed], None]) -> None:
+        """Guard nothing yet.
+
+        Args:
+            defend: announces the addresses; called once a second for each claimant at most.
+            tell: called once a minute for each claimant at most.
+        """
         self.claims: list[Claimed] = []
-        self._on_claim = on_claim
+        self._defend = defend
+        self._tell = tell
+        self._told: dict[tuple[Address, Mac], float] = {}
 
     def guard(
         self, interface: str, addresses: Callable[[], Collection[Address]]
@@ -63,25 +72,33 @@ class Guardian:
         Raises:
             HostError: no CAP_NET_RAW, or no such interface.
         """
-        return self._tell(_listen(interface, addresses()), interface, addresses)
+        return self._follow(_listen(interface, addresses()), interface, addresses)
 
-    async def _tell(
+    async def _follow(
         self, listening: Watch, interface: str, addresses: Callable[[], Collection[Address]]
     ) -> None:
         while True:
             with listening as watch, contextlib.suppress(NetworkError):  # the interface went down
                 async for sighting in watch:
                     watch.guard.addresses = frozenset(addresses())
-                    claimed = Claimed(interface, sighting)
-                    self.claims = [*self.claims, claimed][-_KEPT:]
-                    log.warning("another machine claims a cluster address", **claimed.document())
-                    self._on_claim(claimed)
+                    self.take(Claimed(interface, sighting))
             listening = await _listen_again(interface, addresses)
+
+    def take(self, claimed: Claimed) -> None:
+        """Defend, and tell if it is news."""
+        self._defend()
+        claim, at = claimed.sighting.claim, claimed.sighting.at
+        who = claim.address, claim.mac
+        told = self._told.get(who)
+        if told is None or not 0 <= at - told < _TELL:
+            self._told[who] = at
+            self.claims = [*self.claims, claimed][-_KEPT:]
+            self._tell(claimed)
 
 
 def _listen(interface: str, addresses: Collection[Address]) -> Watch:
     own = {link.mac for link in links() if link.mac is not None}
-    return Watch(interface, addresses, own)
+    return Watch(interface, addresses, own, _DEFEND)
 
 
 async def _listen_again(interface: str, addresses: Callable[[], Collection[Address]]) -> Watch:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,21 +20,22 @@ from shunt.balance import manager
 from shunt.balance.manager_counts import Connections, suspicious
 from shunt.balance.manager_streak import Streak, after
 from shunt.dispatcher import health_memory
-from shunt.dispatcher.events import Events, Kind
+from shunt.dispatcher.events import Kind
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs
 from shunt.dispatcher.health_once import Once, once
 from shunt.dispatcher.health_path import HealthPath
-from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.wishes import Health as Finding
 from shunt.errors import ShuntError
 from shunt.model.config import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
     from shunt.dispatcher.engine import Engine
+    from shunt.dispatcher.events import Events
     from shunt.dispatcher.health_counts import Reading
     from shunt.dispatcher.wishes import Way
     from shunt.model.addresses import Address
@@ -53,7 +53,6 @@ class HealthWatch:
     """The checks of one dispatcher.
 
     Attributes:
-        events: what happened.
         streaks: what is thought of each server in each service.
         machines: of each server that has a metric.
         decided: by the manager, by service.
@@ -62,6 +61,7 @@ class HealthWatch:
     def __init__(
         self,
         engine: Engine,
+        events: Events,
         changed: Callable[[], None],
         glance: Callable[[], Awaitable[Reading]],
         memory: Path,
@@ -70,6 +70,7 @@ class HealthWatch:
 
         Args:
             engine: gets the findings.
+            events: gets ups, downs, alerts and clears.
             changed: called when it got new ones.
             glance: reads the counters.
             memory: the file that says who is down.
@@ -77,8 +78,7 @@ class HealthWatch:
         self._engine = engine
         self._changed = changed
         self._glance = glance
-        self._hooks = Hooks(Path(engine.config.dispatcher.hooks))
-        self.events = Events(self._hooks)
+        self._events = events
         self.streaks: dict[Key, Streak] = {}
         self.machines: dict[str, Verdict] = {}
         self.decided: dict[str, manager.Decided] = {}
@@ -106,7 +106,7 @@ class HealthWatch:
         self.take()
         try:
             async with asyncio.TaskGroup() as tasks:
-                for loop in (self._hooks.run(), self._path.keep(), self._manage(), self._suspect()):
+                for loop in (self._path.keep(), self._manage(), self._suspect()):
                     tasks.create_task(loop)
         finally:
             await self._rounds.close()
@@ -120,7 +120,6 @@ class HealthWatch:
     def take(self) -> None:
         """Take the configuration and the servers' MACs as they are now."""
         config = self._engine.config
-        self._hooks.folder = Path(config.dispatcher.hooks)
         ways = self._ways = dict(self._engine.ways)
         try:
             self._jobs = jobs(config, ways, self._path.mark)
@@ -180,7 +179,7 @@ class HealthWatch:
         if streak.up != before.up:
             kind = Kind.SERVER_UP if streak.up else Kind.SERVER_DOWN
             own = str(self._engine.config.servers[key.server].addresses[0])
-            self.events.happened(kind, service, key.server, own, streak.words)
+            self._events.happened(kind, service, key.server, own, streak.words)
         if not self._turns:
             asyncio.get_running_loop().call_later(_GATHER, self._settle)
         self._turns.add(key.service)
@@ -252,7 +251,7 @@ class HealthWatch:
         self.decided[service.name] = decided
         if decided.alert != before.alert:
             kind = Kind.MANAGER_ALERT if decided.alert else Kind.MANAGER_CLEAR
-            self.events.happened(kind, service)
+            self._events.happened(kind, service)
         for name in decided.kept - before.kept:
             log.warning("kept though failing", service=service.name, server=name,
                         reason=decided.servers[name].reason)  # fmt: skip
@@ -331,8 +330,6 @@ class HealthWatch:
         """Return what was seen and decided, by service and server."""
         return {
             "checks": self._rounds.checks,
-            "events": dict(self.events.counts),
-            "scripts_failed": self._hooks.failed,
             "services": {
                 name: {
                     "alert": decided.alert,

@@ -71,6 +71,17 @@ class Hooks:
         while True:
             await self._run(await self._calls.get())
 
+    async def finish(self, within: float) -> None:
+        """Run what waits still, after `run` has ended; leave out what would take longer.
+
+        Args:
+            within: seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self._calls.empty():
+                    await self._run(self._calls.get_nowait())
+
     async def _run(self, call: _Call) -> None:
         try:
             process = await asyncio.create_subprocess_exec(

@@ -38,6 +38,7 @@ class Report:
         exceptions: live remembered flows by (place, identity).
         unsettled: slots not settled by place.
         elder_slots: slots that still have a server as elder, by (place, identity).
+        current_slots: slots that give a server their new flows, likewise.
         settled: slots that were settled now.
         forgotten: flows and affinities that were forgotten now.
         left: servers that left their service for good, now.
@@ -46,9 +47,15 @@ class Report:
     exceptions: Counter[tuple[Place, bytes]] = field(default_factory=Counter)
     unsettled: Counter[Place] = field(default_factory=Counter)
     elder_slots: Counter[tuple[Place, bytes]] = field(default_factory=Counter)
+    current_slots: Counter[tuple[Place, bytes]] = field(default_factory=Counter)
     settled: int = 0
     forgotten: int = 0
     left: int = 0
+
+    def is_quiet(self, place: Place, identity: bytes) -> bool:
+        """Return whether a server had no flow in a service, and was to get none."""
+        key = (place, identity)
+        return not (self.exceptions[key] or self.elder_slots[key] or self.current_slots[key])
 
 
 @dataclass(slots=True)
@@ -243,12 +250,17 @@ def _settle(
         balancer.write(table, change)
         report.settled += len(change.indices)
         elders[change.indices] = transitions.SETTLED
-    numbers, counts = np.unique(elders, return_counts=True)
-    by_number = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    as_elder, as_current = _counted(elders), _counted(transitions.current_of(slots))
     for placed in balancer.services_of(table):
-        report.unsettled[placed.place] += len(slots) - by_number.get(transitions.SETTLED, 0)
+        report.unsettled[placed.place] += len(slots) - as_elder.get(transitions.SETTLED, 0)
         for identity, number in table.locals.items():
-            report.elder_slots[placed.place, identity] += by_number.get(number, 0)
+            report.elder_slots[placed.place, identity] += as_elder.get(number, 0)
+            report.current_slots[placed.place, identity] += as_current.get(number, 0)
+
+
+def _counted(numbers: NDArray[Any]) -> dict[int, int]:
+    found, counts = np.unique(numbers, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _forget_needless(

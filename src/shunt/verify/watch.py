@@ -35,11 +35,17 @@ class Sighting:
 
 
 class Guard:
-    """The pure part: which claims are news. `addresses` and `allowed` may be replaced any time."""
+    """The pure part: which claims are news. `addresses` and `allowed` may be replaced any time.
 
-    def __init__(self, addresses: Collection[Address], allowed: Collection[Mac]) -> None:
+    The same claim is news again after `again` seconds.
+    """
+
+    def __init__(
+        self, addresses: Collection[Address], allowed: Collection[Mac], again: float = _AGAIN
+    ) -> None:
         self.addresses = frozenset(addresses)
         self.allowed = frozenset(allowed)
+        self._again = again
         self.counts: Counter[tuple[Address, Mac]] = Counter()
         self._told: dict[tuple[Address, Mac], float] = {}
 
@@ -52,7 +58,7 @@ class Guard:
         who = claim.address, claim.mac
         self.counts[who] += 1
         told = self._told.get(who)
-        if told is not None and 0 <= heard.when - told < _AGAIN:
+        if told is not None and 0 <= heard.when - told < self._again:
             return None
         self._told[who] = heard.when
         return Sighting(claim, heard.when, self.counts[who])
@@ -70,9 +76,13 @@ class Watch:
     """
 
     def __init__(
-        self, interface: str, addresses: Collection[Address], allowed: Collection[Mac]
+        self,
+        interface: str,
+        addresses: Collection[Address],
+        allowed: Collection[Mac],
+        again: float = _AGAIN,
     ) -> None:
-        self.guard = Guard(addresses, allowed)
+        self.guard = Guard(addresses, allowed, again)
         self._socket = PacketSocket(interface, keep=claims_and_frames_to())
 
     async def __aiter__(self) -> AsyncIterator[Sighting]:

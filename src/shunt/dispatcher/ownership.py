@@ -1,0 +1,78 @@
+"""Who owns the files of a dispatcher: the holder of its lock. And how its last owner leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from shunt.dataplane.pins import BPFFS, is_bpffs, unmount_bpffs
+from shunt.dispatcher import overrides
+from shunt.errors import ControlError, HostError, ParseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shunt.dispatcher.places import Places
+
+
+@contextlib.contextmanager
+def locked(places: Places) -> Iterator[None]:
+    """Hold the lock that makes this the only daemon here.
+
+    Raises:
+        ControlError: another one runs.
+        HostError: the directory cannot be made.
+    """
+    while (descriptor := _lock(places)) is None:
+        pass
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(places: Places) -> int | None:
+    """Return the locked file's descriptor; None if its last owner removed the file meanwhile."""
+    try:
+        places.run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # the directory went between the two
+        return None
+    except OSError as error:
+        raise HostError(f"{places.run}: {error.strerror}", hint="run as root") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), places.lock.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise ControlError(
+            f"a dispatcher runs here already (process {owner})",
+            hint="shunt reload takes a changed file; shunt down ends it",
+        ) from error
+    os.close(descriptor)
+    return None
+
+
+def remove_places(places: Places) -> None:
+    """Remove what a dispatcher leaves in the file system, except for run-time changes.
+
+    For the owner of the lock, whose file goes too: the next owner makes a new one.
+    """
+    if places.bpffs != BPFFS and places.bpffs.is_mount() and is_bpffs(places.bpffs):
+        unmount_bpffs(places.bpffs)
+    try:
+        is_changed = bool(overrides.read(places.overrides).entries)
+    except ParseError:  # the next start says what is wrong with it
+        is_changed = True
+    if not is_changed:
+        shutil.rmtree(places.state, ignore_errors=True)
+    shutil.rmtree(places.run, ignore_errors=True)

@@ -1,0 +1,124 @@
+"""Events: logged, counted, and told to scripts with their words; each once."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shunt.config import parse
+from shunt.dispatcher.events import Events, Kind
+from shunt.dispatcher.guarding import Claimed, Guardian
+from shunt.dispatcher.hooks import Hooks
+from shunt.dispatcher.ledger import place_of
+from shunt.dispatcher.overrides import NOTHING
+from shunt.dispatcher.quiescing import Quiescing
+from shunt.dispatcher.sweep import Report
+from shunt.model.addresses import Mac, packed16
+from shunt.verify.claims import Claim, How
+from shunt.verify.watch import Sighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shunt.model.config import Config
+
+TEXT = """\
+dispatcher: {interface: eth0}
+clusters:
+  web:
+    address: 192.0.2.10
+    ports: [{port: 80, servers: [a, b]}, {port: 443, servers: [a, b]}]
+servers: {a: {address: 192.0.2.21}, b: {address: 192.0.2.22}}
+"""
+WEB, TLS = "192.0.2.10:80/tcp", "192.0.2.10:443/tcp"
+CLAIM = Claim(ip_address("192.0.2.10"), Mac.parse("52:54:00:00:00:66"), How.GRATUITOUS)
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Events:
+    """Events whose scripts write down their names, arguments and two of their variables."""
+    for name in Kind:
+        script = tmp_path / name
+        words = f'echo "$(basename $0) $* [$SHUNT_SERVICE$SHUNT_ADDRESSES]" >> {tmp_path}/said'
+        script.write_text(f"#!/bin/sh\n{words}\n")
+        script.chmod(0o755)
+    return Events(Hooks(tmp_path))
+
+
+async def said(events: Events, folder: Path) -> list[str]:
+    await events.hooks.finish(20)
+    path = folder / "said"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def config() -> Config:
+    return parse(TEXT, "shunt.yaml")
+
+
+def report(config: Config, **counts: tuple[str, str]) -> Report:
+    """Return a report in which each of these counters has something of (service, server)."""
+    made = Report()
+    services = {service.name: service for service in config.services}
+    for counter, (service, server) in counts.items():
+        identity = packed16(config.servers[server].addresses[0])
+        getattr(made, counter)[place_of(services[service]), identity] = 1
+    return made
+
+
+async def test_a_take_over_and_the_end_tell_the_addresses(events: Events, tmp_path: Path) -> None:
+    events.dispatching(Kind.GO_IDLE, [ip_address("192.0.2.10"), ip_address("2001:db8::10")])
+    events.dispatching(Kind.GO_IN_OP, [ip_address("192.0.2.10")])
+    assert await said(events, tmp_path) == [
+        "goIdle  [192.0.2.10 2001:db8::10]", "goInOp  [192.0.2.10]",
+    ]  # fmt: skip
+    assert events.document()["goIdle"] == events.document()["goInOp"] == 1
+    assert events.document()["serverDown"] == 0
+
+
+@pytest.mark.parametrize("counter", ["exceptions", "elder_slots", "current_slots"])
+async def test_quiesced_is_told_when_nothing_is_left_and_only_then(
+    events: Events, config: Config, tmp_path: Path, counter: str
+) -> None:
+    quiescing = Quiescing(events)
+    quiescing.take(report(config), config, NOTHING)
+    changed = NOTHING.with_change([(WEB, "a")], quiesced=True)
+    quiescing.take(report(config, **{counter: (WEB, "a")}), config, changed)
+    assert await said(events, tmp_path) == []
+    other = report(config, **{counter: (TLS, "a")})
+    quiescing.take(other, config, changed)
+    quiescing.take(other, config, changed)
+    told = f"quiesced 192.0.2.10 80 a 192.0.2.21 [{WEB}]"
+    assert await said(events, tmp_path) == [told]
+    quiescing.take(report(config), config, NOTHING)
+    quiescing.take(report(config), config, changed)
+    assert await said(events, tmp_path) == [told, told]
+
+
+async def test_every_claim_is_defended_against_and_told_once_a_minute(
+    events: Events, tmp_path: Path
+) -> None:
+    defended: list[int] = []
+    guardian = Guardian(lambda: defended.append(1), events.claimed)
+    for times, at in enumerate([100.0, 101.0, 159.0, 160.0], 1):
+        guardian.take(Claimed("eth0", Sighting(CLAIM, at, times)))
+    told = "foreignArp 192.0.2.10 52:54:00:00:00:66 eth0 []"
+    assert await said(events, tmp_path) == [told, told]
+    assert [claimed.sighting.at for claimed in guardian.claims] == [100.0, 160.0]
+    assert len(defended) == 4
+    assert events.counts[Kind.FOREIGN_ARP] == 2
+
+
+async def test_what_waits_at_the_end_is_not_waited_for_in_vain(tmp_path: Path) -> None:
+    for name, words in (("goInOp", "exec sleep 60"), ("goIdle", f"echo x > {tmp_path}/said")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    hooks = Hooks(tmp_path)
+    hooks.fire("goInOp", [])
+    hooks.fire("goIdle", [])
+    async with asyncio.timeout(20):
+        await hooks.finish(0.3)
+    assert not (tmp_path / "said").exists()

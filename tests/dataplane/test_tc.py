@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.dataplane.kernel import AttachType
-from shunt.dataplane.tc import attach_tc
+from shunt.dataplane.object import Object
+from shunt.dataplane.tc import attach_tc, take_off_orphan
 from shunt.errors import DataplaneError
 
 if TYPE_CHECKING:
-    from shunt.dataplane.object import Object
+    from pathlib import Path
+
     from tests.dataplane.conftest import Namespace
 
 pytestmark = [pytest.mark.bpf, pytest.mark.lab]
@@ -82,6 +84,24 @@ def test_a_filter_is_found_again_and_replaced(shapes: Object, addressed: Namespa
         addressed.call(first.update, program)
         addressed.call(second.detach)
         addressed.call(first.detach)  # gone already: fine
+
+
+def test_a_filter_is_taken_off_when_it_is_ours_and_nobody_holds_it(
+    compiled: Path, addressed: Namespace
+) -> None:
+    left = addressed.ifindex("left")
+    assert not addressed.call(take_off_orphan, left, "marked")
+    with Object.open(compiled / "shapes.bpf.o") as shapes:
+        program = shapes.load().program("marked")
+        addressed.call(attach_tc, left, program, tcx=False)
+        assert not addressed.call(take_off_orphan, left, "marked")
+        program.close()
+    assert not addressed.call(take_off_orphan, left, "other")
+    assert not addressed.call(_leaves, 7)
+    assert addressed.call(take_off_orphan, left, "marked")
+    assert addressed.call(_leaves, 7)
+    assert not addressed.call(take_off_orphan, left, "marked")
+    assert not addressed.call(take_off_orphan, 9999, "marked")
 
 
 def test_ingress_and_an_absent_interface(shapes: Object, addressed: Namespace) -> None:

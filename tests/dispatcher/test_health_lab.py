@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shunt.dataplane import probe
+from shunt.dataplane.object import Object
+from shunt.dataplane.tc import attach_tc
 from shunt.lab import daemon, nginx, topology
 
 if TYPE_CHECKING:
@@ -168,6 +171,27 @@ def test_a_restart_does_not_try_a_dead_server_on_users(
     assert weights(again)["b"] == 0
     assert "slots changed hands" not in again.process.log.read_text()
     until(lambda: health(again, "b")["checked"], "never checked")
+
+
+def test_down_takes_off_the_classifier_that_a_killed_daemon_left(direct_return: Topology) -> None:
+    """As kernels without tcx keep it; this one is asked not to use tcx."""
+    dispatcher = direct_return.dispatcher
+    index = dispatcher.interface("eth0").index
+
+    def leave() -> None:
+        with Object.open(probe.OBJECT) as loading:
+            loading.load()
+            with loading.program("shunt_probe") as program:
+                attach_tc(index, program, tcx=False)
+
+    dispatcher.call(leave)
+    shown = ["tc", "filter", "show", "dev", "eth0", "egress"]
+    assert "shunt_probe" in dispatcher.run(shown).stdout
+    root = dispatcher.directory / "shunt"
+    root.mkdir()
+    ended = daemon.run_command(dispatcher, "down", "--root", str(root))
+    assert "detached" in ended.stdout
+    assert "shunt_probe" not in dispatcher.run(shown).stdout
 
 
 AGENT = """\

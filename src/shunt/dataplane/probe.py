@@ -1,7 +1,7 @@
 """The probe path: sockets with a mark reach a cluster address at the server that the mark names.
 
 Nothing of it is pinned: the classifier leaves the interfaces when the process ends, in whatever way
-(on kernels before 6.6, which lack tcx, when it ends in order).
+(on kernels before 6.6, which lack tcx, when it ends in order, or by `take_off_orphans`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shunt.dataplane.object import Object
-from shunt.dataplane.tc import TcAttachment, attach_tc
+from shunt.dataplane.tc import TcAttachment, attach_tc, take_off_orphan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Mac
 
 OBJECT = Path(__file__).with_name("probe.bpf.o")
+_PROGRAM = "shunt_probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Probe:
         """
         with Object.open(OBJECT) as loading:
             loading.load()
-            return cls(loading.layouts, loading.program("shunt_probe"), loading.map("ways"))
+            return cls(loading.layouts, loading.program(_PROGRAM), loading.map("ways"))
 
     def mark(self, number: int) -> int:
         """Return the mark of sockets for the server of this number."""
@@ -102,3 +103,13 @@ class Probe:
         record["own"] = list(way.own.octets)
         record["ifindex"] = way.ifindex
         return record
+
+
+def take_off_orphans(interfaces: Iterable[int]) -> bool:
+    """Take off the classifiers that killed processes left; return whether there were any.
+
+    Raises:
+        DataplaneError: the kernel refused.
+    """
+    found = [take_off_orphan(index, _PROGRAM) for index in interfaces]
+    return True in found

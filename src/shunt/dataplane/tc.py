@@ -9,14 +9,12 @@ from __future__ import annotations
 import ctypes
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from shunt.dataplane.attach import Link
+from shunt.dataplane.holders import holders
 from shunt.dataplane.kernel import AttachType
 from shunt.dataplane.libbpf import LinkCreateOptions, TcHook, TcOptions, checked, libbpf
-
-if TYPE_CHECKING:
-    from shunt.dataplane.program import Program
+from shunt.dataplane.program import Program
 
 _POINT = {AttachType.TCX_INGRESS: 1, AttachType.TCX_EGRESS: 2}
 _REPLACE = 1
@@ -24,6 +22,7 @@ _REPLACE = 1
 _PRIORITY = 0x5348
 _HANDLE = 1
 _NO_TCX = (-errno.EINVAL, -errno.EOPNOTSUPP)
+_NOT_THERE = (-errno.ENOENT, -errno.ENODEV, -errno.EINVAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,41 @@ class TcAttachment:
                 self.link.detach()
             self.link.close()
             return
-        options = TcOptions(sz=ctypes.sizeof(TcOptions), handle=_HANDLE, priority=_PRIORITY)
-        result = libbpf().bpf_tc_detach(_hook(self.ifindex, self.point), options)
-        if result not in (-errno.ENOENT, -errno.ENODEV, -errno.EINVAL):
-            checked(result, f"take the classifier off interface {self.ifindex}")
+        _take_off(self.ifindex, self.point)
+
+
+def take_off_orphan(ifindex: int, name: str, *, point: AttachType = AttachType.TCX_EGRESS) -> bool:
+    """Take our filter off if its process ended without doing so; return whether it was there.
+
+    Args:
+        ifindex: the interface, in the calling thread's network namespace.
+        name: of the program; another one's filter stays, and so does one that a process holds.
+        point: packets that leave, or that enter.
+
+    Raises:
+        DataplaneError: the kernel refused.
+    """
+    options = _place()
+    result = libbpf().bpf_tc_query(_hook(ifindex, point), options)
+    if result in _NOT_THERE:
+        return False
+    checked(result, f"look for a classifier on interface {ifindex}")
+    with Program.by_id(options.prog_id) as program:
+        is_ours = program.info().name == name
+    if not is_ours or holders(options.prog_id):
+        return False
+    _take_off(ifindex, point)
+    return True
+
+
+def _take_off(ifindex: int, point: AttachType) -> None:
+    result = libbpf().bpf_tc_detach(_hook(ifindex, point), _place())
+    if result not in _NOT_THERE:
+        checked(result, f"take the classifier off interface {ifindex}")
+
+
+def _place() -> TcOptions:
+    return TcOptions(sz=ctypes.sizeof(TcOptions), handle=_HANDLE, priority=_PRIORITY)
 
 
 def attach_tc(

@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from shunt.dataplane.pins import PinDirectory
+from shunt.dataplane.probe import take_off_orphans
 from shunt.dispatcher.control import request
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.errors import ControlError, DataplaneError
+from shunt.network.links import links
 
 if TYPE_CHECKING:
     from shunt.dispatcher.places import Places
@@ -56,4 +58,4 @@ def _remove(places: Places) -> bool:
                 link.detach()
     pins.remove()
     remove_places(places)
-    return bool(names)
+    return take_off_orphans(link.index for link in links()) or bool(names)

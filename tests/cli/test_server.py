@@ -69,15 +69,20 @@ def test_names_keep_their_order_and_come_once(config: Path) -> None:
         (("a",), {"local": True}, "stand alone"),
         (("a",), {"cluster": ("192.0.2.10",)}, "go with --local or --via"),
         (("a",), {"forward": Forward.NAT}, "go with --local or --via"),
-        ((), {"local": True, "cluster": ("nonsense",)}, "no IP address"),
-        ((), {"local": True, "cluster": ("224.0.0.1",)}, "cannot be the address"),
-        ((), {"local": True, "cluster": ("127.0.0.1",)}, "cannot be the address"),
+        ((), {"local": True, "cluster": ("nonsense",)}, "is no address"),
+        ((), {"local": True, "cluster": ("224.0.0.1",)}, "multicast"),
+        ((), {"local": True, "cluster": ("127.0.0.1",)}, "loopback"),
+        ((), {"local": True, "cluster": ("255.255.255.255",)}, "broadcast"),
+        ((), {"local": True, "cluster": ("::",)}, "every other address"),
+        ((), {"local": True, "own": ("0.0.0.0",)}, "no machine's address"),
+        ((), {"local": True, "via": "ssh://a"}, "give one of them"),
+        ((), {"via": "root@192.0.2.21"}, "--via: `root@192.0.2.21` is no way in; write local, ssh"),
     ],
 )
 def test_choices_that_make_no_sense(
     config: Path, names: tuple[str, ...], fields: dict[str, Any], message: str
 ) -> None:
-    if "local" not in fields:
+    if "local" not in fields and "via" not in fields:
         fields = {**fields, "config": config}
     elif names:
         fields = {**fields, "local": True}
@@ -111,6 +116,22 @@ def test_a_server_without_a_way_in_failed(config: Path, capsys: pytest.CaptureFi
     server = json.loads(capsys.readouterr().out)["servers"][0]
     assert server["state"] == "failed"
     assert "shunt server script a" in server["error"]["hint"]
+
+
+def test_a_machine_is_called_by_its_host() -> None:
+    (wish,) = wishes((), Choice(via="ssh://root@web1:2222", cluster=("192.0.2.10",)))
+    assert wish.server.name == "web1"
+
+
+@pytest.mark.parametrize("option", ["--identity", "--known-hosts", "--ca"])
+def test_files_must_be_there(option: str) -> None:
+    with pytest.raises(UsageError, match="/none: there is no such file"):
+        _run("plan", "--local", "--cluster", "192.0.2.10", option, "/none")
+
+
+def test_the_host_to_go_through_must_be_one() -> None:
+    with pytest.raises(UsageError, match="--jump: port `x`"):
+        _run("plan", "--local", "--cluster", "192.0.2.10", "--jump", "a:x")
 
 
 def test_winrm_needs_a_password(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +16,10 @@ from shunt.model.config import Forward, OperatingSystem, Server
 from shunt.servers.wish import Silence, Wish, wish_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from shunt.model.addresses import Address
+    from shunt.model.via import Endpoint, Via
     from shunt.servers.runners.base import Access
 
 DEFAULT = Path("/etc/shunt/shunt.yaml")
@@ -124,23 +124,34 @@ def wishes(names: Sequence[str], choice: Choice) -> list[Wish]:
 
 
 def _by_hand(choice: Choice) -> Wish:
+    if choice.local and choice.via:
+        raise UsageError("--local is this machine, --via another one: give one of them")
     system = choice.os
     if system is None and choice.local:
         system = _SYSTEMS.get(platform.system())
         if system is None:
             raise UsageError("this system is not known", hint="name it with --os")
-    via = "local" if choice.local else choice.via
+    way = _way(choice.via)
     server = Server(
-        name=platform.node() if choice.local else str(choice.via).rpartition("@")[2],
-        addresses=tuple(_address(text) for text in choice.own),
+        name=way.endpoint.host if way.endpoint else platform.node(),
+        addresses=tuple(_own(text) for text in choice.own),
         os=system or OperatingSystem.LINUX,
-        via=via,
+        via=choice.via or "local",
         netns=choice.netns,
     )
-    clusters = tuple(dict.fromkeys(_address(text) for text in choice.cluster))
+    clusters = tuple(dict.fromkeys(_cluster(text) for text in choice.cluster))
     forward = choice.forward or Forward.MAC
     held, bare = ((), clusters) if forward is Forward.NAT else (clusters, ())
     return _tuned(Wish(server, held, forward, bare), choice)
+
+
+def _way(text: str | None) -> Via:
+    from shunt.model.via import Via
+
+    try:
+        return Via.parse(text or "local")
+    except ValueError as error:
+        raise UsageError(f"--via: {error}") from error
 
 
 def need_clusters(chosen: Sequence[Wish], choice: Choice) -> None:
@@ -170,14 +181,26 @@ def _tuned(wish: Wish, choice: Choice) -> Wish:
     return replace(wish, silence=choice.silence, persist=persist)
 
 
-def _address(text: str) -> Address:
-    try:
-        address = ip_address(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no IP address", hint="write it like 192.0.2.10") from error
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        raise UsageError(f"{address} cannot be the address of a cluster or a server")
+def _cluster(text: str) -> Address:
+    from shunt.config import scalars
+
+    address = _read(scalars.cluster_address, text)
+    if address.is_unspecified:
+        raise UsageError(f"{address} stands for every other address", hint="name the addresses")
     return address
+
+
+def _own(text: str) -> Address:
+    from shunt.config import scalars
+
+    return _read(scalars.own_address, text)
+
+
+def _read(reader: Callable[[str], Address], text: str) -> Address:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def access(choice: Choice, chosen: Sequence[Wish]) -> Access:
@@ -190,16 +213,28 @@ def access(choice: Choice, chosen: Sequence[Wish]) -> Access:
 
     if choice.jobs < 1 or choice.timeout <= 0 or choice.connect_timeout <= 0:
         raise UsageError("--jobs, --timeout and --connect-timeout must be greater than 0")
+    for file in (*choice.identity, choice.known_hosts, choice.ca):
+        if file is not None and not file.exists():
+            raise UsageError(f"{file}: there is no such file")
     winrm = any((wish.server.via or "").startswith("winrm:") for wish in chosen)
     return Access(
         timeout=choice.timeout,
         connect_timeout=choice.connect_timeout,
         identities=choice.identity,
         known_hosts=choice.known_hosts,
-        jump=choice.jump,
+        jump=_jump(choice.jump),
         password=_password() if winrm else None,
         ca=choice.ca,
     )
+
+
+def _jump(text: str | None) -> Endpoint | None:
+    from shunt.model.via import Endpoint
+
+    try:
+        return None if text is None else Endpoint.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--jump: {error}") from error
 
 
 def _password() -> str:

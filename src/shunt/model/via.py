@@ -37,6 +37,18 @@ class Endpoint:
     port: int
     user: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Return the SSH server that `[user@]host[:port]` names.
+
+        Raises:
+            ValueError: `text` has another form; the message says what is wrong and what is right.
+        """
+        return _endpoint(text, Way.SSH)
+
 
 @dataclass(frozen=True, slots=True)
 class Via:

@@ -74,5 +74,6 @@ def split(output: Output, word: str, expected: int, *, stop: bool) -> tuple[Outp
     whole = out[-1] == f"{word} end\n" and len(out) == len(err)
     if output.status or not whole or not (len(outputs) == expected or (stop and outputs)):
         said = output.stderr.strip() or f"exit status {output.status}"
-        raise RemoteError(f"the answer is cut off: {said}")
+        begun = word in output.stdout + output.stderr
+        raise RemoteError(f"the answer is cut off: {said}" if begun or not output.status else said)
     return outputs

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from shunt.errors import UsageError
 from shunt.servers.powershell import statement
 from shunt.servers.runners.base import argv, line, namespace
-from shunt.servers.runners.via import Via, parse
 from shunt.servers.steps import Command
 
 WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
@@ -56,25 +55,3 @@ def test_a_programs_status_becomes_an_error_in_powershell() -> None:
     text = statement(command)
     assert "name=''x''" in text
     assert "@(0, 1) -notcontains $LASTEXITCODE" in text
-
-
-@pytest.mark.parametrize(
-    ("text", "via"),
-    [
-        ("local", Via("local")),
-        ("ssh://root@192.0.2.1:2222", Via("ssh", "192.0.2.1", 2222, "root")),
-        ("root@[2001:db8::1]", Via("ssh", "2001:db8::1", None, "root")),
-        ("ssh://a?jump=b@c", Via("ssh", "a", None, None, "b@c")),
-        ("winrm://admin@win1", Via("winrm", "win1", None, "admin")),
-    ],
-)
-def test_ways_in(text: str, via: Via) -> None:
-    assert parse(text) == via
-
-
-@pytest.mark.parametrize(
-    "text", ["telnet://a", "ssh://", "ssh://root:secret@a", "ssh://a:99999", "ssh://[::1", ""]
-)
-def test_ways_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse(text)

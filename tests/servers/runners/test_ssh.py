@@ -14,6 +14,7 @@ import pytest
 
 from shunt.errors import RemoteError
 from shunt.model.config import Server
+from shunt.model.via import Endpoint
 from shunt.servers import apply
 from shunt.servers.fleet import Outcome, each
 from shunt.servers.runners.base import Access
@@ -192,7 +193,7 @@ async def test_by_way_of_another_host(
     lab.join(inner, "far", addresses=["10.8.0.2/24"])
     sshd.start(inner, keys)
     server = Server("inner", (IPv4Address("10.8.0.2"),), via="ssh://root@10.8.0.2")
-    access = replace(_access(keys, tmp_path), jump="root@10.9.1.1")
+    access = replace(_access(keys, tmp_path), jump=Endpoint.parse("root@10.9.1.1"))
     async with runner_for(server, access) as runner:
         for _ in range(2):
             assert "10.8.0.2" in (await runner.run(Command(("ip", "-o", "address")))).stdout

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.errors import RemoteError
+from shunt.model.via import Endpoint
 from shunt.servers.runners.base import Access
-from shunt.servers.runners.via import parse
 from shunt.servers.runners.winrm import WinRmRunner
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def port(certificate: Path) -> Iterator[int]:
 
 
 async def _open(port: int, ca: Path | None = None) -> None:
-    via = parse(f"winrm://admin@127.0.0.1:{port}")
-    async with WinRmRunner(via, Access(connect_timeout=8, password="secret", ca=ca)):
+    there = Endpoint("127.0.0.1", port, "admin")
+    async with WinRmRunner(there, Access(connect_timeout=8, password="secret", ca=ca)):
         pass
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from shunt.model.via import Endpoint
     from shunt.servers.steps import Command, Output
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -28,7 +29,7 @@ class Access:
         connect_timeout: Seconds until a connection must stand.
         identities: Private keys; none means those of the agent and of ~/.ssh.
         known_hosts: The file of host keys, which are always checked; None means ~/.ssh/known_hosts.
-        jump: A host to go through, as `user@host:port`.
+        jump: A host to go through, unless the server's own way says which.
         password: For WinRM only; SSH uses keys.
         ca: Certificates that a WinRM server's must descend from; None means the system's.
     """
@@ -37,7 +38,7 @@ class Access:
     connect_timeout: float = 10.0
     identities: tuple[Path, ...] = ()
     known_hosts: Path | None = None
-    jump: str | None = None
+    jump: Endpoint | None = None
     password: str | None = None
     ca: Path | None = None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shunt.errors import UsageError
 from shunt.model.config import OperatingSystem
-from shunt.servers.runners.via import parse
+from shunt.model.via import Via, Way
 
 if TYPE_CHECKING:
     from shunt.model.config import Server
@@ -24,16 +24,20 @@ def runner_for(server: Server, access: Access) -> Runner:
             f"the configuration has no way into server {server.name}",
             hint=f"add `via: ssh://root@...`, or use `shunt server script {server.name}`",
         )
-    via = parse(server.via)
-    if via.scheme == "local":
+    try:
+        via = Via.parse(server.via)
+    except ValueError as error:
+        raise UsageError(f"server {server.name} cannot be entered: {error}") from error
+    if via.endpoint is None:
         from shunt.servers.runners.local import LocalRunner
 
         return LocalRunner(netns=server.netns, timeout=access.timeout)
-    if via.scheme == "winrm":
+    if via.way is Way.WINRM:
         from shunt.servers.runners.winrm import WinRmRunner
 
-        return WinRmRunner(via, access)
+        return WinRmRunner(via.endpoint, access)
     from shunt.servers.runners.ssh import SshRunner
 
     unix = server.os not in {OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003}
-    return SshRunner(via, access, netns=server.netns, unix=unix)
+    jump = via.jump or access.jump
+    return SshRunner(via.endpoint, access, jump=jump, sudo=via.sudo, netns=server.netns, unix=unix)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import asyncssh
 
-    from shunt.servers.runners.via import Via
+    from shunt.model.via import Endpoint
 
 _CHANNELS = 4  # sshd allows ten sessions a connection by default (MaxSessions)
 
@@ -23,12 +23,22 @@ _CHANNELS = 4  # sshd allows ten sessions a connection by default (MaxSessions)
 class SshRunner:
     """Executes commands by one SSH connection."""
 
-    def __init__(self, via: Via, access: Access, *, netns: str | None, unix: bool) -> None:
-        self._via = via
+    def __init__(
+        self,
+        there: Endpoint,
+        access: Access,
+        *,
+        jump: Endpoint | None,
+        sudo: bool,
+        netns: str | None,
+        unix: bool,
+    ) -> None:
+        self._there = there
+        self._by = jump
         self._access = access
         self._netns = netns
         self._unix = unix
-        self._sudo = unix and via.user not in {None, "root"}
+        self._sudo = unix and (sudo or there.user not in {None, "root"})
         self._channels = asyncio.Semaphore(_CHANNELS)
         self._connection: asyncssh.SSHClientConnection | None = None
         self._jump: asyncssh.SSHClientConnection | None = None
@@ -37,14 +47,14 @@ class SshRunner:
         try:
             async with asyncio.timeout(self._access.connect_timeout):
                 await self._connect()
-                if self._unix and self._via.user is None:
+                if self._unix and not self._sudo and self._there.user is None:
                     self._sudo = await self._is_common_user()
                 if self._sudo:
                     await self._may_use_sudo()
         except TimeoutError as error:
             await self._close()
             raise RemoteError(
-                f"{self._via} does not answer within {self._access.connect_timeout:g} seconds",
+                f"{self._there} does not answer within {self._access.connect_timeout:g} seconds",
                 hint="is it up, and does nothing filter its SSH port?",
             ) from error
         except BaseException:
@@ -76,11 +86,11 @@ class SshRunner:
                 )
         except TimeoutError as error:
             raise RemoteError(
-                f"{self._via}: `{command.text}` took more than {self._access.timeout:g} seconds",
+                f"{self._there}: `{command.text}` took more than {self._access.timeout:g} seconds",
                 hint="see what it waits for there, or give it more time with --timeout",
             ) from error
         except (asyncssh.Error, OSError) as error:
-            raise RemoteError(f"{self._via}: the connection broke: {error}") from error
+            raise RemoteError(f"{self._there}: the connection broke: {error}") from error
         status = done.returncode
         return Output(
             str(done.stdout or ""), str(done.stderr or ""), -1 if status is None else status
@@ -94,33 +104,30 @@ class SshRunner:
         if self._access.identities:
             options["client_keys"] = [str(path) for path in self._access.identities]
         try:
-            jump = self._via.jump or self._access.jump
-            if jump:
-                user, _, host = jump.rpartition("@")
-                name, _, port = host.partition(":")
+            if self._by:
                 self._jump = await asyncssh.connect(
-                    name, int(port or 22), username=user or (), **options
+                    self._by.host, self._by.port, username=self._by.user or (), **options
                 )
             self._connection = await asyncssh.connect(
-                self._via.host,
-                self._via.port or 22,
+                self._there.host,
+                self._there.port,
                 tunnel=self._jump or (),
-                username=self._via.user or (),
+                username=self._there.user or (),
                 keepalive_interval=15,
                 **options,
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise RemoteError(
-                f"{self._via}: the host key is not the one that is known: {error.reason}",
+                f"{self._there}: the host key is not the one that is known: {error.reason}",
                 hint="make sure that it is the right machine, then put its key into known_hosts",
             ) from error
         except asyncssh.PermissionDenied as error:
             raise RemoteError(
-                f"{self._via}: no key was accepted",
+                f"{self._there}: no key was accepted",
                 hint="load the key into the agent, or name it with --identity",
             ) from error
         except (asyncssh.Error, OSError, ValueError) as error:
-            raise RemoteError(f"{self._via} cannot be reached: {error}") from error
+            raise RemoteError(f"{self._there} cannot be reached: {error}") from error
 
     async def _is_common_user(self) -> bool:
         return "uid=0(" not in (await self._run(Command(("id",)), sudo=False)).stdout
@@ -129,7 +136,7 @@ class SshRunner:
         allowed = await self._run(Command(("true",)), sudo=True)
         if allowed.status:
             raise RemoteError(
-                f"{self._via}: this user may not use sudo without a password"
+                f"{self._there}: this user may not use sudo without a password"
                 f" ({allowed.stderr.strip() or 'no sudo there'})",
                 hint="log in as root, or allow it in /etc/sudoers.d",
             )

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from shunt.model.via import Endpoint
     from shunt.servers.runners.base import Access
-    from shunt.servers.runners.via import Via
 
 
 class WinRmRunner:
     """Executes PowerShell statements in one runspace. The library is synchronous: threads wait."""
 
-    def __init__(self, via: Via, access: Access) -> None:
-        self._via = via
+    def __init__(self, there: Endpoint, access: Access) -> None:
+        self._there = there
         self._access = access
         self._pool: Any = None
         self._one_at_a_time = asyncio.Lock()
@@ -54,14 +54,14 @@ class WinRmRunner:
             return await asyncio.wait_for(asyncio.to_thread(job), seconds)
         except TimeoutError as error:
             raise RemoteError(
-                f"{self._via} does not answer within {seconds:g} seconds",
+                f"{self._there} does not answer within {seconds:g} seconds",
                 hint="is WinRM on (winrm quickconfig -transport:https), and port 5986 open?",
             ) from error
         except RequestException as error:
             hint = None
             if "certificate" in str(error).lower():
                 hint = "give the server a certificate of a known authority, or name it with --ca"
-            raise RemoteError(f"{self._via} cannot be reached: {error}", hint=hint) from error
+            raise RemoteError(f"{self._there} cannot be reached: {error}", hint=hint) from error
 
     def _open(self) -> Any:  # pypsrp has no types
         try:
@@ -74,9 +74,9 @@ class WinRmRunner:
         from pypsrp.exceptions import AuthenticationError, WinRMError
 
         connection = WSMan(
-            self._via.host,
-            port=self._via.port or 5986,
-            username=self._via.user,
+            self._there.host,
+            port=self._there.port,
+            username=self._there.user,
             password=self._access.password,
             ssl=True,
             cert_validation=str(self._access.ca) if self._access.ca else True,
@@ -90,7 +90,7 @@ class WinRmRunner:
         try:
             pool.open()
         except (AuthenticationError, WinRMError) as error:
-            raise RemoteError(f"{self._via}: {error}") from error
+            raise RemoteError(f"{self._there}: {error}") from error
         return pool
 
     def _invoke(self, command: Command) -> Output:

@@ -26,7 +26,8 @@ def write_script(wish: Wish) -> str:
     plan = driver.plan(driver.unseen(wish), wish)
     if not plan.steps:
         said = "; ".join(f"{finding.what}: {finding.fix}" for finding in plan.findings)
-        raise UsageError(f"there is nothing to do on {wish.server.name}", hint=said or None)
+        bare = "a server of nat services only must not hold the addresses" if wish.bare else None
+        raise UsageError(f"there is nothing to do on {wish.server.name}", hint=said or bare)
     if wish.server.os is OperatingSystem.WINDOWS:
         return powershell.script(wish, plan)
     if wish.server.os is OperatingSystem.WINDOWS2003:

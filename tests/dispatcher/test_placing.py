@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shunt.dispatcher.arena import Region
 from shunt.dispatcher.ledger import Placed, Table, place_of
-from shunt.dispatcher.placing import agreed, linked, plan
+from shunt.dispatcher.placing import agreed, apart, linked, plan
 from shunt.dispatcher.wishes import Flag
 from shunt.model.config import Protocol, Sticky
 from tests.dispatcher.making import ONE, TWO, wish
@@ -106,6 +106,15 @@ def test_linked_services_take_the_least_weight_of_each_server() -> None:
     assert [c.weight for c in claims[place_of(a.service)]] == [5, 0]
     assert [c.weight for c in claims[place_of(b.service)]] == [5, 0]
     assert [c.weight for c in claims[place_of(alone.service)]] == [10, 20]
+
+
+def test_linked_services_on_different_tables_are_named() -> None:
+    a, b = wish(port=80, sticky=LINK_443), wish(port=443)
+    other = wish(port=25)
+    assert apart([a, b, other], standing([[a], [b], [other]])) == {
+        frozenset({place_of(a.service), place_of(b.service)})
+    }
+    assert not apart([a, b, other], standing([[a, b], [other]]))
 
 
 def test_linked_services_share_a_table_among_themselves_only() -> None:

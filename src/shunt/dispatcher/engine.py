@@ -15,9 +15,11 @@ from shunt.balance.tables import table_size
 from shunt.dataplane.attach import Mode as AttachMode
 from shunt.dataplane.pins import PinDirectory
 from shunt.dataplane.plane import Plane, Sizes, address_key
+from shunt.dispatcher import placing
 from shunt.dispatcher.arena import power_of_two
 from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.overrides import NOTHING, Overrides
+from shunt.dispatcher.snapshot import name_of
 from shunt.dispatcher.wishes import Flag, Health, Way, watched, wishes
 from shunt.errors import LayoutError
 from shunt.model.addresses import Mac, packed16, unpacked16
@@ -27,9 +29,11 @@ from shunt.network.links import Link, links
 from shunt.network.neighbours import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from shunt.dispatcher.ledger import Place
     from shunt.dispatcher.places import Places
+    from shunt.dispatcher.wishes import Wish
     from shunt.model.addresses import Address
     from shunt.model.config import Config, Dispatcher, Service
     from shunt.network.neighbours import Neighbour
@@ -77,6 +81,7 @@ class Engine:
     overrides: Overrides = NOTHING
     ways: dict[str, Way] = field(default_factory=dict)
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
+    _apart: frozenset[frozenset[Place]] = frozenset()
 
     @classmethod
     def open(cls, config: Config, places: Places, overrides: Overrides) -> Engine:
@@ -142,7 +147,20 @@ class Engine:
         """Bring the kernel's tables up to date; return how many slots changed hands."""
         wished = wishes(self.config, self.overrides, self.ways, self.health)
         self._write_ports()
-        return self.balancer.apply(wished)
+        moved = self.balancer.apply(wished)
+        self._say_what_is_apart(wished)
+        return moved
+
+    def _say_what_is_apart(self, wished: Sequence[Wish]) -> None:
+        found = placing.apart(wished, self.balancer.placed)
+        for group in found - self._apart:
+            log.warning(
+                "affinity is not shared by these services",
+                services=sorted(name_of(place) for place in group),
+                because="they have different servers, or did not begin together: give them the "
+                "same servers; `shunt down`, then `shunt up` joins them",
+            )
+        self._apart = found
 
     def write_addresses(self) -> None:
         """Tell the program the cluster addresses, and the host's own if a service takes any."""

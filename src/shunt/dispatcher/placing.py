@@ -58,6 +58,17 @@ def linked(wishes: Sequence[Wish]) -> dict[Place, frozenset[Place]]:
     return {place: frozenset(group) for place, group in groups.items()}
 
 
+def apart(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> frozenset[frozenset[Place]]:
+    """Return the groups that shall share affinity and cannot: they stand on different tables.
+
+    A table is shared from the start only, and by services with the same servers.
+    """
+    groups = set(linked(wishes).values())
+    return frozenset(
+        group for group in groups if len({id(placed[place].table) for place in group}) > 1
+    )
+
+
 def agreed(wishes: Sequence[Wish]) -> dict[Place, tuple[Claim, ...]]:
     """Return each service's claims; linked services agree on the least weight of each server.
 

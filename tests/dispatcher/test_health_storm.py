@@ -1,4 +1,4 @@
-"""A storm of kills, hangs and lost aliases, by a seed: every failed request has a server to blame.
+"""A storm of kills, hangs, lost aliases and false claims, by a seed: every failure has its cause.
 
 The seed and the length can be given: SHUNT_STORM_SEED, SHUNT_STORM_SECONDS (1800 is the long one).
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.lab import daemon, nginx, topology
+from shunt.network.announce import announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +35,16 @@ ADVISOR = (
 # After a failure begins: interval, time-out, and a crowded machine's slowness; after it ends, a
 # request that began while it lasted may wait for as long as curl lets it.
 DETECTED, PATIENCE = 3.0, 1.0
+# Longest that a false claim to the cluster address may mislead the client: it is answered at once,
+# and the answer is said again a second later if the claimant was quicker.
+MISLED = 1.4
 
 
 @dataclass
 class Trouble:
-    """What was done to a server, and when, by the monotonic clock."""
+    """What was done by a host or to it, and when, by the monotonic clock."""
 
-    server: str
+    host: str
     what: str
     begin: float
     end: float
@@ -62,16 +66,23 @@ class Storm:
         self.webs = webs
         self.chance = random.Random(seed)
         self.troubles: list[Trouble] = []
+        self.stray = standing.lab.host("stray")
+        standing.lab.join(self.stray, topology.SEGMENT, addresses=["192.0.2.66/24"])
 
     def strike(self, running: Daemon) -> Daemon:
         name = self.chance.choice(sorted(self.webs))
-        kind = self.chance.choice(["kill", "hang", "alias", "daemon"])
+        kind = self.chance.choice(["kill", "hang", "alias", "daemon", "claim"])
         lasting = self.chance.uniform(0.5, 2.5)
         if kind == "daemon":
             running.process.kill()
             time.sleep(lasting)
             return daemon.start(self.standing.dispatcher, running.config.read_text())
         begin = time.monotonic()
+        if kind == "claim":
+            self.stray.call(lambda: announce("eth0", topology.CLUSTERS))
+            self.troubles.append(Trouble("stray", kind, begin, begin + MISLED))
+            time.sleep(lasting)
+            return running
         heal = {"kill": self._kill, "hang": self._hang, "alias": self._alias}[kind](name)
         time.sleep(lasting)
         heal()

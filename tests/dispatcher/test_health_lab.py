@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from shunt.dataplane import probe
 from shunt.dataplane.object import Object
 from shunt.dataplane.tc import attach_tc
-from shunt.lab import daemon, nginx, topology
+from shunt.lab import daemon, nginx, steady, topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,6 +131,36 @@ def test_a_connection_that_nobody_answers_hastens_the_check(
         return weights(running)["c"] == 0
 
     until(noticed, "the failing connections were not noticed")
+    running.shunt("down")
+
+
+def test_a_server_that_refuses_under_load_harms_only_those_who_come_meanwhile(
+    direct_return: Topology, webs: dict[str, Nginx]
+) -> None:
+    """No check is due for an hour: what refuses users is what has it checked."""
+    lazy = ADVISOR.replace("300ms, connect", "1h, connect")
+    running = daemon.start(direct_return.dispatcher, configured(direct_return, advisor=lazy))
+    until(lambda: all(health(running, server)["checked"] for server in "abc"), "never checked")
+    over = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        cluster = topology.CLUSTERS[0]
+        load = pool.submit(steady.visits, direct_return.client, cluster, rate=50, over=over)
+        try:
+            time.sleep(0.5)  # some come before,
+            begin = time.monotonic()
+            webs["c"].process.kill()
+            until(lambda: weights(running)["c"] == 0, "the refusals were not noticed")
+            end = time.monotonic()
+            time.sleep(0.5)  # and some after
+        finally:
+            over.set()
+        made = load.result()
+    assert made[0].begin < begin
+    assert made[-1].begin > end
+    failed = [visit for visit in made if visit.server is None]
+    assert failed
+    assert all(begin < visit.end and visit.begin < end for visit in failed)
+    assert {visit.server for visit in made if visit.begin > end} == {"a", "b"}
     running.shunt("down")
 
 

@@ -10,9 +10,7 @@ has been closed. It knows nothing of slots, elders and exceptions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, ip_address
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,16 +23,27 @@ from hypothesis.stateful import (
 from scapy.layers.inet import ICMP, IP
 
 from shunt.dataplane.kernel import Verdict
-from shunt.dispatcher.overrides import Override
 from shunt.dispatcher.sweep import FIN as FIN_TIME
 from shunt.dispatcher.sweep import sweep
 from shunt.dispatcher.wishes import Health, Way, Wish, claim
 from shunt.model import config
-from shunt.model.config import Member, OnDown, Protocol, Sticky, Track
+from shunt.model.config import Member, OnDown, Protocol
 from tests.bpf.flows import ACK, FIN, PSH, RST, SYN, Flow
+from tests.bpf.kinds import (
+    CHANGES,
+    CLUSTER,
+    CROWDS,
+    FEW,
+    PORTS,
+    SERVERS,
+    Kind,
+    Life,
+    Some,
+    State,
+    chosen,
+)
 from tests.bpf.segment import V4, WEB, ether
-from tests.bpf.siphash import siphash
-from tests.bpf.world import HASH_KEY, INTERFACE, Server, World, service
+from tests.bpf.world import INTERFACE, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,98 +52,11 @@ if TYPE_CHECKING:
     from shunt.model.config import Service
     from tests.bpf.world import Decision
 
-CLUSTER = ip_address(V4.cluster(WEB))
-PORTS = (80, 443)
-SERVERS = tuple(Server.numbered(n) for n in range(1, 7))
 BY_MAC = {server.mac.octets: server.name for server in SERVERS if server.mac}
 PLENTY = 1 << 20
 MARGIN = 2  # seconds: real time goes on, and both sides count whole seconds
-SLOTS, FLOWS_OF_A_SLOT = 6, 4
-LEAST_SLOTS = 1 << 10
-UNCHANGED = Override()
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How the two services of a history are configured: alike, but for their ports."""
-
-    name: str
-    protocol: Protocol = Protocol.TCP
-    options: dict[str, Any] = field(default_factory=dict)
-    refuses: bool = False  # insertions may be refused for their rate
-    linked: bool = False  # the two share affinities, and so are changed together
-
-    def services(self) -> Iterator[Service]:
-        """Return the services."""
-        for port in PORTS:
-            options = dict(self.options)
-            if self.linked:
-                (other,) = set(PORTS) - {port}
-                options["sticky"] = replace(options["sticky"], cross=(other,))
-            yield service(str(CLUSTER), port, self.protocol, **options)
-
-
-_STICKY = Sticky(time=100)
-KINDS = (
-    *(
-        Kind(f"tcp, track {track}, {down}", Protocol.TCP, {"track": track, "on_down": down},
-             refuses=True)
-        for track in (Track.AUTO, Track.ALL)
-        for down in OnDown
-    ),
-    *(Kind(f"udp, {down}", Protocol.UDP, {"on_down": down}) for down in OnDown),
-    Kind("udp, track all", Protocol.UDP, {"track": Track.ALL}),
-    *(Kind(f"tcp, sticky, {down}", Protocol.TCP, {"sticky": _STICKY, "on_down": down})
-      for down in OnDown),
-    Kind("udp, sticky", Protocol.UDP, {"sticky": _STICKY}),
-    Kind("tcp, linked", Protocol.TCP, {"sticky": _STICKY}, linked=True),
-)  # fmt: skip
-
-
-@dataclass(slots=True)
-class State:
-    """What the model knows of a server in a service."""
-
-    weight: int = 1
-    override: Override = UNCHANGED
-    up: bool = True
-
-    @property
-    def takes_new(self) -> bool:
-        return self.up and not self.override.quiesced and self.weight > 0
-
-
-@dataclass(slots=True)
-class Life:
-    """What the model knows of a flow. `server` None: its next packet says, for the last is gone."""
-
-    server: str | None
-    heard: int
-    closed: bool = False
-
-
-def crowded_flows(protocol: Protocol) -> Iterator[tuple[IPv4Address, int]]:
-    """Yield clients with ports, several for each of a few slots of the least table."""
-    wanted = {slot * 97 % LEAST_SLOTS: FLOWS_OF_A_SLOT for slot in range(SLOTS)}
-    number = 0
-    while wanted:
-        number += 1
-        client, port = IPv4Address("198.51.100.0") + number % 250, 1024 + number // 250
-        message = client.packed + port.to_bytes(2) + bytes([protocol.number])
-        slot = siphash(HASH_KEY, message, (1, 3)) % LEAST_SLOTS
-        if slot in wanted:
-            wanted[slot] -= 1
-            if not wanted[slot]:
-                del wanted[slot]
-            yield client, port
-
-
-CROWDS = {protocol: tuple(crowded_flows(protocol)) for protocol in Protocol}
-FEW = tuple((IPv4Address("198.51.100.0") + n % 6, 5000 + n) for n in range(24))
-
-_flow = st.integers(0, 10_000)
-_flows = st.lists(_flow, min_size=1, max_size=10)
-_port = st.sampled_from(PORTS)
+_some = st.tuples(st.integers(0, 47), st.integers(1, 24), st.sampled_from([1, 2, 5]))
 _server = st.sampled_from([server.name for server in SERVERS])
 
 
@@ -150,6 +72,7 @@ class Histories(RuleBasedStateMachine):
         self.services = {s.port: s for s in self.kind.services()}
         first = [server.name for server in SERVERS[:3]]
         self.states = {port: {name: State() for name in first} for port in PORTS}
+        self.removed: dict[int, dict[str, State]] = {port: {} for port in PORTS}
         self.lives: dict[Flow, Life] = {}
         self.present = set(PORTS)
         crowd = FEW if self.services[80].sticky else CROWDS[self.kind.protocol]
@@ -168,52 +91,42 @@ class Histories(RuleBasedStateMachine):
 
     # The services change.
 
-    @rule(port=_port, name=_server, weight=st.sampled_from([0, 1, 1, 2, 5]))
-    def weigh(self, port: int, name: str, weight: int) -> None:
-        self.change(port, name, lambda state: setattr(state, "weight", weight))
-
-    @rule(port=_port, name=_server, now=st.booleans())
-    def quiesce(self, port: int, name: str, *, now: bool) -> None:
-        override = Override(quiesced=True, now=now)
-        self.change(port, name, lambda state: setattr(state, "override", override))
-
-    @rule(port=_port, name=_server)
-    def unquiesce(self, port: int, name: str) -> None:
-        self.change(port, name, lambda state: setattr(state, "override", UNCHANGED))
-
-    @rule(port=_port, name=_server)
-    def down(self, port: int, name: str) -> None:
-        self.change(port, name, lambda state: setattr(state, "up", False))
-
-    @rule(port=_port, name=_server)
-    def up(self, port: int, name: str) -> None:
-        self.change(port, name, lambda state: setattr(state, "up", True))
+    @rule(
+        port=st.sampled_from([None, *PORTS]),
+        changes=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(sorted(CHANGES))), min_size=1,
+                         max_size=4),
+        some=_some,
+    )  # fmt: skip
+    def change(self, port: int | None, changes: list[tuple[int, str]], some: Some) -> None:
+        """Things happen to servers, in one service or in both, while flows come."""
+        for number, what in changes:
+            name = sorted(self.states[80])[number % len(self.states[80])]
+            for each in (port,) if port and not self.kind.linked else PORTS:
+                CHANGES[what](self.states[each][name])
+            self.apply()
+            self.every_live_flow_has_its_server()
+            self.open(some)
 
     @rule(name=_server)
     def add(self, name: str) -> None:
-        for states in self.states.values():
+        for port, states in self.states.items():
             states.setdefault(name, State())
+            self.removed[port].pop(name, None)
         self.apply()
 
     @rule(name=_server)
     def remove(self, name: str) -> None:
-        for states in self.states.values():
-            if len(states) > 1:
-                states.pop(name, None)
+        """Its flows stay with it; if it is down, they are treated as before."""
+        for port, states in self.states.items():
+            if len(states) > 1 and name in states:
+                self.removed[port][name] = states.pop(name)
         self.apply()
 
-    @rule(port=_port)
-    def drop(self, port: int) -> None:
-        """One of the two services is taken out of the file, and its flows end."""
-        if self.present == set(PORTS):
-            self.present.remove(port)
-            self.lives = {flow: life for flow, life in self.lives.items() if flow.port != port}
-            self.apply()
-
-    @rule()
-    def take(self) -> None:
-        """Both services are in the file."""
-        self.present = set(PORTS)
+    @rule(port=st.sampled_from([None, *PORTS]))
+    def edit(self, port: int | None) -> None:
+        """One of the two services is taken out of the file, and its flows end; or none is."""
+        self.present = set(PORTS) - {port}
+        self.lives = {flow: life for flow, life in self.lives.items() if flow.port != port}
         self.apply()
 
     # The dispatcher lives.
@@ -222,21 +135,28 @@ class Histories(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.world.wait(seconds)
 
+    @rule(seconds=st.sampled_from([50, 100, 150, 350]), sweeps=st.booleans())
+    def live_on(self, seconds: int, *, sweeps: bool) -> None:
+        """Time passes, and every live flow speaks now and then."""
+        for _ in range(0, seconds, 50):
+            for flow in list(self.lives):
+                self.hear(flow, ACK)
+            self.world.wait(50)
+            if sweeps:
+                sweep(self.world.balancer)
+
     @rule()
     def settle(self) -> None:
         sweep(self.world.balancer)
 
-    @rule()
-    def restart(self) -> None:
-        self.world.restart()
-        self.apply()
-
-    @precondition(lambda self: not self.upgraded)
-    @rule()
-    def upgrade(self) -> None:
-        """Once in a history, for it costs as much as all the rest."""
-        self.upgraded = True
-        self.world.upgrade()
+    @rule(upgrade=st.booleans())
+    def restart(self, *, upgrade: bool) -> None:
+        """The daemon starts again, once in a history as another release: that is costly."""
+        if upgrade and not self.upgraded:
+            self.upgraded = True
+            self.world.upgrade()
+        else:
+            self.world.restart()
         self.apply()
 
     @precondition(lambda self: self.kind.refuses)
@@ -247,11 +167,11 @@ class Histories(RuleBasedStateMachine):
 
     # Clients.
 
-    @rule(numbers=_flows)
-    def open(self, numbers: list[int]) -> None:
+    @rule(some=_some)
+    def open(self, some: Some) -> None:
         """New connections, or unknown UDP flows; a client may use a port again."""
-        for number in numbers:
-            self.open_one(self.flows[number % len(self.flows)])
+        for flow in chosen(self.flows, some):
+            self.open_one(flow)
 
     def open_one(self, flow: Flow) -> None:
         life = self.lives.get(flow)
@@ -272,23 +192,26 @@ class Histories(RuleBasedStateMachine):
             self.lives[flow] = Life(self.server_of(sent.frame), self.world.plane.now())
             self.check_new(flow, said)
 
-    @rule(numbers=_flows)
-    def speak(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.hear(number, ACK | PSH)
+    @rule(some=_some)
+    def speak(self, some: Some) -> None:
+        for flow in chosen(list(self.lives), some):
+            self.hear(flow, ACK | PSH)
 
-    @rule(number=_flow, flag=st.sampled_from([FIN | ACK, RST]))
-    def close(self, number: int, flag: int) -> None:
-        flow = self.hear(number, flag)
-        if flow in self.lives and self.kind.protocol is Protocol.TCP:
-            self.lives[flow].closed = True
+    @rule(some=_some, flag=st.sampled_from([FIN | ACK, RST]))
+    def close(self, some: Some, flag: int) -> None:
+        for flow in chosen(list(self.lives), some):
+            self.hear(flow, flag)
+            if flow in self.lives and self.kind.protocol is Protocol.TCP:
+                self.lives[flow].closed = True
 
-    @rule(number=_flow)
-    def fail(self, number: int) -> None:
-        """A router says that a packet of the flow's server did not get through."""
-        flow = self.pick(number)
-        if flow is None:
-            return
+    @rule(some=_some)
+    def fail(self, some: Some) -> None:
+        """A router says that packets of the flows' servers did not get through."""
+        for flow in chosen(list(self.lives), some):
+            if self.lives_on(flow, self.lives[flow]):
+                self.fail_one(flow)
+
+    def fail_one(self, flow: Flow) -> None:
         inner = IP(src=str(flow.cluster), dst=str(flow.client), proto=flow.protocol.number)
         ports = flow.port.to_bytes(2) + flow.client_port.to_bytes(2) + bytes(4)
         about = ether() / V4.ip(WEB, src=V4.router) / ICMP(type=3, code=4) / bytes(inner / ports)
@@ -325,30 +248,25 @@ class Histories(RuleBasedStateMachine):
             limit = min(limit, FIN_TIME)
         return self.world.plane.now() - life.heard <= limit - MARGIN
 
-    def pick(self, number: int) -> Flow | None:
-        live = [flow for flow, life in self.lives.items() if self.lives_on(flow, life)]
-        return live[number % len(live)] if live else None
-
-    def hear(self, number: int, flags: int) -> Flow | None:
-        """A packet of a live flow comes: to its server, or what the service says if it is down."""
-        flow = self.pick(number)
-        if flow is None:
-            return None
+    def hear(self, flow: Flow, flags: int) -> None:
+        """A packet of a flow comes: to its server, or what the service says if that is down."""
         life = self.lives[flow]
+        if not self.lives_on(flow, life):
+            del self.lives[flow]
+            return
         sent = self.world.send(flow.frame(flags))
         if life.server is not None and self.is_reset(flow, life.server):
             assert sent.cause == ("dropped_no_reset" if flags & RST else self.reset_cause)
             del self.lives[flow]
-            return None
+            return
         if life.server is None and sent.cause != "forwarded":
             del self.lives[flow]
-            return None
+            return
         assert sent.verdict is Verdict.TX
         server = self.server_of(sent.frame)
         assert life.server in (None, server), (flow, life, server)
         assert not self.is_moved(flow, server)
         life.server, life.heard = server, self.world.plane.now()
-        return flow
 
     def check_new(self, flow: Flow, said: Decision) -> None:
         """A new connection goes where new ones may go, or to its client's own server."""
@@ -373,17 +291,10 @@ class Histories(RuleBasedStateMachine):
         return self._is_down(flow, server, OnDown.MOVE)
 
     def _is_down(self, flow: Flow, server: str, on_down: OnDown) -> bool:
-        state = self.states[flow.port].get(server)
+        state = (self.removed[flow.port] | self.states[flow.port]).get(server)
         return self.services[flow.port].on_down is on_down and state is not None and not state.up
 
     # The world.
-
-    def change(self, port: int, name: str, how: Any) -> None:
-        ports = PORTS if self.kind.linked else (port,)
-        for each in ports:
-            if name in self.states[each]:
-                how(self.states[each][name])
-        self.apply()
 
     def apply(self) -> None:
         self.world.balancer.apply([

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from shunt.dispatcher import balancer
-from tests.bpf.histories import KINDS, LEAST_SLOTS, Histories, Kind
+from tests.bpf.histories import Histories
+from tests.bpf.kinds import KINDS, LEAST_SLOTS, Kind
 from tests.bpf.world import World
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.bpf
 
-HISTORIES = int(os.environ.get("SHUNT_HISTORIES", "15"))
+HISTORIES = int(os.environ.get("SHUNT_HISTORIES", "12"))
 """How many histories of each kind."""
 
 

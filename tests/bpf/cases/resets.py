@@ -30,7 +30,8 @@ def _cases(f: Family) -> Iterator[Case]:
 
     def case(name: str, answer: dict[str, Any], payload: bytes = b"", **fields: Any) -> Case:
         tcp = TCP(sport=40000, dport=80, seq=0xFFFFFFF0, **fields)
-        request = ether() / f.ip(DOWN) / tcp / payload
+        last_hops = {"ttl": 3} if f is V4 else {"hlim": 3}
+        request = ether() / f.ip(DOWN, **last_hops) / tcp / payload
         return Case(name, request, "answered_reset", answer=back / reset(**answer))
 
     yield case("reset", {"flags": "R", "seq": 77}, flags="A", ack=77)

@@ -1,0 +1,139 @@
+"""What histories are made of: kinds of services, servers' states, flows' lives, and a crowd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import IPv4Address, ip_address
+from typing import TYPE_CHECKING, Any
+
+from shunt.dispatcher.overrides import Override
+from shunt.model.config import OnDown, Protocol, Sticky, Track
+from tests.bpf.segment import V4, WEB
+from tests.bpf.siphash import siphash
+from tests.bpf.world import HASH_KEY, Server, service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from shunt.model.config import Service
+    from tests.bpf.flows import Flow
+
+CLUSTER = ip_address(V4.cluster(WEB))
+PORTS = (80, 443)
+SERVERS = tuple(Server.numbered(n) for n in range(1, 7))
+SLOTS, FLOWS_OF_A_SLOT = 6, 4
+LEAST_SLOTS = 1 << 10
+UNCHANGED = Override()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the two services of a history are configured: alike, but for their ports."""
+
+    name: str
+    protocol: Protocol = Protocol.TCP
+    options: dict[str, Any] = field(default_factory=dict)
+    refuses: bool = False  # insertions may be refused for their rate
+    linked: bool = False  # the two share affinities, and so are changed together
+
+    def services(self) -> Iterator[Service]:
+        """Return the services."""
+        for port in PORTS:
+            options = dict(self.options)
+            if self.linked:
+                (other,) = set(PORTS) - {port}
+                options["sticky"] = replace(options["sticky"], cross=(other,))
+            yield service(str(CLUSTER), port, self.protocol, **options)
+
+
+_STICKY = Sticky(time=100)
+KINDS = (
+    *(
+        Kind(f"tcp, track {track}, {down}", Protocol.TCP, {"track": track, "on_down": down},
+             refuses=True)
+        for track in (Track.AUTO, Track.ALL)
+        for down in OnDown
+    ),
+    *(Kind(f"udp, {down}", Protocol.UDP, {"on_down": down}) for down in OnDown),
+    Kind("udp, track all", Protocol.UDP, {"track": Track.ALL}),
+    *(Kind(f"tcp, sticky, {down}", Protocol.TCP, {"sticky": _STICKY, "on_down": down})
+      for down in OnDown),
+    Kind("udp, sticky", Protocol.UDP, {"sticky": _STICKY}),
+    Kind("tcp, linked", Protocol.TCP, {"sticky": _STICKY}, linked=True),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class State:
+    """What the model knows of a server in a service."""
+
+    weight: int = 1
+    override: Override = UNCHANGED
+    up: bool = True
+
+    @property
+    def takes_new(self) -> bool:
+        return self.up and not self.override.quiesced and self.weight > 0
+
+
+@dataclass(slots=True)
+class Life:
+    """What the model knows of a flow. `server` None: its next packet says, for the last is gone."""
+
+    server: str | None
+    heard: int
+    closed: bool = False
+
+
+def _weigh(state: State, weight: int) -> None:
+    state.weight = 1 if state.weight == weight else weight
+
+
+def _quiesce(state: State, *, now: bool) -> None:
+    state.override = UNCHANGED if state.override.quiesced else Override(quiesced=True, now=now)
+
+
+def _fail(state: State) -> None:
+    state.up = not state.up
+
+
+CHANGES: dict[str, Callable[[State], None]] = {
+    "without weight": partial(_weigh, weight=0),
+    "with more weight": partial(_weigh, weight=5),
+    "quiesced": partial(_quiesce, now=False),
+    "quiesced now": partial(_quiesce, now=True),
+    "down": _fail,
+}
+"""What happens to a server; if it has happened already, the second time undoes it."""
+
+
+Some = tuple[int, int, int]
+"""Which of many: the first, how many, and every how manyth."""
+
+
+def chosen(flows: Sequence[Flow], some: Some) -> tuple[Flow, ...]:
+    """Return some of the flows, each once."""
+    first, count, step = some
+    numbers = range(first, first + count * step, step) if flows else ()
+    return tuple(dict.fromkeys(flows[number % len(flows)] for number in numbers))
+
+
+def crowded_flows(protocol: Protocol) -> Iterator[tuple[IPv4Address, int]]:
+    """Yield clients with ports, several for each of a few slots of the least table."""
+    wanted = {slot * 97 % LEAST_SLOTS: FLOWS_OF_A_SLOT for slot in range(SLOTS)}
+    number = 0
+    while wanted:
+        number += 1
+        client, port = IPv4Address("198.51.100.0") + number % 250, 1024 + number // 250
+        message = client.packed + port.to_bytes(2) + bytes([protocol.number])
+        slot = siphash(HASH_KEY, message, (1, 3)) % LEAST_SLOTS
+        if slot in wanted:
+            wanted[slot] -= 1
+            if not wanted[slot]:
+                del wanted[slot]
+            yield client, port
+
+
+CROWDS = {protocol: tuple(crowded_flows(protocol)) for protocol in Protocol}
+FEW = tuple((IPv4Address("198.51.100.0") + n % 6, 5000 + n) for n in range(24))

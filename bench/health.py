@@ -185,7 +185,7 @@ def _until(running: Daemon, condition: Callable[[dict[str, Any]], bool]) -> floa
             {name: row | shares[name] for name, row in found["servers"].items()}
         ):
             return time.monotonic() - begin
-        time.sleep(0.005)
+        time.sleep(0.01)
     raise TimeoutError(f"not within {_LONGEST_WAIT} s")
 
 

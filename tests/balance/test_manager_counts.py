@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shunt.balance.manager_counts import Connections, suspicious
+from shunt.balance.manager_counts import Connections, Suspicion, suspicious
 
 
 def test_what_opens_and_closes_is_balanced_and_fades() -> None:
@@ -31,3 +31,15 @@ def test_connections_without_a_second_packet_are_suspicious(
     opened: int, packets: int, closed: int, *, expected: bool
 ) -> None:
     assert suspicious(opened, packets, closed) is expected
+
+
+def test_a_suspicion_that_lasts_costs_a_check_a_second_and_begins_at_once() -> None:
+    suspicion, checks = Suspicion(), list[float]()
+    for glance in range(200):
+        at = 100 + glance / 20
+        if at >= suspicion.due:
+            suspicion = suspicion.checked(at)
+            checks.append(at)
+    assert checks[:3] == pytest.approx([100.0, 100.1, 100.3])
+    assert 12 <= len(checks) <= 14
+    assert checks[-1] - checks[-2] == pytest.approx(1.0, abs=0.06)

@@ -54,3 +54,26 @@ def suspicious(opened: int, packets: int, closed: int) -> bool:
     arguments are what the counters grew by. A wrong suspicion costs one check.
     """
     return opened > 0 and packets - closed < 2 * opened
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """When a suspected server may be checked on suspicion: soon at first, then less and less often.
+
+    One slow client must not keep the next alarm waiting; a flood of SYNs, which is suspicious all
+    the while, must not cost more than a check a second.
+
+    Attributes:
+        due: from when on, seconds of the monotonic clock.
+        pause: seconds from one check to the next.
+    """
+
+    due: float = 0.0
+    pause: float = _FIRST_PAUSE
+
+    def checked(self, at: float) -> Suspicion:
+        """Return what holds after a check on suspicion."""
+        return Suspicion(at + self.pause, min(2 * self.pause, _LONGEST_PAUSE))

@@ -17,7 +17,7 @@ import structlog
 from shunt.advisors.check import At
 from shunt.advisors.rounds import Job, Rounds
 from shunt.balance import manager
-from shunt.balance.manager_counts import Connections, suspicious
+from shunt.balance.manager_counts import Connections, Suspicion, suspicious
 from shunt.balance.manager_streak import Streak, after
 from shunt.dispatcher import health_memory
 from shunt.dispatcher.events import Kind
@@ -44,9 +44,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _GATHER = 0.01  # seconds in which turns are gathered, for a whole rack may fail at once
-_GLANCE = 0.1  # seconds between looks for unanswered connections
-_GLANCE_COST = 20  # a look may take one part in so many of the time
-_SUSPICION = 1.0  # seconds between two checks of a server on mere suspicion
+_GLANCE = 0.05  # seconds between looks for unanswered connections
+_GLANCE_COST = 20  # a look may take one part in so many of a processor
 
 
 class HealthWatch:
@@ -86,7 +85,7 @@ class HealthWatch:
         self._rounds: Rounds[Key] = Rounds(self._report)
         self._jobs: dict[Key, Job] = {}
         self._connections: dict[Key, Connections] = {}
-        self._suspected: dict[Key, float] = {}
+        self._suspected: dict[Key, Suspicion] = {}
         self._untold: dict[Key, str] = {}
         self._ways: dict[str, Way] = {}
         self._turns: set[str] = set()
@@ -291,16 +290,16 @@ class HealthWatch:
 
     async def _suspect(self) -> None:
         """Look for connections that nobody answers, and check their servers at once."""
-        loop = asyncio.get_running_loop()
         before: Reading | None = None
         while True:
-            begin = loop.time()
+            pause = _GLANCE
             if any(service.protocol is Protocol.TCP for service in self._checked()):
                 now = await self._glance()
                 if before is not None:
                     self._compare(before, now)
                 before = now
-            await asyncio.sleep(max(_GLANCE, _GLANCE_COST * (loop.time() - begin)))
+                pause = max(pause, _GLANCE_COST * now.cost)
+            await asyncio.sleep(pause)
 
     def _compare(self, before: Reading, now: Reading) -> None:
         for key, new in now.counters.items():
@@ -308,9 +307,12 @@ class HealthWatch:
             if old is None or new.opened == old.opened:
                 continue
             packets, opened, closed = (a - b for a, b in zip(new, old, strict=True))
-            due = self._suspected.get(key, 0.0) + _SUSPICION
-            if suspicious(opened, packets, closed) and now.at >= due:
-                self._suspected[key] = now.at
+            if not suspicious(opened, packets, closed):
+                self._suspected.pop(key, None)
+                continue
+            suspicion = self._suspected.get(key, Suspicion())
+            if now.at >= suspicion.due:
+                self._suspected[key] = suspicion.checked(now.at)
                 self._rounds.hurry(key)
 
     # By hand, and for `shunt status`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,14 +25,16 @@ class Counters(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters at a time, seconds of the monotonic clock."""
+    """Counters at a time, seconds of the monotonic clock; `cost` in seconds of a processor."""
 
     at: float
     counters: Mapping[Key, Counters]
+    cost: float
 
 
 def read(balancer: Balancer, at: float) -> Reading:
     """Read the counters of every service that has an advisor; runs in the worker thread."""
+    begin = time.thread_time()
     members = snapshot.sample(balancer, at).members
     packets, opened, closed = (snapshot.COUNTERS.index(name) for name in Counters._fields)
     found = {}
@@ -44,4 +47,4 @@ def read(balancer: Balancer, at: float) -> Reading:
                 row = members[placed.members.base + local].tolist()
                 key = Key(placed.service.name, claim.server)
                 found[key] = Counters(row[packets], row[opened], row[closed])
-    return Reading(at, found)
+    return Reading(at, found, time.thread_time() - begin)

@@ -6,6 +6,7 @@ import ctypes
 import os
 from ctypes import c_char, c_uint8, c_uint32, c_uint64
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shunt.dataplane.btf import Btf, Kind, parse_btf
@@ -178,6 +179,7 @@ def map_info(fd: int) -> MapInfo:
     )
 
 
+@lru_cache(maxsize=4)  # the maps of one object share their types; the kernel counts numbers on
 def _kernel_btf(btf_id: int) -> Btf:
     """Read the types that the kernel keeps under one number."""
     fd = checked(libbpf().bpf_btf_get_fd_by_id(btf_id), "read the types of a map")

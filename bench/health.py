@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import resource
 import subprocess
@@ -17,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from statistics import median
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,7 @@ def run(*, quick: bool = False) -> list[Figure]:
     """Measure; about two minutes."""
     return [
         _checks(4 if quick else 10),
+        _daemon(5 if quick else 20),
         _detection(2 if quick else 5),
         _harm(2 if quick else 7),
         _flapping(15 if quick else 60),
@@ -148,6 +151,69 @@ def _part(part: str, seconds: str) -> None:
             print(json.dumps(asyncio.run(_measured(part, port, float(seconds)))))
         finally:
             server.kill()
+
+
+def _daemon(seconds: int) -> Figure:
+    """The whole daemon, with a thousand servers that one machine plays: it has all addresses."""
+    with Lab.create() as lab:
+        running = _farm(lab)
+        socket = places(running.root).socket
+        deadline = time.monotonic() + _LONGEST_WAIT
+        while request(socket, "status")["health"]["checks"] < 2 * SERVERS:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no two rounds of checks within {_LONGEST_WAIT} s")
+            time.sleep(0.5)
+        before, checks, begin = _spent(running), _checked(running), time.monotonic()
+        time.sleep(seconds)
+        spent, made = _spent(running) - before, _checked(running) - checks
+        lasted = time.monotonic() - begin
+        status = request(socket, "status")["health"]["services"]["198.18.255.10:80/tcp"]
+        down = sum(not row["up"] for row in status["servers"].values())
+        (memory,) = re.findall(r"VmRSS:\s+(\d+) kB", _proc(running, "status"))
+        running.shunt("down")
+    row: Row = {
+        "servers": SERVERS, "checks per s": made / lasted, "down": down,
+        "% of a core": 100 * spent / lasted, "MB": int(memory) / 1024,
+    }  # fmt: skip
+    note = f"target: {TARGET_CPU:.0f} % of a core and {TARGET_MEMORY:.0f} MB"
+    return Figure("The daemon with a thousand servers", [row], [note])
+
+
+def _farm(lab: Lab) -> Daemon:
+    lab.segment("lan")
+    for name, own in (("dispatcher", "198.18.0.2/16"), ("farm", "198.18.0.3/16")):
+        lab.join(lab.host(name), "lan", addresses=[own])
+    dispatcher, farm = lab.hosts["dispatcher"], lab.hosts["farm"]
+    topology.let_transmit(lab, dispatcher)
+    topology.silence(farm)
+    addresses = [f"198.18.{4 + number // 250}.{1 + number % 250}" for number in range(SERVERS)]
+    added = "".join(f"address add {address}/32 dev eth0\n" for address in addresses)
+    farm.run(["ip", "-batch", "-"], input=added + "address add 198.18.255.10/32 dev lo\n")
+    nginx.start(farm, [(ip_address("198.18.255.10"), 80)], log=False)
+    names = ", ".join(f"s{number}" for number in range(SERVERS))
+    servers = "\n".join(
+        f"  s{number}: {{address: {address}}}" for number, address in enumerate(addresses)
+    )
+    return daemon.start(dispatcher, (
+        "dispatcher: {interface: eth0}\n"
+        "clusters:\n  web:\n    address: 198.18.255.10\n    ports:\n"
+        f"      - {{port: 80, advisor: {{type: http, interval: 1s}}, servers: [{names}]}}\n"
+        f"servers:\n{servers}\n"
+    ))  # fmt: skip
+
+
+def _proc(running: Daemon, name: str) -> str:
+    return Path(f"/proc/{running.process.pid}/{name}").read_text()
+
+
+def _spent(running: Daemon) -> float:
+    """Return the processor time that the daemon has taken, in seconds."""
+    user, system = _proc(running, "stat").rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _checked(running: Daemon) -> int:
+    return int(request(places(running.root).socket, "status")["health"]["checks"])
 
 
 # How soon.

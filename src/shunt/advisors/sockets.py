@@ -67,11 +67,12 @@ class _Stream(_Socket):
         code = self._socket.connect_ex((str(target.address), target.port))
         if code == errno.EINPROGRESS:
             done = self._loop.create_future()
-            self._loop.add_writer(self._socket, _resolve, done)
+            number = self._socket.fileno()  # the loop would describe a socket in words, each time
+            self._loop.add_writer(number, _resolve, done)
             try:
                 await done
             finally:
-                self._loop.remove_writer(self._socket)
+                self._loop.remove_writer(number)
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))

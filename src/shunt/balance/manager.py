@@ -105,7 +105,7 @@ def decide(seen: Sequence[Seen], settings: Manager, before: Decided, now: float)
     parts = _parts(serving, settings)
     decisions: dict[str, Decision] = {}
     for server in seen:
-        if server not in serving:
+        if server.server not in parts:
             decisions[server.server] = Decision(0, up=False, reason=server.words or "down")
             continue
         previous = before.servers.get(server.server)

@@ -24,7 +24,7 @@ from shunt.dispatcher.engine import Engine
 from shunt.dispatcher.events import Events, Kind
 from shunt.dispatcher.guarding import Guardian
 from shunt.dispatcher.health import HealthWatch
-from shunt.dispatcher.health_counts import Reading, read
+from shunt.dispatcher.health_counts import Counts, Reading
 from shunt.dispatcher.health_jobs import check_advisors
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.notify import notify
@@ -111,6 +111,7 @@ class Daemon:
     async def _run(self, located: Located, interfaces: tuple[Link, ...]) -> None:
         changes = overrides.read(self.places.overrides).for_config(located.config)
         self.engine = await self.work(Engine.open, located.config, self.places, changes)
+        self._counts = Counts(self.engine.balancer)
         self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
         self.guardian = Guardian(
             lambda: self.announcer.take(self._addresses()), self.events.claimed
@@ -248,7 +249,7 @@ class Daemon:
 
     async def _counters(self) -> Reading:
         now = asyncio.get_running_loop().time()
-        return await self.work(read, self.engine.balancer, now)
+        return await self.work(self._counts.read, now)
 
     async def _sweep(self) -> None:
         quiescing = Quiescing(self.events)

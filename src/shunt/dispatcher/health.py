@@ -218,12 +218,13 @@ class HealthWatch:
             self._decide_all()
 
     def _count(self, reading: Reading) -> None:
+        counts = reading.by_key()
         for service in self._checked():
             for member in service.members:
                 key = Key(service.name, member.server)
-                if key not in reading.counters:
+                if key not in counts:
                     continue
-                _, opened, closed = reading.counters[key]
+                _, opened, closed = counts[key]
                 before = self._connections.get(key, Connections(opened, closed, reading.at))
                 self._connections[key] = before.read(opened, closed, reading.at, service.stale)
 
@@ -302,11 +303,7 @@ class HealthWatch:
             await asyncio.sleep(pause)
 
     def _compare(self, before: Reading, now: Reading) -> None:
-        for key, new in now.counters.items():
-            old = before.counters.get(key)
-            if old is None or new.opened == old.opened:
-                continue
-            packets, opened, closed = (a - b for a, b in zip(new, old, strict=True))
+        for key, (packets, opened, closed) in now.growth_since(before):
             if not suspicious(opened, packets, closed):
                 self._suspected.pop(key, None)
                 continue

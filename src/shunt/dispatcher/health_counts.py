@@ -4,47 +4,94 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from shunt.dispatcher import snapshot
 from shunt.dispatcher.health_jobs import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from numpy.typing import NDArray
+
+    from shunt.dispatcher.arena import Region
     from shunt.dispatcher.balancer import Balancer
+    from shunt.dispatcher.ledger import Placed, Table
+    from shunt.dispatcher.wishes import Claim
 
-
-class Counters(NamedTuple):
-    """What the data plane has counted of one server in one service."""
-
-    packets: int
-    opened: int
-    closed: int
+NAMES = ("packets", "opened", "closed")
+_COLUMNS = [snapshot.COUNTERS.index(name) for name in NAMES]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters at a time, seconds of the monotonic clock; `cost` in seconds of a processor."""
+    """Counters at a time.
+
+    Attributes:
+        at: seconds of the monotonic clock.
+        keys: whose they are; the same tuple as long as these are the same servers at their places.
+        counts: (keys, NAMES), what the data plane has counted.
+        cost: seconds of a processor that the reading took.
+    """
 
     at: float
-    counters: Mapping[Key, Counters]
+    keys: tuple[Key, ...]
+    counts: NDArray[np.int64]
     cost: float
 
+    def by_key(self) -> Mapping[Key, tuple[int, ...]]:
+        """Return the counts of each key."""
+        return dict(zip(self.keys, map(tuple, self.counts.tolist()), strict=True))
 
-def read(balancer: Balancer, at: float) -> Reading:
-    """Read the counters of every service that has an advisor; runs in the worker thread."""
-    begin = time.thread_time()
-    members = snapshot.sample(balancer, at).members
-    packets, opened, closed = (snapshot.COUNTERS.index(name) for name in Counters._fields)
-    found = {}
-    for placed in balancer.placed.values():
-        if placed.service is None or placed.service.advisor is None:
-            continue
-        for claim in placed.claims:
-            local = placed.table.locals.get(claim.identity)
-            if local is not None:
-                row = members[placed.members.base + local].tolist()
-                key = Key(placed.service.name, claim.server)
-                found[key] = Counters(row[packets], row[opened], row[closed])
-    return Reading(at, found, time.thread_time() - begin)
+    def growth_since(self, before: Reading) -> Iterator[tuple[Key, tuple[int, ...]]]:
+        """Yield what the counts of those grew by who opened connections; nothing if others count.
+
+        Counters that began anew have not grown.
+        """
+        if self.keys is not before.keys:
+            return
+        grown = self.counts - before.counts
+        opened = grown[:, NAMES.index("opened")]
+        for row in np.flatnonzero(opened > 0).tolist():
+            yield self.keys[row], tuple(grown[row].tolist())
+
+
+class Counts:
+    """Reads counters many times a second; keeps in mind where they are until services change."""
+
+    def __init__(self, balancer: Balancer) -> None:
+        self._balancer = balancer
+        self._made_for: list[tuple[Table, Region, tuple[Claim, ...]]] | None = None
+        self._keys: tuple[Key, ...] = ()
+        self._rows = np.zeros(0, np.int64)
+
+    def read(self, at: float) -> Reading:
+        """Read the counters of every service that has an advisor; runs in the worker thread."""
+        begin = time.thread_time()
+        members = snapshot.sample(self._balancer, at).members
+        self._find()
+        counts = members[self._rows][:, _COLUMNS].astype(np.int64)
+        return Reading(at, self._keys, counts, time.thread_time() - begin)
+
+    def _find(self) -> None:
+        checked = [
+            placed
+            for placed in self._balancer.placed.values()
+            if placed.service is not None and placed.service.advisor is not None
+        ]
+        made_for = [(placed.table, placed.members, placed.claims) for placed in checked]
+        if made_for != self._made_for:
+            self._made_for = made_for
+            found = [pair for placed in checked for pair in _rows(placed)]
+            self._keys = tuple(key for key, _ in found)
+            self._rows = np.array([row for _, row in found], np.int64)
+
+
+def _rows(placed: Placed) -> Iterator[tuple[Key, int]]:
+    assert placed.service is not None
+    for claim in placed.claims:
+        local = placed.table.locals.get(claim.identity)
+        if local is not None:
+            yield Key(placed.service.name, claim.server), placed.members.base + local

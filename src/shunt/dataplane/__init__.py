@@ -1,4 +1,4 @@
-"""The kernel's side of Shunt, seen from Python: load, pin, attach, typed maps, counters, events.
+"""The kernel's side of Shunt, seen from Python: load, pin, attach, typed maps, counters.
 
 The only room that knows ctypes and bpf(2). May import `shunt.errors` and `shunt.model`.
 

@@ -20,7 +20,6 @@ class MapType(enum.IntEnum):
     HASH_OF_MAPS = 13
     DEVMAP = 14
     DEVMAP_HASH = 25
-    RINGBUF = 27
 
 
 PER_CPU = frozenset({MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH})

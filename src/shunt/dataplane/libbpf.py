@@ -114,7 +114,6 @@ class TcOptions(ctypes.Structure):
     )
 
 
-SampleCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 _PrintCallback = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 _U32 = POINTER(c_uint32)
@@ -159,10 +158,6 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_tc_query": (c_int, (POINTER(TcHook), POINTER(TcOptions))),
     "bpf_prog_test_run_opts": (c_int, (c_int, POINTER(RunOptions))),
     "bpf_enable_stats": (c_int, (c_int,)),
-    "ring_buffer__new": (c_void_p, (c_int, SampleCallback, c_void_p, c_void_p)),
-    "ring_buffer__free": (None, (c_void_p,)),
-    "ring_buffer__epoll_fd": (c_int, (c_void_p,)),
-    "ring_buffer__consume": (c_int, (c_void_p,)),
     "libbpf_num_possible_cpus": (c_int, ()),
     "libbpf_probe_bpf_prog_type": (c_int, (c_int, c_void_p)),
 }

@@ -18,6 +18,8 @@ from shunt.errors import HostError, UsageError
 from shunt.model.config import Forward, OperatingSystem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shunt.lab.host import Host
     from shunt.lab.lab import Lab
 
@@ -164,12 +166,14 @@ def _shunt(host: Host, *words: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def host(lab: Lab) -> Host:
+def host(lab: Lab) -> Iterator[Host]:
+    """A server on a segment; what Shunt did there and its record are taken back afterwards."""
     host = lab.host("server")
     host.ip("link", "set", "lo", "up")
     lab.segment("lan")
     lab.join(host, "lan", addresses=["192.0.2.21/24"])
-    return host
+    yield host
+    assert _shunt(host, "remove")[0] == 0
 
 
 @pytest.mark.lab

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -142,8 +141,3 @@ def _check(advisor: Advisor, common: Common) -> Check:
         fall=common.retries + 1,
         rise=common.rise,
     )
-
-
-def with_times(check: Check, connect: float, receive: float) -> Check:
-    """Return the check with other time-outs."""
-    return dataclasses.replace(check, connect_timeout=connect, receive_timeout=receive)

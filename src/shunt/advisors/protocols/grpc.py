@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from shunt.advisors.dialogue import Dialogue, Hearing
 
 _STREAM = 1
-_STATUS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+_STATUS = {
+    0: "UNKNOWN: no service by that name, or nobody has set its health",
+    1: "SERVING",
+    2: "NOT_SERVING",
+    3: "SERVICE_UNKNOWN",
+}
 _SERVING = 1
 
 

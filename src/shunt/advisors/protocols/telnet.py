@@ -33,12 +33,13 @@ class Telnet(StreamAdvisor):
 
     def talk(self, _target: Target, /) -> Dialogue:
         """Refuse what is offered until enough was said."""
-        data = b""
+        data = said = b""
         answered = 0
         while len(data) < _LONGEST:
             more = yield HEAR
             if not more:
-                raise WrongAnswerError(f"closed the connection after {shown(data)!r}")
+                where = f"after {shown(said)!r}" if said.strip() else "without a word"
+                raise WrongAnswerError(f"closed the connection {where}")
             data += more
             said, refusals = negotiated(data)
             if self.expect is None:

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from shunt.advisors.dialogue import Verdict
     from shunt.lab.host import Host
     from shunt.lab.lab import Lab
+    from shunt.lab.processes import Process
 
 pytestmark = pytest.mark.lab
 
 LOOPBACK = ip_address("127.0.0.1")
+GONE = "nothing listens there"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,28 @@ def _openssl(folder: Path) -> list[str]:
             str(folder / "cert.pem"), "-key", str(folder / "key.pem")]  # fmt: skip
 
 
+def _grpc(kind: str) -> Callable[[Path], list[str]]:
+    script = Path(__file__).with_name("grpc_peer.py")
+    return lambda folder: [sys.executable, str(script), kind, str(folder)]
+
+
+def _kamailio(folder: Path) -> list[str]:
+    return ["kamailio", "-DD", "-E", "-f", str(folder / "conf"), "-Y", str(folder)]
+
+
+def _jamnntpd(folder: Path) -> list[str]:
+    files = [("-" + name, str(folder / name)) for name in ("groups", "allow", "users")]
+    return ["jamnntpd", "-port", "119", *(word for pair in files for word in pair),
+            "-xlat", "/etc/jamnntpd.xlat", "-logfile", str(folder / "log")]  # fmt: skip
+
+
+def _telnetd(folder: Path) -> list[str]:
+    """One telnetd for each connection; without rights, or it would write in the host's wtmp."""
+    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+            "socat", "TCP-LISTEN:2323,bind=127.0.0.1,reuseaddr,fork",
+            f"EXEC:/bin/sh {folder}/session,nofork"]  # fmt: skip
+
+
 DOVECOT = """\
 protocols = imap pop3
 base_dir = {folder}/run
@@ -119,6 +144,26 @@ frontend web
   bind 127.0.0.1:8080
   http-request return status 200 content-type text/plain string "all is well"
 """
+KAMAILIO = """\
+children=1
+tcp_children=1
+log_stderror=yes
+listen=udp:127.0.0.1:5060
+listen=tcp:127.0.0.1:5060
+loadmodule "sl.so"
+request_route {{
+  sl_send_reply("200", "all is well");
+}}
+"""
+JAMNNTPD = {
+    "groups": "local.news A 1:1/1 {folder}/news\n",
+    "allow": "127.0.0.1 A A\n",
+    "users": "",
+}
+TELNETD = {
+    "session": 'exec telnetd -h -E "/bin/sh {folder}/login"\n',
+    "login": "printf 'shop login: '\nread -r name\n",
+}
 
 PEERS = {
     "haproxy": Peer(
@@ -189,6 +234,42 @@ PEERS = {
                   "100 - 100 * node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"},
         words="load",
     ),
+    "grpc": Peer("grpc", _grpc("plain"), words="says SERVING"),
+    "grpc by tls": Peer(
+        "grpc", _grpc("tls"), prepare=_certificate,
+        settings={"tls": "yes", "health_of": "shop.Orders"}, words="says SERVING (TLSv1.3, h2)",
+    ),
+    "kamailio": Peer("sip", _kamailio, {"conf": KAMAILIO}, words="200 all is well"),
+    "kamailio by tcp": Peer("sip", _kamailio, {"conf": KAMAILIO}, {"over": "tcp"},
+                            "200 all is well"),
+    "jamnntpd": Peer("nntp", _jamnntpd, JAMNNTPD, words="200 Welcome"),
+    "telnetd": Peer("telnet", _telnetd, TELNETD, words="negotiates", port=2323),
+    "telnetd's prompt": Peer("telnet", _telnetd, TELNETD, {"expect": "login: $"},
+                             "says 'shop login:'", port=2323),
+}  # fmt: skip
+
+REFUSING = {
+    "grpc that is not well": Peer(
+        "grpc", _grpc("plain"), settings={"health_of": "shop.Stock"}, words="says NOT_SERVING",
+    ),
+    "grpc without the service": Peer(
+        "grpc", _grpc("plain"), settings={"health_of": "shop.Nobody"}, words="no service by that",
+    ),
+    "grpc without health": Peer("grpc", _grpc("bare"), words="no health service"),
+    "grpc by tls, asked in the clear": Peer(
+        "grpc", _grpc("tls"), prepare=_certificate, words="closed the connection",
+    ),
+    "kamailio": Peer(
+        "sip", _kamailio, {"conf": KAMAILIO.replace("200", "503").replace("all is well", "full")},
+        words="503 full",
+    ),
+    "jamnntpd": Peer(
+        "nntp", _jamnntpd, {**JAMNNTPD, "allow": "192.0.2.1 A A\n"}, words="502 Access denied",
+    ),
+    "telnetd": Peer(
+        "telnet", _telnetd, {**TELNETD, "login": "echo out of order\n"}, {"expect": "login: $"},
+        "closed the connection after 'out of order'", port=2323,
+    ),
 }  # fmt: skip
 
 
@@ -203,21 +284,43 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
+@contextmanager
+def _running(peer: Peer, host: Host) -> Iterator[Process]:
+    with _folder() as folder:
+        for file, text in peer.files.items():
+            (folder / file).write_text(text.format(folder=folder))
+        peer.prepare(folder)
+        try:
+            yield host.start(peer.command(folder))
+        finally:
+            host.stop_processes()
+
+
+def _wait(peer: Peer, host: Host, process: Process, wanted: Callable[[Verdict], bool]) -> Verdict:
+    deadline = time.monotonic() + 30
+    while not wanted(verdict := peer.check(host)):
+        assert time.monotonic() < deadline, (verdict.words, process.output()[-2000:])
+        time.sleep(0.05)
+    return verdict
+
+
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_is_up_while_it_runs_and_down_when_it_is_gone(lab: Lab, name: str) -> None:
     peer = PEERS[name]
     host = lab.host("peer")
     assert peer.check(host).up is False
-    with _folder() as folder:
-        for file, text in peer.files.items():
-            (folder / file).write_text(text.format(folder=folder))
-        peer.prepare(folder)
-        process = host.start(peer.command(folder))
-        deadline = time.monotonic() + 30
-        while not (verdict := peer.check(host)).up:
-            assert time.monotonic() < deadline, (verdict.words, process.log.read_text()[-2000:])
-            time.sleep(0.05)
+    with _running(peer, host) as process:
+        verdict = _wait(peer, host, process, lambda seen: seen.up is True)
         assert peer.words in verdict.words
         assert verdict.load is not None
-        host.stop_processes()
-        assert peer.check(host).up is False
+    assert peer.check(host).up is False
+
+
+@pytest.mark.parametrize("name", REFUSING)
+def test_a_peer_that_answers_no_is_down_in_words(lab: Lab, name: str) -> None:
+    peer = REFUSING[name]
+    host = lab.host("peer")
+    with _running(peer, host) as process:
+        verdict = _wait(peer, host, process, lambda seen: GONE not in seen.words)
+        assert verdict.up is False
+        assert peer.words in verdict.words

@@ -31,6 +31,8 @@ class ShuntError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # for who sees the error itself, as in a test's report
 
 
 class UsageError(ShuntError):

@@ -16,11 +16,12 @@ import pytest
 
 from shunt.advisors import check as checks
 from shunt.advisors.advisor import Advisor, Target
+from shunt.advisors.dialogue import HEAR, Reader, down, up
 from shunt.advisors.rounds import Job, Rounds
 from shunt.advisors.run import run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from shunt.advisors.check import Check
@@ -43,6 +44,21 @@ async def serving(handler: Handler, **more: Any) -> AsyncIterator[Target]:
     server = await asyncio.start_server(quiet, str(LOOPBACK), 0, **more)
     async with server:
         yield Target(LOOPBACK, server.sockets[0].getsockname()[1])
+
+
+@contextlib.contextmanager
+def crowded() -> Iterator[tuple[socket.socket, Target]]:
+    """A server whose backlog is full: it takes no more connections until it accepts some."""
+    with (
+        socket.create_server((str(LOOPBACK), 0), backlog=1) as full,
+        contextlib.ExitStack() as held,
+    ):
+        target = Target(LOOPBACK, full.getsockname()[1])
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((str(LOOPBACK), target.port))
+        yield full, target
 
 
 def a_check(kind: str = "http", /, **settings: str) -> Check:
@@ -128,15 +144,24 @@ async def test_a_hostile_server_is_down_in_words(handler: Handler, words: str, k
 
 
 async def test_a_full_backlog_is_no_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as full, contextlib.ExitStack() as held:
-        port = full.getsockname()[1]
-        for _ in range(4):
-            waiting = held.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(("127.0.0.1", port))
-        verdict = await run(impatient(a_check()), Target(LOOPBACK, port))
+    with crowded() as (_, target):
+        verdict = await run(impatient(a_check()), target)
     assert verdict.up is False
     assert "no connection within" in verdict.words
+
+
+async def test_connections_are_tried_as_often_as_the_check_says() -> None:
+    with crowded() as (full, target), contextlib.ExitStack() as held:
+        twice = replace(impatient(a_check()), connect_timeout=0.2, connect_tries=2)
+        assert "no connection within 0.4 s" in (await run(twice, target)).words
+        asked = asyncio.create_task(run(replace(twice, connect_tries=50), target))
+        full.setblocking(False)
+        while not asked.done():  # room for one of the tries, and an answer
+            with contextlib.suppress(BlockingIOError):
+                peer = held.enter_context(full.accept()[0])
+                peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.sleep(0.01)
+        assert asked.result().up
 
 
 async def test_a_slow_answer_is_no_slow_connection() -> None:
@@ -171,6 +196,50 @@ async def test_a_plug_in_that_fails_says_nothing_about_the_server() -> None:
         verdict = await run(replace(a_check(), advisor=Broken()), target)
     assert verdict.up is None
     assert "ZeroDivisionError" in verdict.words
+
+
+class Echo(Advisor):
+    """Sends more than any buffer takes, and wants all of it back."""
+
+    name = "echo"
+    words = bytes(range(256)) * (1 << 15)
+
+    def talk(self, _target: Target, /) -> Dialogue:
+        yield self.words
+        heard = yield from Reader(2 * len(self.words)).exactly(len(self.words))
+        return up("all of it") if heard == self.words else down("something else")
+
+
+async def test_words_larger_than_any_buffer_go_out_and_come_back_whole() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = await reader.readexactly(len(Echo.words))
+        for at in range(0, len(said), 1000):
+            writer.write(said[at : at + 1000])
+            await writer.drain()
+        await reader.read()
+
+    async with serving(echo) as target:
+        assert (await run(replace(a_check(), advisor=Echo()), target)).words == "all of it"
+
+
+class Deaf(Advisor):
+    """Hears for ever: a plug-in without a limit."""
+
+    name = "deaf"
+
+    def talk(self, _target: Target, /) -> Dialogue:
+        while True:
+            yield HEAR
+
+
+async def test_a_server_that_never_stops_leaves_others_their_turn() -> None:
+    async with serving(_huge) as loud, serving(_http) as target:
+        endless = replace(a_check(), advisor=Deaf(), receive_timeout=600.0)
+        deaf = asyncio.create_task(run(endless, loud))
+        assert (await run(a_check(), target)).up
+        deaf.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await deaf
 
 
 @pytest.mark.parametrize(
@@ -266,3 +335,24 @@ async def test_rounds_report_each_job_and_stop_what_is_taken_away() -> None:
         await asyncio.wait_for(enough.wait(), 20)
         await rounds.close()
     assert all(verdict.up for verdicts in heard.values() for verdict in verdicts)
+
+
+@pytest.mark.bpf  # a mark on a socket needs root, too
+async def test_a_hurried_check_along_the_path_gives_a_connection_little_time() -> None:
+    heard: list[Verdict] = []
+    came = asyncio.Event()
+
+    def report(_: str, verdict: Verdict) -> None:
+        heard.append(verdict)
+        came.set()
+
+    with crowded() as (_, target):
+        rounds: Rounds[str] = Rounds(report)
+        patient = replace(a_check(), interval=3600.0, connect_timeout=600.0)
+        rounds.take({"along": Job(patient, target, mark=1)})
+        await asyncio.sleep(0)
+        rounds.hurry("along")
+        await asyncio.wait_for(came.wait(), 60)
+        await rounds.close()
+    assert heard[0].up is False
+    assert "no connection within 0.15 s" in heard[0].words

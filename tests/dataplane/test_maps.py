@@ -112,6 +112,15 @@ def test_per_cpu_arrays(shapes: Object) -> None:
         ]
 
 
+def test_a_span_is_a_part_of_an_array(shapes: Object) -> None:
+    with shapes.map("counts") as counts:
+        for index in range(4):
+            counts.put(index, 10 + index)
+        for start, stop in ((0, 4), (0, 1), (1, 3), (3, 4), (2, 2)):
+            expected = [[10 + index] * counts.cpus for index in range(start, stop)]
+            assert counts.span(start, stop).tolist() == expected
+
+
 def test_per_cpu_hashes(shapes: Object) -> None:
     with shapes.map("spread") as spread:
         values = np.zeros((2, spread.cpus), spread.value)

@@ -46,12 +46,14 @@ class Advisor:
     Class attributes:
         name: how configuration files call it.
         usual_port: asked where neither service nor settings name one; None: there is none.
+        speaks_first: the first words of its dialogue are its own, whatever the settings.
         at_server: it asks the server's own address unless told otherwise: it is about the machine.
         percent: its load is 0 to 100 of the machine, not a time.
     """
 
     name: ClassVar[str]
     usual_port: ClassVar[int | None] = None
+    speaks_first: ClassVar[bool] = False
     at_server: ClassVar[bool] = False
     percent: ClassVar[bool] = False
 

@@ -75,7 +75,11 @@ class Common:
 class Check:
     """An advisor and how it is used.
 
-    `connect_timeout` and `receive_timeout` are seconds; `fall` is failures in a row until down.
+    Attributes:
+        interval, connect_timeout, receive_timeout: seconds.
+        fall: failures in a row until down.
+        rise: successes in a row until up.
+        connect_tries: connections that are tried, each for its time, before it is a failure.
     """
 
     advisor: Advisor
@@ -86,6 +90,7 @@ class Check:
     receive_timeout: float = TIMES * INTERVAL
     fall: int = 1
     rise: int = 1
+    connect_tries: int = 1
 
     def target(self, address: Address, port: int, server: str = "", service: str = "") -> Target:
         """Return whom to ask; the check's own port wins, then the service's, then the usual one."""

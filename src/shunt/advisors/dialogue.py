@@ -44,6 +44,10 @@ class Verdict:
     share: float | None = None
     warning: str | None = None
 
+    def with_load(self, load: float) -> Verdict:
+        """Return the same with a load; quicker than `replace`, for it is done for each check."""
+        return Verdict(self.up, self.words, load, self.share, self.warning)
+
 
 class WrongAnswerError(Exception):
     """The server answered, and not as it should; the message goes into the verdict."""

@@ -36,6 +36,7 @@ class Prometheus(StreamAdvisor):
 
     name = "prometheus"
     usual_port = 9100
+    speaks_first = True
     at_server = True
     percent = True
     request: str = field(default="GET /metrics", metadata=setting(request_line, "Method and path."))

@@ -12,19 +12,18 @@ import errno
 import os
 import signal
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Transport
+from shunt.advisors.carrier import Carrier, Readiness, TooLateError
 from shunt.advisors.dialogue import Dialogue, Listener, Verdict, WrongAnswerError, down, noted
 from shunt.advisors.protocols.exec import failed
-from shunt.advisors.sockets import open_connection
+from shunt.advisors.sockets import open_wire
 from shunt.advisors.tls import secured
 
 if TYPE_CHECKING:
     from shunt.advisors.advisor import Target
     from shunt.advisors.check import Check
-    from shunt.advisors.sockets import Connection
 
 _SERVER_SAYS_NO = {
     errno.ECONNREFUSED: "refuses connections: nothing listens there",
@@ -39,77 +38,84 @@ _SERVER_SAYS_NO = {
 _OUTPUT = 1 << 16
 
 
+class Checker:
+    """Makes checks on the running event loop, many at a time."""
+
+    def __init__(self) -> None:
+        self._readiness = Readiness()
+
+    def close(self) -> None:
+        """Make no more; none may be on its way."""
+        self._readiness.close()
+
+    async def check(
+        self, check: Check, target: Target, *, mark: int = 0, listener: Listener | None = None
+    ) -> Verdict:
+        """Make a check once.
+
+        Args:
+            check: what to ask, and for how long.
+            target: whom.
+            mark: of the sockets; 0: none.
+            listener: is told what is said and heard, within TLS.
+
+        Returns:
+            The verdict; its `load` is the milliseconds that the check took, unless the advisor
+            measures another load.
+        """
+        begin = time.monotonic()
+        dialogue = check.advisor.talk(target)
+        if listener is not None:
+            dialogue = noted(dialogue, listener)
+        try:
+            if check.advisor.transport is Transport.PROCESS:
+                verdict = await _process(check, target, dialogue)
+            else:
+                verdict = await self._network(check, target, dialogue, mark)
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others go on
+            return Verdict(None, f"the advisor {check.advisor.name} failed: {error!r}")
+        finally:
+            dialogue.close()
+        if verdict.up and verdict.load is None:
+            return verdict.with_load((time.monotonic() - begin) * 1000)
+        return verdict
+
+    async def _network(
+        self, check: Check, target: Target, dialogue: Dialogue, mark: int
+    ) -> Verdict:
+        secure = check.advisor.secure
+        spoken = secured(dialogue, secure) if secure else dialogue
+        try:
+            for _ in range(check.connect_tries):
+                carrier = self._carrier(check, target, spoken, mark)
+                with contextlib.suppress(TooLateError):
+                    return await carrier.carry(target, check.connect_timeout, check.receive_timeout)
+                if carrier.connected:
+                    return down(f"no full answer within {check.receive_timeout:g} s")
+            return down(f"no connection within {check.connect_timeout * check.connect_tries:g} s")
+        except WrongAnswerError as error:
+            return down(str(error))
+        except OSError as error:
+            if error.errno in _SERVER_SAYS_NO:
+                return down(_SERVER_SAYS_NO[error.errno])
+            return Verdict(None, f"this host cannot ask: {error.strerror or error}")
+
+    def _carrier(self, check: Check, target: Target, dialogue: Dialogue, mark: int) -> Carrier:
+        advisor = check.advisor
+        first = advisor.speaks_first or advisor.secure is not None
+        wire = open_wire(target, advisor.transport, mark, speaks_first=first)
+        return Carrier(self._readiness, wire, dialogue)
+
+
 async def run(
     check: Check, target: Target, *, mark: int = 0, listener: Listener | None = None
 ) -> Verdict:
-    """Make a check once.
-
-    Args:
-        check: what to ask, and for how long.
-        target: whom.
-        mark: of the sockets; 0: none.
-        listener: is told what is said and heard, within TLS.
-
-    Returns:
-        The verdict; its `load` is the milliseconds that the check took, unless the advisor
-        measures another load.
-    """
-    begin = time.monotonic()
-    dialogue = check.advisor.talk(target)
-    if listener is not None:
-        dialogue = noted(dialogue, listener)
+    """Make one check; for its arguments see `Checker.check`."""
+    checker = Checker()
     try:
-        verdict = await _made(check, target, dialogue, mark)
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others go on
-        return Verdict(None, f"the advisor {check.advisor.name} failed: {error!r}")
+        return await checker.check(check, target, mark=mark, listener=listener)
     finally:
-        dialogue.close()
-    if verdict.up and verdict.load is None:
-        return replace(verdict, load=(time.monotonic() - begin) * 1000)
-    return verdict
-
-
-async def _made(check: Check, target: Target, dialogue: Dialogue, mark: int) -> Verdict:
-    if check.advisor.transport is Transport.PROCESS:
-        return await _process(check, target, dialogue)
-    secure = check.advisor.secure
-    return await _network(check, target, secured(dialogue, secure) if secure else dialogue, mark)
-
-
-async def _network(check: Check, target: Target, dialogue: Dialogue, mark: int) -> Verdict:
-    connection: Connection | None = None
-    try:
-        async with asyncio.timeout(check.connect_timeout) as limit:
-            connection = await open_connection(target, check.advisor.transport, mark)
-            limit.reschedule(asyncio.get_running_loop().time() + check.receive_timeout)
-            return await _carry(dialogue, connection)
-    except TimeoutError:
-        if connection is None:
-            return down(f"no connection within {check.connect_timeout:g} s")
-        return down(f"no full answer within {check.receive_timeout:g} s")
-    except WrongAnswerError as error:
-        return down(str(error))
-    except OSError as error:
-        if error.errno in _SERVER_SAYS_NO:
-            return down(_SERVER_SAYS_NO[error.errno])
-        return Verdict(None, f"this host cannot ask: {error.strerror or error}")
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-async def _carry(dialogue: Dialogue, connection: Connection) -> Verdict:
-    try:
-        step = next(dialogue)
-        while True:
-            if step is None:
-                step = dialogue.send(await connection.hear())
-            else:
-                await connection.say(step)
-                step = next(dialogue)
-    except StopIteration as end:
-        verdict: Verdict = end.value
-        return verdict
+        checker.close()
 
 
 async def _process(check: Check, target: Target, dialogue: Dialogue) -> Verdict:

@@ -167,6 +167,27 @@ class Map(Handle):
                 return
             at = token.ctypes.data
 
+    def span(self, start: int, stop: int) -> NDArray[Any]:
+        """Return an array's elements from `start` up to `stop`, as the values of `items`.
+
+        Raises:
+            DataplaneError: the kernel refused.
+        """
+        keys = np.zeros(stop - start, np.uint32)
+        raw, values = self._values(stop - start)
+        if not len(keys):
+            return self._shaped(values)
+        before, after = np.array([start - 1], np.int64).astype(np.uint32), np.zeros(1, np.uint32)
+        count = ctypes.c_uint32(len(keys))
+        result = libbpf().bpf_map_lookup_batch(
+            self.fd, before.ctypes.data if start else None, after.ctypes.data,
+            keys.ctypes.data, raw.ctypes.data, count, None,
+        )  # fmt: skip
+        if result in _NO_BATCH:
+            return self.lookup_batch(np.arange(start, stop, dtype=np.uint32))[0]
+        checked(result, f"read map {self.name}")
+        return self._shaped(values)
+
     def _items_singly(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         keys = np.array(list(self.keys()), self.key)
         values, found = self.lookup_batch(keys)

@@ -17,6 +17,7 @@ import structlog
 
 from shunt.config import load_located, warnings
 from shunt.dataplane.features import require
+from shunt.dataplane.memory import give_back
 from shunt.dispatcher import control, overrides, snapshot
 from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.commands import Commands
@@ -255,6 +256,7 @@ class Daemon:
         quiescing = Quiescing(self.events)
         while True:
             self.report = await self.work(sweep, self.engine.balancer)
+            await self.work(give_back)
             quiescing.take(self.report, self.engine.config, self.engine.overrides)
             if self.report.left:
                 self.watch.watch(self.engine.watched())

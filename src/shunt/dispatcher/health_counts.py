@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shunt.dispatcher import snapshot
 from shunt.dispatcher.health_jobs import Key
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from shunt.dispatcher.wishes import Claim
 
 NAMES = ("packets", "opened", "closed")
-_COLUMNS = [snapshot.COUNTERS.index(name) for name in NAMES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +64,15 @@ class Counts:
         self._made_for: list[tuple[Table, Region, tuple[Claim, ...]]] | None = None
         self._keys: tuple[Key, ...] = ()
         self._rows = np.zeros(0, np.int64)
+        self._reach = 0, 0  # from the first row to the last
 
     def read(self, at: float) -> Reading:
         """Read the counters of every service that has an advisor; runs in the worker thread."""
         begin = time.thread_time()
-        members = snapshot.sample(self._balancer, at).members
         self._find()
-        counts = members[self._rows][:, _COLUMNS].astype(np.int64)
+        first, last = self._reach
+        found = self._balancer.plane.maps["tallies"].span(first, last)[self._rows - first]
+        counts = np.stack([found[name].sum(axis=1) for name in NAMES], axis=1).astype(np.int64)
         return Reading(at, self._keys, counts, time.thread_time() - begin)
 
     def _find(self) -> None:
@@ -87,6 +87,7 @@ class Counts:
             found = [pair for placed in checked for pair in _rows(placed)]
             self._keys = tuple(key for key, _ in found)
             self._rows = np.array([row for _, row in found], np.int64)
+            self._reach = (int(self._rows.min()), int(self._rows.max()) + 1) if found else (0, 0)
 
 
 def _rows(placed: Placed) -> Iterator[tuple[Key, int]]:

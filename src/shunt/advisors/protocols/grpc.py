@@ -30,6 +30,7 @@ class Grpc(StreamAdvisor):
 
     name = "grpc"
     usual_port = 50051
+    speaks_first = True
     health_of: str = field(
         default="",
         metadata=setting(text, "Name of the gRPC service; empty: the server as a whole."),

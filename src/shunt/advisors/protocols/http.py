@@ -73,6 +73,7 @@ class Http(Advisor):
 
     name = "http"
     usual_port = 80
+    speaks_first = True
     request: str = field(default="HEAD /", metadata=setting(request_line, "Method and path."))
     expect: tuple[range, ...] = field(
         default=(range(200, 400),),

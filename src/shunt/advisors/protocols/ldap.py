@@ -43,6 +43,7 @@ class Ldap(StreamAdvisor):
 
     name = "ldap"
     usual_port = 389
+    speaks_first = True
     bind: str = field(default="", metadata=setting(text, "Name to bind as; empty: anonymous."))
     password: str = field(default="", metadata=setting(text, "Password to bind with."))
     base: str = field(

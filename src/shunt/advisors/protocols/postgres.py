@@ -25,6 +25,7 @@ class Postgres(Advisor):
 
     name = "postgres"
     usual_port = 5432
+    speaks_first = True
     user: str = field(default="shunt", metadata=setting(line, "User name of the start-up message."))
     database: str = field(
         default="postgres", metadata=setting(line, "Database of the start-up message.")

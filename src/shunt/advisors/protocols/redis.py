@@ -19,6 +19,7 @@ class Redis(StreamAdvisor):
 
     name = "redis"
     usual_port = 6379
+    speaks_first = True
     user: str | None = field(
         default=None, metadata=setting(line, "User for AUTH, with a password.")
     )

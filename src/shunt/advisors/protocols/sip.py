@@ -26,6 +26,7 @@ class Sip(Advisor):
 
     name = "sip"
     usual_port = 5060
+    speaks_first = True
     user: str = field(default="shunt", metadata=setting(line, "The user of the From field."))
     expect: tuple[range, ...] = field(
         default=(range(200, 300), range(401, 406)),

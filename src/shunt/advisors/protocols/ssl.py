@@ -26,6 +26,7 @@ class Ssl(Advisor):
 
     name = "ssl"
     usual_port = 443
+    speaks_first = True
     server_name: str | None = field(default=None, metadata=setting(line, "The name for SNI."))
 
     def talk(self, _target: Target, /) -> Dialogue:

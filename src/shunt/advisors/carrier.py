@@ -1,0 +1,157 @@
+"""Carries dialogues over sockets: one edge-triggered epoll for all, one callback for each event.
+
+The event loop's own way costs a registration, a removal and a future for each wait; a thousand
+checks a second would spend more on these than on their packets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING
+
+from shunt.advisors.dialogue import HEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shunt.advisors.advisor import Target
+    from shunt.advisors.dialogue import Dialogue, Verdict
+    from shunt.advisors.sockets import Wire
+
+_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_AT_ONCE = 32  # steps of one dialogue before others get their turn
+_TO_HEAR = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class TooLateError(Exception):
+    """No connection, or no end of the dialogue, in its time; TimeoutError is the kernel's word."""
+
+
+class Readiness:
+    """Says of many sockets when they are ready: epoll(7), within the running event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._epoll = select.epoll()
+        self._told: dict[int, Callable[[int], None]] = {}
+        self._loop.add_reader(self._epoll.fileno(), self._look)
+
+    def watch(self, number: int, tell: Callable[[int], None]) -> None:
+        """Tell of every new event of a descriptor; who is told closes none meanwhile."""
+        self._epoll.register(number, _EDGES)
+        self._told[number] = tell
+
+    def forget(self, number: int) -> None:
+        """Tell nothing more of a descriptor that is still open."""
+        if self._told.pop(number, None):
+            self._epoll.unregister(number)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _look(self) -> None:
+        for number, events in self._epoll.poll(0):
+            tell = self._told.get(number)
+            if tell is not None:
+                tell(events)
+
+
+class Carrier:
+    """One dialogue on its way over one socket.
+
+    Attributes:
+        connected: the connection stands.
+    """
+
+    def __init__(self, readiness: Readiness, wire: Wire, dialogue: Dialogue) -> None:
+        self.connected = False
+        self._readiness = readiness
+        self._wire = wire
+        self._dialogue = dialogue
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[Verdict] = self._loop.create_future()
+        self._step: bytes | None = HEAR  # what is left to say, or that it wants to hear
+        self._heard = False  # something may have come that has not been read
+
+    async def carry(self, target: Target, connect: float, receive: float) -> Verdict:
+        """Carry it to its end.
+
+        Args:
+            target: whom to connect to.
+            connect: longest time to the connection, seconds.
+            receive: longest time of the dialogue after that, seconds.
+
+        Raises:
+            TooLateError: one of the two was over.
+            WrongAnswerError: from the dialogue.
+            OSError: what the kernel says.
+            Exception: whatever else the dialogue raises.
+        """
+        self._receive = receive
+        self._limit = self._loop.time() + connect
+        self._timer = self._loop.call_at(self._limit, self._late)
+        try:
+            done = self._wire.begin(target)
+            self._readiness.watch(self._wire.number, self._ready)
+            if done:
+                self._ready(0)
+            return await self._end
+        finally:
+            self._timer.cancel()
+            self._readiness.forget(self._wire.number)
+            self._wire.close()
+
+    def _ready(self, events: int) -> None:
+        """Go on as far as it goes."""
+        if self._end.done():
+            return
+        self._heard = self._heard or bool(events & _TO_HEAR)
+        try:
+            if not self.connected:
+                self._begin()
+            self._go()
+        except BlockingIOError:
+            pass
+        except StopIteration as end:
+            self._end.set_result(end.value)
+        except Exception as error:  # noqa: BLE001 - for whoever waits
+            self._end.set_exception(error)
+
+    def _begin(self) -> None:
+        self._wire.begun()
+        self.connected = True
+        self._limit = self._loop.time() + self._receive
+        if self._limit < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._limit, self._late)
+        self._step = next(self._dialogue)
+
+    def _go(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self._step is not HEAR:
+                sent = self._wire.say(self._step)
+                rest = self._step[sent:]
+                self._step = rest or next(self._dialogue)
+            elif self._heard:
+                self._step = self._dialogue.send(self._hear())
+            else:
+                return
+        self._loop.call_soon(self._ready, 0)  # others wait as well
+
+    def _hear(self) -> bytes:
+        try:
+            return self._wire.hear()
+        except BlockingIOError:
+            self._heard = False
+            raise
+
+    def _late(self) -> None:
+        if self._end.done():
+            return
+        if self._loop.time() < self._limit:  # set when the connection was awaited
+            self._timer = self._loop.call_at(self._limit, self._late)
+        else:
+            self._end.set_exception(TooLateError())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from shunt.dispatcher.sweep import Report
 from shunt.model.addresses import Mac, packed16
 from shunt.verify.claims import Claim, How
 from shunt.verify.watch import Sighting
+from tests.dispatcher.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,27 +100,48 @@ async def test_quiesced_is_told_when_nothing_is_left_and_only_then(
     assert await said(events, tmp_path) == [told, told]
 
 
-async def test_every_claim_is_defended_against_and_told_once_a_minute(
+def claimed(at: float, mac: Mac = CLAIM.mac) -> Claimed:
+    return Claimed("eth0", Sighting(replace(CLAIM, mac=mac), at, 1))
+
+
+async def test_claims_are_defended_against_and_told_once_a_minute(
     events: Events, tmp_path: Path
 ) -> None:
     defended: list[int] = []
     guardian = Guardian(lambda: defended.append(1), events.claimed)
-    for times, at in enumerate([100.0, 101.0, 159.0, 160.0], 1):
-        guardian.take(Claimed("eth0", Sighting(CLAIM, at, times)))
+    for at in (100.0, 101.0, 159.0, 160.0):
+        guardian.take(claimed(at))
     told = "foreignArp 192.0.2.10 52:54:00:00:00:66 eth0 []"
     assert await said(events, tmp_path) == [told, told]
-    assert [claimed.sighting.at for claimed in guardian.claims] == [100.0, 160.0]
-    assert len(defended) == 4
+    assert [(each.sighting.at, each.sighting.times) for each in guardian.claims] == [
+        (100.0, 1), (160.0, 4),
+    ]  # fmt: skip
     assert events.counts[Kind.FOREIGN_ARP] == 2
+    assert len(defended) == 1
 
 
-async def test_what_waits_at_the_end_is_not_waited_for_in_vain(tmp_path: Path) -> None:
-    for name, words in (("goInOp", "exec sleep 60"), ("goIdle", f"echo x > {tmp_path}/said")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
-        (tmp_path / name).chmod(0o755)
-    hooks = Hooks(tmp_path)
-    hooks.fire("goInOp", [])
-    hooks.fire("goIdle", [])
-    async with asyncio.timeout(20):
-        await hooks.finish(0.3)
-    assert not (tmp_path / "said").exists()
+async def test_a_claim_just_after_a_defence_is_answered_by_the_next() -> None:
+    loop = asyncio.get_running_loop()
+    defended: list[float] = []
+    guardian = Guardian(lambda: defended.append(loop.time()), lambda _: None)
+    for number in range(1000):
+        guardian.take(claimed(100.0, Mac(number.to_bytes(6, "big"))))
+    last = loop.time()
+    await until(lambda: len(defended) == 2)
+    assert defended[1] >= last
+    assert defended[1] - defended[0] >= 0.99
+
+
+async def test_made_up_claimants_hold_up_no_script_of_a_server(
+    events: Events, config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "foreignArp").write_text(f"#!/bin/sh\necho x >> {tmp_path}/claims; sleep 60\n")
+    guardian = Guardian(lambda: None, events.claimed)
+    for number in range(300):
+        guardian.take(claimed(100.0, Mac(number.to_bytes(6, "big"))))
+    assert events.counts[Kind.FOREIGN_ARP] == len(guardian.claims) == 16
+    events.happened(Kind.SERVER_DOWN, config.services[0], "a", "192.0.2.21")
+    await until((tmp_path / "said").exists)
+    assert (tmp_path / "claims").read_text() == "x\n"
+    await events.hooks.finish(0)
+    assert events.document()["scripts_left_out"] == 15

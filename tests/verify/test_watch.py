@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from shunt.model.addresses import Address, Mac
 from shunt.network import frames
 from shunt.network.frames import Envelope, Frame, parse
 from shunt.network.packets import Heard, PacketSocket
+from shunt.verify import watch as watch_module
 from shunt.verify.claims import Claim, How, claim_of
-from shunt.verify.watch import Guard, Sighting, Watch
+from shunt.verify.watch import Guard, News, Sighting, Watch
 
 if TYPE_CHECKING:
     from shunt.lab.lab import Lab
@@ -66,7 +68,69 @@ def test_news_are_told_once_a_minute() -> None:
     again = guard.see(Heard(GRATUITOUS[1], 160.0))
     assert again is not None
     assert again.times == 4
-    assert guard.counts == {(FOUR, STRANGER): 4}
+
+
+def made_up(number: int) -> Claim:
+    return Claim(FOUR, Mac(number.to_bytes(6, "big")), How.REPLY)
+
+
+def test_made_up_claimants_are_few_by_name_and_the_others_a_number() -> None:
+    news = News()
+    told = [news.take(made_up(number % 100_000), 100.0) for number in range(100_010)]
+    named = [sighting for sighting in told if sighting is not None]
+    assert [sighting.claim for sighting in named] == [made_up(number) for number in range(16)]
+    other = news.take(Claim(SIX, STRANGER, How.UNSOLICITED), 100.0)
+    assert other is not None, "they hide nobody who claims another address"
+    assert other.unnamed == 0
+    later = [news.take(made_up(number), 160.0) for number in (99_999, 5, 99_998)]
+    assert later == [
+        Sighting(made_up(99_999), 160.0, 1, 100_000 - 16),
+        Sighting(made_up(5), 160.0, 3),
+        Sighting(made_up(99_998), 160.0, 1),
+    ]
+    assert deep_size(news) < 20_000
+    news.keep_to({SIX})
+    afresh = news.take(made_up(0), 161.0)
+    assert afresh is not None
+    assert afresh.times == 1
+
+
+def deep_size(thing: object) -> int:
+    """Return about how many bytes something takes."""
+    return len(pickle.dumps(thing))
+
+
+async def test_a_storm_of_claims_leaves_others_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that are always there must not keep the loop from anything else."""
+    left, turns = iter(range(10_000)), 0
+
+    class Flooded:
+        def __init__(self, interface: str, keep: object) -> None:
+            pass
+
+        async def receive(self) -> Heard:
+            return Heard(GRATUITOUS[0], 100.0 + next(left, 0) / 1000)
+
+        def close(self) -> None:
+            pass
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(watch_module, "PacketSocket", Flooded)
+    monkeypatch.setattr(watch_module, "_PAUSE", 0)
+    working = asyncio.create_task(other())
+    with Watch("eth0", {FOUR}, (), again=0.0) as watch:
+        heard = 0
+        async for _ in watch:
+            heard += 1
+            if heard == 10_000:
+                break
+    working.cancel()
+    assert turns > 50
 
 
 def test_a_clock_that_is_set_back_hides_nothing() -> None:

@@ -84,11 +84,13 @@ def _tell(sighting: Sighting, out: Output) -> None:
             "mac": str(claim.mac),
             "how": str(claim.how),
             "times": sighting.times,
+            "unnamed": sighting.unnamed,
         }
         print(dumps(told), flush=True)
         return
     when = time.strftime("%H:%M:%S", time.localtime(sighting.at))
-    out.text(f"{when} {claim.how}: {claim.address} is at {describe(claim.mac)}")
+    more = f" (and {sighting.unnamed} claims by many others)" if sighting.unnamed else ""
+    out.text(f"{when} {claim.how}: {claim.address} is at {describe(claim.mac)}{more}")
 
 
 def _watched(

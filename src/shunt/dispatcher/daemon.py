@@ -52,7 +52,7 @@ _FIRST_ANSWERS = 0.5  # seconds that a first start waits for servers' MACs
 _GATHER = 0.02  # seconds in which changes are gathered into one
 _SWEEP = 5.0
 _SAMPLE = 1.0
-_LAST_SCRIPTS = 5.0  # seconds for scripts that wait when all ends: less than `shunt down` waits
+_LAST_SCRIPTS = 5.0  # seconds for scripts when all ends: less than `shunt down` waits
 
 log = structlog.get_logger()
 
@@ -163,7 +163,7 @@ class Daemon:
                 self._tasks = tasks
                 loops = (
                     self._follow(), self._gather(), self._sweep(), self._sample(),
-                    self.health.run(), self.events.hooks.run(),
+                    self.health.run(),
                 )  # fmt: skip
                 running = [tasks.create_task(each) for each in loops]
                 self._attend()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from shunt.dispatcher.hooks import Lane
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -102,8 +104,13 @@ class Events:
     ) -> None:
         self.counts[kind] += 1
         (log.warning if kind in _BAD else log.info)(_WORDS[kind], **facts)
-        self.hooks.fire(kind, arguments, environment)
+        lane = Lane.CLAIMS if kind is Kind.FOREIGN_ARP else Lane.SERVICES
+        self.hooks.fire(kind, arguments, environment, lane)
 
     def document(self) -> dict[str, Any]:
-        """Return the counts for `shunt status`, and how many scripts failed."""
-        return {**self.counts, "scripts_failed": self.hooks.failed}
+        """Return the counts for `shunt status`, and how many scripts failed or were not run."""
+        return {
+            **self.counts,
+            "scripts_failed": self.hooks.failed,
+            "scripts_left_out": self.hooks.left_out,
+        }

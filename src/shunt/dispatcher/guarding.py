@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shunt.errors import HostError, NetworkError
 from shunt.network.links import links
-from shunt.verify.watch import Watch
+from shunt.verify.watch import News, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
-    from shunt.model.addresses import Address, Mac
+    from shunt.model.addresses import Address
     from shunt.verify.watch import Sighting
 
 _KEPT = 20
 _RETRY = 1.0  # seconds after an interface went down, or away
-_DEFEND = 1.0  # seconds between two defences against one claimant: neither is to flood the segment
-_TELL = 60.0  # seconds after which the same claimant is told of again
+_DEFEND = 1.0  # seconds between two defences: whoever claims, this is not to flood the segment
+_EACH = 0.0  # every claim is seen: one that comes just after a defence is answered by the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Claimed:
             "how": str(claim.how),
             "at": self.sighting.at,
             "times": self.sighting.times,
+            "unnamed": self.sighting.unnamed,
         }
 
 
@@ -56,13 +57,15 @@ class Guardian:
         """Guard nothing yet.
 
         Args:
-            defend: announces the addresses; called once a second for each claimant at most.
-            tell: called once a minute for each claimant at most.
+            defend: announces the addresses; called once a second at most.
+            tell: called once a minute for each claimant at most, and for a few of each address.
         """
         self.claims: list[Claimed] = []
         self._defend = defend
         self._tell = tell
-        self._told: dict[tuple[Address, Mac], float] = {}
+        self._news = News()
+        self._defended = -_DEFEND  # by the loop's clock
+        self._owed: asyncio.TimerHandle | None = None
 
     def guard(
         self, interface: str, addresses: Callable[[], Collection[Address]]
@@ -81,24 +84,36 @@ class Guardian:
             with listening as watch, contextlib.suppress(NetworkError):  # the interface went down
                 async for sighting in watch:
                     watch.guard.addresses = frozenset(addresses())
+                    self._news.keep_to(watch.guard.addresses)
                     self.take(Claimed(interface, sighting))
             listening = await _listen_again(interface, addresses)
 
     def take(self, claimed: Claimed) -> None:
-        """Defend, and tell if it is news."""
-        self._defend()
-        claim, at = claimed.sighting.claim, claimed.sighting.at
-        who = claim.address, claim.mac
-        told = self._told.get(who)
-        if told is None or not 0 <= at - told < _TELL:
-            self._told[who] = at
+        """Defend, at once or as soon as it may be, and tell if it is news."""
+        self._defend_soon()
+        sighting = self._news.take(claimed.sighting.claim, claimed.sighting.at)
+        if sighting is not None:
+            claimed = replace(claimed, sighting=sighting)
             self.claims = [*self.claims, claimed][-_KEPT:]
             self._tell(claimed)
+
+    def _defend_soon(self) -> None:
+        if self._owed is None:
+            loop = asyncio.get_running_loop()
+            due = self._defended + _DEFEND
+            if loop.time() >= due:
+                self._defend_now()
+            else:
+                self._owed = loop.call_at(due, self._defend_now)
+
+    def _defend_now(self) -> None:
+        self._owed, self._defended = None, asyncio.get_running_loop().time()
+        self._defend()
 
 
 def _listen(interface: str, addresses: Collection[Address]) -> Watch:
     own = {link.mac for link in links() if link.mac is not None}
-    return Watch(interface, addresses, own, _DEFEND)
+    return Watch(interface, addresses, own, _EACH)
 
 
 async def _listen_again(interface: str, addresses: Callable[[], Collection[Address]]) -> Watch:

@@ -1,7 +1,9 @@
 """Scripts of an operator, run when something happens: `hooks/serverDown` and the like.
 
 One after another, in the order of the events, so that a script never sees `serverUp` before the
-`serverDown` that it follows. What a script prints is logged; one that hangs is ended.
+`serverDown` that it follows; but what is told of strangers has a lane of its own, for anybody on
+the segment can make that as long as they like. What a script prints is logged; one that hangs is
+ended.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -23,7 +27,15 @@ log = structlog.get_logger()
 
 _LONGEST = 30.0  # seconds
 _WAITING = 1000
-_OUTPUT = 1 << 14
+_OUTPUT = 1 << 14  # bytes that are logged
+_PIECE = 1 << 16  # bytes: what a pipe holds
+
+
+class Lane(Enum):
+    """Scripts of one lane run one after another; no lane waits for another."""
+
+    SERVICES = auto()
+    CLAIMS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +51,32 @@ class Hooks:
     Attributes:
         folder: where they are; may be changed at any time.
         failed: calls that could not be made or left with another code than 0.
+        left_out: calls that were not made: too many waited, or the daemon ended.
     """
 
-    def __init__(self, folder: Path, longest: float = _LONGEST) -> None:
+    def __init__(self, folder: Path, longest: float = _LONGEST, waiting: int = _WAITING) -> None:
+        """Run nothing yet.
+
+        Args:
+            folder: where they are.
+            longest: seconds after which a script is ended.
+            waiting: calls that may wait in a lane.
+        """
         self.folder = folder
         self.failed = 0
+        self.left_out = 0
         self._longest = longest
-        self._calls: asyncio.Queue[_Call] = asyncio.Queue(_WAITING)
+        self._waiting = waiting
+        self._calls: dict[Lane, deque[_Call]] = {lane: deque() for lane in Lane}
+        self._missed: dict[Lane, int] = dict.fromkeys(Lane, 0)
+        self._workers: dict[Lane, asyncio.Task[None]] = {}
 
     def fire(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        lane: Lane = Lane.SERVICES,
     ) -> None:
         """Have a script run soon, if there is one of this name.
 
@@ -56,65 +84,138 @@ class Hooks:
             name: of the file in the folder.
             arguments: after the name.
             environment: variables besides PATH.
+            lane: behind whose scripts it waits.
         """
         script = self.folder / name
         if not script.is_file():
             return
-        try:
-            self._calls.put_nowait(_Call(script, tuple(arguments), dict(environment or {})))
-        except asyncio.QueueFull:
-            self.failed += 1
-            log.warning("too many scripts wait; this one is left out", script=str(script))
+        calls = self._calls[lane]
+        if len(calls) >= self._waiting:
+            self._miss(lane, script)
+            return
+        self._say_missed(lane)
+        words = {key: _speakable(value) for key, value in (environment or {}).items()}
+        calls.append(_Call(script, tuple(_speakable(word) for word in arguments), words))
+        worker = self._workers.get(lane)
+        if worker is None or worker.done():
+            self._workers[lane] = asyncio.create_task(self._work(calls))
 
-    async def run(self) -> None:
-        """Run what was fired, until cancelled."""
-        while True:
-            await self._run(await self._calls.get())
+    def _miss(self, lane: Lane, script: Path) -> None:
+        self.left_out += 1
+        self._missed[lane] += 1
+        if self._missed[lane] == 1:
+            log.warning("too many scripts wait; more are left out", script=str(script))
+
+    def _say_missed(self, lane: Lane) -> None:
+        missed, self._missed[lane] = self._missed[lane], 0
+        if missed:
+            log.warning("scripts were left out: too many waited", count=missed)
 
     async def finish(self, within: float) -> None:
-        """Run what waits still, after `run` has ended; leave out what would take longer.
+        """Let what runs and what waits come to its end; end, and leave out, what takes longer.
 
         Args:
             within: seconds.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while not self._calls.empty():
-                    await self._run(self._calls.get_nowait())
+        working = [worker for worker in self._workers.values() if not worker.done()]
+        if working:
+            await asyncio.wait(working, timeout=within)
+        for worker in working:
+            worker.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        waiting = sum(map(len, self._calls.values()))
+        if waiting:
+            self.left_out += waiting
+            log.warning("scripts are left out: the daemon ends", count=waiting)
+        for lane, calls in self._calls.items():
+            self._say_missed(lane)
+            calls.clear()
+
+    async def _work(self, calls: deque[_Call]) -> None:
+        while calls:
+            await self._run(calls.popleft())
 
     async def _run(self, call: _Call) -> None:
         try:
-            process = await asyncio.create_subprocess_exec(
-                str(call.script), *call.arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={"PATH": os.environ.get("PATH", os.defpath), **call.environment},
-                start_new_session=True,
-            )  # fmt: skip
+            with _Output() as output:
+                code = await self._run_to_its_end(call, output)
         except OSError as error:
             self.failed += 1
             log.warning("script cannot be run", script=str(call.script), reason=error.strerror)
             return
-        assert process.stdout is not None
-        said, code = b"", None
+        self.failed += code != 0
+        if code or (code == 0 and output.kept):
+            log.info("script", name=call.script.name, code=code, said=output.words())
+
+    async def _run_to_its_end(self, call: _Call, output: _Output) -> int | None:
+        """Return its exit code, None if it had to be ended.
+
+        Only what had to be ended is ended with its group: while its first process is there, the
+        group's number is no other's. What a script left in the background on purpose lives on.
+        """
+        process = await asyncio.create_subprocess_exec(
+            str(call.script), *call.arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output.end,
+            stderr=output.end,
+            env={"PATH": os.environ.get("PATH", os.defpath), **call.environment},
+            start_new_session=True,
+        )  # fmt: skip
+        why = "script ended: it took too long"
         try:
             async with asyncio.timeout(self._longest):
-                said = await process.stdout.read(_OUTPUT)
-                while await process.stdout.read(_OUTPUT):
-                    pass
-                code = await process.wait()
+                return await process.wait()
         except TimeoutError:
-            log.warning("script ended: it took too long", script=str(call.script))
+            pass
+        except asyncio.CancelledError:
+            why = "script ended: the daemon ends"
+            raise
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        self.failed += code != 0
-        if said or code:
-            log.info(
-                "script",
-                name=call.script.name,
-                code=code,
-                said=said.decode(errors="replace").strip(),
-            )
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+                output.read()
+                log.warning(why, script=str(call.script), said=output.words())
+        return None
+
+
+class _Output:
+    """What a script prints: all of it is read, so that it never waits; the first of it is kept.
+
+    It ends with the script, though a process that was left in the background may hold it open.
+
+    Attributes:
+        kept: bytes.
+        end: the file descriptor to write to.
+    """
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self._reading, self.end = os.pipe()
+        os.set_blocking(self._reading, False)
+
+    def __enter__(self) -> Self:
+        asyncio.get_running_loop().add_reader(self._reading, self.read)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.read()
+        asyncio.get_running_loop().remove_reader(self._reading)
+        os.close(self._reading)
+        os.close(self.end)
+
+    def read(self) -> None:
+        """Take what is there."""
+        with contextlib.suppress(BlockingIOError):
+            piece = os.read(self._reading, _PIECE)
+            self.kept += piece[: _OUTPUT - len(self.kept)]
+
+    def words(self) -> str:
+        """Return what was kept as text."""
+        return self.kept.decode(errors="replace").strip()
+
+
+def _speakable(text: str) -> str:
+    """Return the text without what no argument and no variable can hold."""
+    return text.replace("\0", "").encode(errors="replace").decode()

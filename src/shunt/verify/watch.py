@@ -3,12 +3,15 @@
 A switch brings a listener what is sent to everybody: announcements, and questions in an address's
 name. These are what fills the neighbour tables of others, so they are what harms. An answer to a
 single asker is seen only by that asker; `shunt verify --live` asks.
+
+Anybody on the segment can make up as many claimants as there are MACs. So few of them are known
+and told for each address; the others are counted.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from shunt.network.filters import claims_and_frames_to
@@ -23,21 +26,89 @@ if TYPE_CHECKING:
     from shunt.network.packets import Heard
 
 _AGAIN = 60.0  # seconds after which the same claim is told again
+_CLAIMANTS = 16  # of an address that are known at a time
+# In a storm of claims, so many frames are read before others have their turn; the kernel drops
+# what it has no room for, and what it keeps says enough.
+_BURST, _PAUSE = 64, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Somebody who must not claims a cluster address: when (since the epoch), and how often yet."""
+    """Somebody who must not claims a cluster address: when (since the epoch), and how often yet.
+
+    `unnamed` counts claims to the address, since the last sighting of one, by claimants of whom
+    there were too many to name them.
+    """
 
     claim: Claim
     at: float
     times: int
+    unnamed: int = 0
+
+
+@dataclass(slots=True)
+class _Claimant:
+    told: float
+    times: int = 0
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """The claimants of one address: some by name, the others as a number."""
+
+    named: dict[Mac, _Claimant] = field(default_factory=dict)
+    unnamed: int = 0
+
+
+class News:
+    """Which claims are news, and how many were made, in bounded memory.
+
+    A claim is news again after `again` seconds. In that time so many claimants of one address are
+    told at most; one that finds the places taken gets the first that falls free.
+    """
+
+    def __init__(self, again: float = _AGAIN) -> None:
+        self._again = again
+        self._crowds: dict[Address, _Crowd] = {}
+
+    def take(self, claim: Claim, at: float) -> Sighting | None:
+        """Return the sighting, None if it is no news."""
+        crowd = self._crowds.setdefault(claim.address, _Crowd())
+        known = crowd.named.get(claim.mac)
+        if known is not None:
+            known.times += 1
+            if self._is_fresh(known, at):
+                return None
+            known.told = at
+        elif self._has_room(crowd, at):
+            known = crowd.named[claim.mac] = _Claimant(at, 1)
+        else:
+            crowd.unnamed += 1
+            return None
+        unnamed, crowd.unnamed = crowd.unnamed, 0
+        return Sighting(claim, at, known.times, unnamed)
+
+    def keep_to(self, addresses: Collection[Address]) -> None:
+        """Forget the claimants of all other addresses."""
+        for address in self._crowds.keys() - addresses:
+            del self._crowds[address]
+
+    def _is_fresh(self, known: _Claimant, at: float) -> bool:
+        return 0 <= at - known.told < self._again  # a clock that was set back makes all stale
+
+    def _has_room(self, crowd: _Crowd, at: float) -> bool:
+        if len(crowd.named) >= _CLAIMANTS:
+            mac, eldest = min(crowd.named.items(), key=lambda each: each[1].told)
+            if self._is_fresh(eldest, at):
+                return False
+            del crowd.named[mac]
+        return True
 
 
 class Guard:
-    """The pure part: which claims are news. `addresses` and `allowed` may be replaced any time.
+    """The pure part: which frames are claims of strangers, and news.
 
-    The same claim is news again after `again` seconds.
+    `addresses` and `allowed` may be replaced any time.
     """
 
     def __init__(
@@ -45,9 +116,7 @@ class Guard:
     ) -> None:
         self.addresses = frozenset(addresses)
         self.allowed = frozenset(allowed)
-        self._again = again
-        self.counts: Counter[tuple[Address, Mac]] = Counter()
-        self._told: dict[tuple[Address, Mac], float] = {}
+        self._news = News(again)
 
     def see(self, heard: Heard) -> Sighting | None:
         """Return the sighting in a frame, None if there is none or it was told just now."""
@@ -55,13 +124,8 @@ class Guard:
         claim = claim_of(frame) if isinstance(frame, Frame) else None
         if claim is None or claim.address not in self.addresses or claim.mac in self.allowed:
             return None
-        who = claim.address, claim.mac
-        self.counts[who] += 1
-        told = self._told.get(who)
-        if told is not None and 0 <= heard.when - told < self._again:
-            return None
-        self._told[who] = heard.when
-        return Sighting(claim, heard.when, self.counts[who])
+        self._news.keep_to(self.addresses)
+        return self._news.take(claim, heard.when)
 
 
 class Watch:
@@ -88,9 +152,11 @@ class Watch:
     async def __aiter__(self) -> AsyncIterator[Sighting]:
         """Yield sightings as they come, for ever."""
         while True:
-            sighting = self.guard.see(await self._socket.receive())
-            if sighting is not None:
-                yield sighting
+            for _ in range(_BURST):
+                sighting = self.guard.see(await self._socket.receive())
+                if sighting is not None:
+                    yield sighting
+            await asyncio.sleep(_PAUSE)
 
     def close(self) -> None:
         """Stop listening; may be called again."""

@@ -54,12 +54,24 @@ def test_proportions_mix_and_what_is_not_measured_is_neutral() -> None:
     assert weights(decide(seen, DYNAMIC, NOTHING, 1.0)) == [15, 5]
 
 
-@pytest.mark.parametrize(("bound", "expected"), [(1, [10, 10]), (2, [20, 10]), (100, [20, 1])])
+@pytest.mark.parametrize(
+    ("bound", "expected"),
+    [(1, [10, 10]), (2, [20, 10]), (3, [15, 5]), (5, [17, 3]), (100, [20, 1])],
+)
 def test_the_bound_limits_the_spread(bound: int, expected: list[int]) -> None:
     only = replace(DYNAMIC, active=100, new=0, weightbound=bound)
     assert (
         weights(decide(servers({"active": 0.0}, {"active": 8.0}), only, NOTHING, 1.0)) == expected
     )
+
+
+@pytest.mark.parametrize("bound", range(1, 100))
+def test_equal_loads_change_nothing_whatever_the_bound(bound: int) -> None:
+    only = replace(DYNAMIC, active=100, new=0, weightbound=bound)
+    assert weights(decide(servers({"active": 5.0}, {"active": 5.0}), only, NOTHING, 1.0)) == [
+        10,
+        10,
+    ]
 
 
 def test_smoothing_goes_a_part_of_the_way_each_time() -> None:
@@ -70,6 +82,17 @@ def test_smoothing_goes_a_part_of_the_way_each_time() -> None:
         decided = decide(seen, calm, decided, now)
         found.append(weights(decided))
     assert found == [[15, 5], [18, 2], [19, 1], [19, 1]]
+
+
+def test_smoothing_goes_by_measurements_and_not_by_whatever_happens_meanwhile() -> None:
+    calm = replace(DYNAMIC, active=100, new=0, smoothing=500)
+    seen = servers({"active": 0.0}, {"active": 8.0})
+    once = decide(seen, calm, NOTHING, 1.0)
+    decided = once
+    for _ in range(10):
+        decided = decide(seen, calm, decided, 1.0, measured=False)
+    assert weights(decided) == weights(once)
+    assert weights(decide(seen, calm, decided, 2.0)) != weights(once)
 
 
 def test_small_changes_wait_and_their_sum_does_not() -> None:
@@ -92,10 +115,37 @@ def test_a_server_that_is_down_has_no_weight_at_once() -> None:
 
 def test_all_down_spreads_over_all_and_alerts() -> None:
     decided = decide(servers({"up": False}, {"up": False, "capacity": 30}), DYNAMIC, NOTHING, 1.0)
-    assert decided.alert
+    assert decided.alert == "every server is down: traffic is spread over all of them"
     assert weights(decided) == [10, 30]
     assert all(decision.up for decision in decided.servers.values())
     assert not decide(servers({"up": False}, {}), DYNAMIC, decided, 2.0).alert
+
+
+@pytest.mark.parametrize(
+    "idle", [{"barred": True}, {"capacity": 0}, {"share": 0.0}, {"barred": True, "up": False}]
+)
+def test_who_can_take_no_connections_does_not_keep_the_alert_away(idle: dict[str, object]) -> None:
+    last: dict[str, object] = {"up": False, "words": "refused"}
+    assert not decide(servers(idle, idle, {}), Manager(), NOTHING, 1.0).alert
+    decided = decide(servers(idle, idle, last), Manager(), NOTHING, 2.0)
+    assert decided.alert is not None
+    assert decided.alert.endswith("is down: traffic is spread over s2")
+    assert decided.servers["s2"].weight == 10
+    assert "(refused)" in (decided.servers["s2"].reason or "")
+    assert decided.servers["s0"].up == idle.get("up", True)
+    nobody = decide(servers(idle, idle), Manager(), NOTHING, 3.0)
+    assert nobody.alert == "no server can take connections: new ones are dropped"
+
+
+def test_who_has_not_been_reached_yet_may_still_be() -> None:
+    seen = servers({"barred": True, "waiting": True}, {"up": False})
+    assert not decide(seen, Manager(), NOTHING, 1.0).alert
+
+
+def test_the_reason_of_a_server_that_is_down_is_the_newest() -> None:
+    first = decide(servers({"up": False, "words": "refused"}, {}), DYNAMIC, NOTHING, 1.0)
+    second = decide(servers({"up": False, "words": "silent"}, {}), DYNAMIC, first, 2.0)
+    assert second.servers["s0"].reason == "silent"
 
 
 def test_too_few_are_never_left_and_those_that_failed_last_stay() -> None:
@@ -109,6 +159,13 @@ def test_too_few_are_never_left_and_those_that_failed_last_stay() -> None:
     assert decided.kept == {"s2"}
     assert weights(decided) == [10, 0, 10, 0]
     assert "failing (slow), and kept" in (decided.servers["s2"].reason or "")
+
+
+def test_who_can_take_no_connections_does_not_count_as_left() -> None:
+    seen = servers({}, {"capacity": 20, "up": False}, {"capacity": 30, "barred": True})
+    decided = decide(seen, Manager(min_servers=40), NOTHING, 1.0)
+    assert decided.kept == {"s1"}
+    assert weights(decided)[:2] == [10, 20]
 
 
 def test_slow_start_grows_to_the_whole_weight() -> None:
@@ -139,6 +196,8 @@ SEEN = st.builds(
     port=LOADS,
     system=st.one_of(st.none(), st.floats(0, 100)),
     share=st.one_of(st.none(), st.floats(0, 1)),
+    barred=st.booleans(),
+    waiting=st.booleans(),
 )
 SETTINGS = st.builds(
     Manager,
@@ -160,7 +219,9 @@ SERVICES = st.lists(SEEN, min_size=1, max_size=4, unique_by=lambda seen: seen.se
 @given(SERVICES, SETTINGS)
 def test_what_holds_for_every_service(seen: list[Seen], manager: Manager) -> None:
     decided = decide(seen, manager, NOTHING, 1000.0)
-    assert decided.alert == (not any(server.up for server in seen))
+    serves = any(server.up and (server.able or server.waiting) for server in seen)
+    assert (decided.alert is None) == serves
+    able = sum(server.capacity for server in seen if server.able)
     total = sum(server.capacity for server in seen)
     left = 0
     for server in seen:
@@ -169,12 +230,12 @@ def test_what_holds_for_every_service(seen: list[Seen], manager: Manager) -> Non
         assert 0 <= decision.factor <= 2
         if server.up and server.capacity and server.share != 0:
             assert decision.weight > 0
-        if server.up and server.fixed and server.share is None and not decided.alert:
+        if server.up and server.fixed and server.share is None and server.able:
             assert decision.weight == server.capacity
         if decision.weight not in {0, server.capacity}:
             assert decision.reason
-        left += server.capacity if decision.up else 0
-    assert left * 100 >= manager.min_servers * total
+        left += server.capacity if decision.up and server.able else 0
+    assert left * 100 >= min(manager.min_servers * total, able * 100)
     assert decide(seen, manager, NOTHING, 1000.0) == decided
 
 

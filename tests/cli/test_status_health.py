@@ -19,16 +19,18 @@ def test_every_fact_is_shown() -> None:
     rows = {
         "a": ROW,
         "b": ROW | {"up": False, "words": "refuses", "falls": 3, "at": "server", "parts": {}},
-        "c": ROW | {"checked": False, "load": None},
+        "c": ROW | {"checked": False, "load": None, "falls": 1},
     }
-    health = {"services": {"192.0.2.10:80/tcp": {"alert": True, "servers": rows}}}
+    alert = "every server is down: traffic is spread over all of them"
+    health = {"services": {"[2001:db8::10]:80/tcp": {"alert": alert, "servers": rows}}}
     console = Console(width=200)
     with console.capture() as shown:
         console.print(Group(*tables(health)))
     head, _, first, second, third = shown.get().splitlines()
-    assert "every server is down" in head
+    assert "checks of [2001:db8::10]:80/tcp  every server is down" in head
     assert all(
         word in first for word in ("up", "1.2", "12", "3.5", "load 40", "1.40", "14", "[OK]")
     )
     assert all(word in second for word in ("down (own address)", "refuses; fell 3 times"))
     assert "none yet" in third
+    assert "fell once" in third

@@ -44,7 +44,10 @@ ASKED = neighbour(State.INCOMPLETE, None, YET)
         (FAILED, Way(None, 3, YET), Way(None, 3, SILENT)),
         (FAILED, Way(OLD, 3), Way(OLD, 3, SILENT, lost=True)),
         (FAILED, Way(OLD, 3, "earlier", lost=True), Way(OLD, 3, SILENT, lost=True)),
-        (ASKED, None, Way(None, 3, YET)),
+        (ASKED, None, Way(None, 3, YET, asked=True)),
+        (ASKED, Way(None, 3, YET, asked=True), Way(None, 3, YET, asked=True)),
+        (ASKED, Way(None, 3, SILENT), Way(None, 3, YET)),
+        (neighbour(State.NONE, None, "no way to it", index=0), None, Way(None, 0, "no way to it")),
         # Asked anew, after a restart for instance: nobody has failed to answer yet.
         (ASKED, Way(OLD, 3), Way(OLD, 3)),
         (ASKED, Way(OLD, 3, SILENT, lost=True), Way(OLD, 3, SILENT, lost=True)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from shunt.dispatcher.health_counts import Counts, Reading
 from shunt.dispatcher.health_jobs import Key
-from shunt.model.config import Advisor
 from tests.dispatcher.making import wish
 
 if TYPE_CHECKING:
@@ -37,18 +35,15 @@ def test_growth_is_of_those_who_opened_and_of_the_same_servers() -> None:
 def test_counters_are_found_where_the_services_are_now(world: World) -> None:
     def checked(**options: object) -> None:
         made = wish(**options)  # type: ignore[arg-type]  # passed on as they came
-        world.balancer.apply(
-            (replace(made, service=replace(made.service, advisor=Advisor("http"))),)
-        )
+        world.balancer.apply((made,))
 
     checked(weights={1: 10, 2: 20})
-    counts = Counts(world.balancer)
-    first = counts.read(1.0)
+    counts, names = Counts(world.balancer), frozenset({wish().service.name})
+    first = counts.read(1.0, names)
     assert len(first.keys) == 2
     assert first.counts.shape == (2, 3)
-    assert counts.read(2.0).keys is first.keys
+    assert counts.read(2.0, names).keys is first.keys
     checked(weights={1: 10, 2: 20, 3: 30})
-    assert len(counts.read(3.0).keys) == 3
-    world.balancer.apply((wish(),))
-    assert counts.read(4.0).keys == ()
-    assert counts.read(4.0).counts.shape == (0, 3)
+    assert len(counts.read(3.0, names).keys) == 3
+    assert counts.read(4.0, frozenset()).keys == ()
+    assert counts.read(4.0, frozenset()).counts.shape == (0, 3)

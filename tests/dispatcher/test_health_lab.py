@@ -248,7 +248,11 @@ def test_a_servers_agent_is_heard(direct_return: Topology, webs: dict[str, Nginx
     word.write_text("drain\n")
     until(lambda: weights(running) == {"a": 10, "b": 20, "c": 0}, "drain was not heard")
     agent.kill()
-    until(lambda: weights(running)["c"] == 30, "a lost agent must not keep the weight down")
+    until(lambda: "refuses" in health(running, "c")["machine"], "the agent is still heard")
+    assert weights(running)["c"] == 0, "an agent that falls silent has not taken its wish back"
+    word.write_text("up 100%\n")
+    server.start([sys.executable, "-c", AGENT, str(word)])
+    until(lambda: weights(running)["c"] == 30, "the agent's return was not heard")
     running.shunt("down")
 
 

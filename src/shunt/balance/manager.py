@@ -26,8 +26,8 @@ class Seen:
 
     Attributes:
         server: its name.
-        capacity: the configured weight.
-        up: the checks succeed.
+        capacity: the weight that the file or the operator gives it.
+        up: the checks succeed, or there are none.
         since: when it became what it is, seconds of the monotonic clock; 0: it always was.
         words: of the last check.
         fixed: the manager leaves its weight alone.
@@ -36,6 +36,8 @@ class Seen:
         port: the advisor's load; any unit, the same for the whole service.
         system: the machine's load, 0 to 100.
         share: of its weight, as the server's agent wishes, 0 to 1 and more.
+        barred: it gets no new connections, whatever is seen of it: quiesced, or without a MAC.
+        waiting: only because its MAC is not known yet.
     """
 
     server: str
@@ -49,6 +51,13 @@ class Seen:
     port: float | None = None
     system: float | None = None
     share: float | None = None
+    barred: bool = False
+    waiting: bool = False
+
+    @property
+    def able(self) -> bool:
+        """Return whether it may get connections if its checks succeed."""
+        return not self.barred and self.capacity > 0 and self.share != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +85,13 @@ class Decided:
 
     Attributes:
         servers: a decision for each, by name.
-        alert: every server is down, and traffic is spread over all of them.
+        alert: why nobody serves, and where traffic goes instead; None: somebody serves.
         kept: servers that are in service only because too few would be left.
         basis: what else than measurements went into it; another basis takes effect at once.
     """
 
     servers: Mapping[str, Decision]
-    alert: bool = False
+    alert: str | None = None
     kept: frozenset[str] = frozenset()
     basis: tuple[object, ...] = ()
 
@@ -90,7 +99,9 @@ class Decided:
 NOTHING = Decided(MappingProxyType({}))
 
 
-def decide(seen: Sequence[Seen], settings: Manager, before: Decided, now: float) -> Decided:
+def decide(
+    seen: Sequence[Seen], settings: Manager, before: Decided, now: float, *, measured: bool = True
+) -> Decided:
     """Return the weights of a service's servers.
 
     Args:
@@ -98,42 +109,64 @@ def decide(seen: Sequence[Seen], settings: Manager, before: Decided, now: float)
         settings: the manager's.
         before: what was decided last; `NOTHING` at first.
         now: seconds of the monotonic clock.
+        measured: the measurements are new. Else factors stay: smoothing goes by measurements, not
+            by whatever else is decided meanwhile.
     """
-    alert = bool(seen) and not any(server.up for server in seen)
+    alert = bool(seen) and not any(s.up and (s.able or s.waiting) for s in seen)
+    spread = frozenset(s.server for s in seen if alert and s.able)
     kept = frozenset() if alert else _kept(seen, settings.min_servers)
-    serving = [server for server in seen if alert or server.up or server.server in kept]
-    parts = _parts(serving, settings)
+    parts = _parts([s for s in seen if s.able and (s.up or s.server in kept)], settings)
     decisions: dict[str, Decision] = {}
     for server in seen:
-        if server.server not in parts:
+        if server.server in spread:
+            reason = f"down like all that could serve, so traffic is spread ({server.words})"
+            decisions[server.server] = Decision(server.capacity, reason=reason)
+        elif server.up or server.server in kept:
+            found = parts.get(server.server, {})
+            factor = _factor(server, settings, before, found if measured else None)
+            decisions[server.server] = _decision(server, settings, factor, found, now, kept)
+        else:
             decisions[server.server] = Decision(0, up=False, reason=server.words or "down")
-            continue
-        previous = before.servers.get(server.server)
-        factor = 1.0
-        if settings.dynamic and not alert and not server.fixed:
-            old = previous.factor if previous is not None and previous.up else 1.0
-            factor = _smoothed(old, _combined(parts[server.server], settings), settings)
-        decisions[server.server] = _decision(
-            server, settings, factor, parts[server.server], now, alert=alert, kept=kept
-        )
     basis = _basis(seen, settings, now)
     if basis == before.basis and _insensitive(before.servers, decisions, settings.sensitivity):
         decisions = {name: _held(before.servers[name], new) for name, new in decisions.items()}
-    return Decided(MappingProxyType(decisions), alert, kept, basis)
+    words = _alert(spread, len(seen)) if alert else None
+    return Decided(MappingProxyType(decisions), words, kept, basis)
+
+
+def _alert(spread: frozenset[str], servers: int) -> str:
+    if not spread:
+        return "no server can take connections: new ones are dropped"
+    if len(spread) == servers:
+        return "every server is down: traffic is spread over all of them"
+    return "every server that could take connections is down: traffic is spread over " + ", ".join(
+        sorted(spread)
+    )
 
 
 def _kept(seen: Sequence[Seen], least: int) -> frozenset[str]:
     """Return the failing servers that stay: those that failed last, until the share is met."""
     wanted = sum(server.capacity for server in seen) * least / 100
-    have = sum(server.capacity for server in seen if server.up)
+    have = sum(server.capacity for server in seen if server.up and server.able)
     kept = []
     for server in sorted(seen, key=lambda each: each.since, reverse=True):
         if have >= wanted:
             break
-        if not server.up:
+        if server.able and not server.up:
             kept.append(server.server)
             have += server.capacity
     return frozenset(kept)
+
+
+def _factor(
+    server: Seen, settings: Manager, before: Decided, parts: Mapping[str, float] | None
+) -> float:
+    """Return a server's smoothed factor; without new parts it is what it was."""
+    if not settings.dynamic or server.fixed:
+        return 1.0
+    previous = before.servers.get(server.server)
+    old = previous.factor if previous is not None and previous.up else 1.0
+    return old if parts is None else _smoothed(old, _combined(parts, settings), settings)
 
 
 def _parts(serving: Sequence[Seen], settings: Manager) -> dict[str, dict[str, float]]:
@@ -172,8 +205,11 @@ def _smoothed(old: float, wanted: float, settings: Manager) -> float:
 
 
 def _stepped(factor: float, bound: int) -> float:
-    """Return the factor as one of the bound's steps: 1/half, 2/half ... bound/half; half is 1."""
-    half = max(1.0, bound / 2)
+    """Return the factor as one of the bound's steps: 1/half, 2/half ... bound/half.
+
+    Half the bound, rounded up, is a step: so the neutral factor stays what it is.
+    """
+    half = -(-bound // 2)
     return min(bound, max(1, round(factor * half))) / half
 
 
@@ -183,13 +219,8 @@ def _decision(
     factor: float,
     parts: Mapping[str, float],
     now: float,
-    *,
-    alert: bool,
     kept: frozenset[str],
 ) -> Decision:
-    if alert:
-        reason = f"down like every server here, so traffic is spread over all ({server.words})"
-        return Decision(server.capacity, reason=reason)
     multiple = _stepped(factor, settings.weightbound) if settings.dynamic else 1.0
     if server.fixed:
         multiple = 1.0
@@ -231,7 +262,15 @@ def _basis(seen: Sequence[Seen], settings: Manager, now: float) -> tuple[object,
     return (
         settings,
         *(
-            (s.server, s.capacity, s.up, s.fixed, s.share, _growth(s, settings.slow_start, now))
+            (
+                s.server,
+                s.capacity,
+                s.up,
+                s.fixed,
+                s.share,
+                s.barred,
+                _growth(s, settings.slow_start, now),
+            )
             for s in seen
         ),
     )
@@ -247,5 +286,6 @@ def _insensitive(
 
 
 def _held(old: Decision, new: Decision) -> Decision:
-    """Return the old weight, with the new factor to go on from."""
-    return Decision(old.weight, old.up, new.factor, new.parts, old.reason)
+    """Return the old weight, and why it is that; and the new factor to go on from."""
+    reason = new.reason if new.weight == old.weight else old.reason
+    return Decision(old.weight, old.up, new.factor, new.parts, reason)

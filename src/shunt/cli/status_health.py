@@ -24,12 +24,13 @@ _NUMBERS = {"load", "active", "new/s", "factor", "weight"}
 
 
 def tables(health: Mapping[str, Any]) -> Iterator[Table]:
-    """Yield a table for each service that is checked."""
+    """Yield a table for each service that the manager decides about."""
+    from rich.markup import escape
     from rich.table import Table
 
     for name, service in health["services"].items():
-        alert = "  [red]every server is down: traffic is spread over all of them[/]"
-        title = f"checks of {name}{alert if service['alert'] else ''}"
+        alert = f"  [red]{escape(service['alert'])}[/]" if service["alert"] else ""
+        title = f"checks of {escape(name)}{alert}"
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1),
                       header_style="dim")  # fmt: skip
         for heading in _HEADINGS:
@@ -47,7 +48,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         parts = ", ".join(f"{name} {value:.2f}" for name, value in row["parts"].items())
         words = f"{words}; {parts}"
     if row["falls"]:
-        words = f"{words}; fell {row['falls']} times lately, returns more slowly"
+        often = "once" if row["falls"] == 1 else f"{row['falls']} times"
+        words = f"{words}; fell {often} lately, returns more slowly"
     return (
         _state(row),
         _number(row["load"], ".1f"),

@@ -250,7 +250,7 @@ class Daemon:
 
     async def _counters(self) -> Reading:
         now = asyncio.get_running_loop().time()
-        return await self.work(self._counts.read, now)
+        return await self.work(self._counts.read, now, self.health.managed)
 
     async def _sweep(self) -> None:
         quiescing = Quiescing(self.events)
@@ -365,6 +365,7 @@ class Daemon:
         """Put run-time changes in force, on disk first; return how many slots changed hands."""
         overrides.write(self.places.overrides, changed)
         self.engine.overrides = changed
+        self.health.follow()
         return await self._apply()
 
     def end(self, *, remove: bool) -> None:

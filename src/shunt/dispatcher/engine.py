@@ -247,7 +247,9 @@ def way_to(found: Neighbour, before: Way | None) -> Way:
         if found.hop is not None and found.state not in _UNREACHABLE:
             return before
         return Way(before.mac, before.ifindex, found.reason, lost=True)
-    return Way(None, found.index, found.reason)
+    first = before is None or before.asked
+    asked = first and found.hop is not None and found.state not in _UNREACHABLE
+    return Way(None, found.index, found.reason, asked=asked)
 
 
 def _address(plane: Plane, address: Address) -> Any:

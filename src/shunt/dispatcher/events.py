@@ -41,8 +41,8 @@ class Kind(StrEnum):
 _WORDS = {
     Kind.SERVER_DOWN: "server down",
     Kind.SERVER_UP: "server up",
-    Kind.MANAGER_ALERT: "every server is down; traffic is spread over all of them",
-    Kind.MANAGER_CLEAR: "a server is up again",
+    Kind.MANAGER_ALERT: "no server can serve",
+    Kind.MANAGER_CLEAR: "a server can serve again",
     Kind.QUIESCED: "a quiesced server has no flows left",
     Kind.GO_IDLE: "take-over: the cluster addresses are answered for here",
     Kind.GO_IN_OP: "the cluster addresses are not answered for any more",

@@ -1,8 +1,8 @@
 """Health: runs every check, lets the manager decide, and tells the engine and the operator.
 
-Checks report verdicts; `manager_streak` makes up and down of them; `manager.decide` makes weights;
-the engine's `health` gets them, and the daemon is woken. All of it runs on the event loop; only
-counters are read in the worker thread.
+Checks report verdicts; `health_findings` knows what follows from them; `manager.decide` makes
+weights; the engine's `health` gets them, and the daemon is woken. All of it runs on the event loop;
+only counters are read in the worker thread.
 """
 
 from __future__ import annotations
@@ -10,36 +10,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from shunt.advisors.check import At
-from shunt.advisors.rounds import Job, Rounds
+from shunt.advisors.rounds import Rounds
 from shunt.balance import manager
-from shunt.balance.manager_counts import Connections, Suspicion, suspicious
-from shunt.balance.manager_streak import Streak, after
+from shunt.balance.manager_counts import Suspicion, suspicious
 from shunt.dispatcher import health_memory
 from shunt.dispatcher.events import Kind
+from shunt.dispatcher.health_findings import Findings
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs
 from shunt.dispatcher.health_once import Once, once
 from shunt.dispatcher.health_path import HealthPath
-from shunt.dispatcher.wishes import Health as Finding
+from shunt.dispatcher.wishes import Health
 from shunt.errors import ShuntError
 from shunt.model.config import Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
+    from shunt.advisors.rounds import Job
     from shunt.dispatcher.engine import Engine
     from shunt.dispatcher.events import Events
     from shunt.dispatcher.health_counts import Reading
     from shunt.dispatcher.wishes import Way
     from shunt.model.addresses import Address
-    from shunt.model.config import Config, Member, Service
+    from shunt.model.config import Config, Service
 
 log = structlog.get_logger()
 
@@ -49,12 +50,12 @@ _GLANCE_COST = 20  # a look may take one part in so many of a processor
 
 
 class HealthWatch:
-    """The checks of one dispatcher.
+    """The checks of one dispatcher, and what comes of them.
 
     Attributes:
-        streaks: what is thought of each server in each service.
-        machines: of each server that has a metric.
+        findings: what is known of each server.
         decided: by the manager, by service.
+        managed: the services that it decides about; the others have the weights of the file.
     """
 
     def __init__(
@@ -65,39 +66,49 @@ class HealthWatch:
         glance: Callable[[], Awaitable[Reading]],
         memory: Path,
     ) -> None:
-        """Watch nothing yet; servers that were down when the last daemon ended are down.
+        """Watch nothing yet; what the last daemon found holds until it is found otherwise.
 
         Args:
-            engine: gets the findings.
+            engine: gets what is decided.
             events: gets ups, downs, alerts and clears.
-            changed: called when it got new ones.
-            glance: reads the counters.
-            memory: the file that says who is down.
+            changed: called when the engine got something new.
+            glance: reads the counters of the services that are managed.
+            memory: the file that says what was found.
         """
         self._engine = engine
         self._changed = changed
         self._glance = glance
         self._events = events
-        self.streaks: dict[Key, Streak] = {}
-        self.machines: dict[str, Verdict] = {}
+        self.findings = Findings()
         self.decided: dict[str, manager.Decided] = {}
+        self.managed: frozenset[str] = frozenset()
         self._path = HealthPath()
         self._rounds: Rounds[Key] = Rounds(self._report)
         self._jobs: dict[Key, Job] = {}
-        self._connections: dict[Key, Connections] = {}
         self._suspected: dict[Key, Suspicion] = {}
-        self._untold: dict[Key, str] = {}
+        self._warned: dict[Key, str] = {}
+        self._alerted: set[str] = set()
         self._ways: dict[str, Way] = {}
+        self._overrides = engine.overrides
         self._turns: set[str] = set()
         self._memory = memory
         self._recall()
 
     def _recall(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for key, words in health_memory.recall(self._memory).items():
-            self.streaks[key] = Streak(up=False, since=now, words=words)
-        self._forget_all_but(self._engine.config)
+        found = health_memory.recall(self._memory, self._now(), time.time())
+        self.findings.streaks.update(found.streaks)
+        self._alerted.update(found.alerts)
+        self.findings.forget_all_but(self._engine.config)
         self._decide_all()
+
+    def _keep(self) -> None:
+        now, slow_start = self._now(), self._engine.config.manager.slow_start
+        streaks = health_memory.worth_keeping(self.findings.streaks, now, slow_start)
+        memory = health_memory.Memory(streaks, frozenset(self._alerted))
+        health_memory.keep(self._memory, memory, now, time.time())
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -112,9 +123,11 @@ class HealthWatch:
             self._path.close()
 
     def follow(self) -> None:
-        """Follow the servers' MACs, if any has changed."""
+        """Follow the servers' MACs and the operator's changes, if there are any."""
         if self._ways != self._engine.ways:
             self.take()
+        elif self._overrides is not self._engine.overrides:
+            self._decide_all()
 
     def take(self) -> None:
         """Take the configuration and the servers' MACs as they are now."""
@@ -127,83 +140,66 @@ class HealthWatch:
         except ShuntError as error:
             log.error("checks cannot be made", reason=error.message)  # noqa: TRY400 - said in one line
             self._jobs = {key: job for key, job in self._jobs.items() if not job.mark}
-        self._forget_all_but(config)
+        for key, streak in self.findings.forget_all_but(config).items():
+            self._tell(key, up=True, words=f"not checked any more (last: {streak.words})")
+        for table in (self._suspected, self._warned):
+            for key in table.keys() - self._jobs.keys():
+                del table[key]
         self._rounds.take(self._jobs)
         self._decide_all()
-
-    def _forget_all_but(self, config: Config) -> None:
-        known = {Key(s.name, m.server) for s in config.services if s.advisor for m in s.members}
-        tables: tuple[dict[Key, Any], ...] = (
-            self.streaks, self._connections, self._suspected, self._untold,
-        )  # fmt: skip
-        for table in tables:
-            for key in table.keys() - known:
-                del table[key]
-        for name in self.decided.keys() - {key.service for key in known}:
-            del self.decided[name]
-        for name in self.machines.keys() - {n for n, s in config.servers.items() if s.metric}:
-            del self.machines[name]
 
     # Verdicts.
 
     def _report(self, key: Key, verdict: Verdict) -> None:
+        job = self._jobs.get(key)
+        if job is None:
+            return
         if key.service == METRIC:
             self._measured(key.server, verdict)
             return
         if verdict.up is None:
             self._say_untold(key, verdict.words)
             return
-        self._untold.pop(key, None)
-        job = self._jobs.get(key)
-        if job is None:
-            return
-        before = self.streaks.get(key, Streak())
-        now = asyncio.get_running_loop().time()
-        words = f"{verdict.words}; {verdict.warning}" if verdict.warning else verdict.words
-        streak = after(
-            before, now, words, good=verdict.up, fall=job.check.fall, rise=job.check.rise,
-            load=verdict.load, share=verdict.share,
-        )  # fmt: skip
-        self.streaks[key] = streak
-        if verdict.warning and not before.known:
-            log.warning("check", service=key.service, server=key.server, warning=verdict.warning)
-        if streak.up != before.up or streak.share != before.share:
-            self._turned(key, before, streak)
-
-    def _turned(self, key: Key, before: Streak, streak: Streak) -> None:
-        """Tell what has changed, and let the manager decide anew as soon as no more comes."""
-        service = self._service_of(key)
-        if service is None:  # a reload is on its way
-            return
+        before, streak = self.findings.checked(key, verdict, job.check, self._now())
+        self._say_warning(key, verdict.warning)
         if streak.up != before.up:
-            kind = Kind.SERVER_UP if streak.up else Kind.SERVER_DOWN
-            own = str(self._engine.config.servers[key.server].addresses[0])
-            self._events.happened(kind, service, key.server, own, streak.words)
-        if not self._turns:
-            asyncio.get_running_loop().call_later(_GATHER, self._settle)
-        self._turns.add(key.service)
-
-    def _settle(self) -> None:
-        turns, self._turns = self._turns, set()
-        for service in self._checked():
-            if service.name in turns:
-                self._decide(service)
-        self._publish()
-        down = {key: streak.words for key, streak in self.streaks.items() if not streak.up}
-        health_memory.keep(self._memory, down)
-
-    def _say_untold(self, key: Key, words: str) -> None:
-        if self._untold.get(key) != words:
-            self._untold[key] = words
-            log.warning("check not made", service=key.service, server=key.server, reason=words)
+            self._tell(key, up=streak.up, words=streak.words)
+        if (streak.up, streak.share) != (before.up, before.share):
+            self._decide_soon({key.service})
 
     def _measured(self, server: str, verdict: Verdict) -> None:
-        before = self.machines.get(server)
-        self.machines[server] = verdict
+        before, now = self.findings.measured(server, verdict)
         if verdict.up is not True and (before is None or before.words != verdict.words):
             log.warning("metric", server=server, reason=verdict.words)
-        if before is None or before.share != verdict.share:
-            self._decide_all()
+        if now.share != (before.share if before else None):
+            services = self._engine.config.services
+            self._decide_soon({s.name for s in services for m in s.members if m.server == server})
+
+    def _tell(self, key: Key, *, up: bool, words: str) -> None:
+        service = self._service_of(key)
+        if service is not None:  # else a reload is on its way
+            own = str(self._engine.config.servers[key.server].addresses[0])
+            kind = Kind.SERVER_UP if up else Kind.SERVER_DOWN
+            self._events.happened(kind, service, key.server, own, words)
+
+    def _say_untold(self, key: Key, words: str) -> None:
+        if self.findings.untold.get(key) != words:
+            self.findings.untold[key] = words
+            log.warning("check not made", service=key.service, server=key.server, reason=words)
+
+    def _say_warning(self, key: Key, warning: str | None) -> None:
+        if warning is None:
+            self._warned.pop(key, None)
+        elif self._warned.get(key) != warning:
+            self._warned[key] = warning
+            log.warning("check", service=key.service, server=key.server, warning=warning)
+
+    def _service_of(self, key: Key) -> Service | None:
+        """Return the service of a key, if the configuration still has both."""
+        services = (s for s in self._engine.config.services if s.name == key.service)
+        found = next(services, None)
+        there = found is not None and any(m.server == key.server for m in found.members)
+        return found if there else None
 
     # Weights.
 
@@ -213,78 +209,70 @@ class HealthWatch:
             settings = self._engine.config.manager
             await asyncio.sleep(settings.interval)
             if settings.dynamic and turn % settings.refresh == 0:
-                self._count(await self._glance())
+                self.findings.counted(await self._glance(), self._managed())
             turn += 1
-            self._decide_all()
+            self._decide_all(measured=True)
 
-    def _count(self, reading: Reading) -> None:
-        counts = reading.by_key()
-        for service in self._checked():
-            for member in service.members:
-                key = Key(service.name, member.server)
-                if key not in counts:
-                    continue
-                _, opened, closed = counts[key]
-                before = self._connections.get(key, Connections(opened, closed, reading.at))
-                self._connections[key] = before.read(opened, closed, reading.at, service.stale)
+    def _managed(self) -> Iterator[Service]:
+        return (s for s in self._engine.config.services if s.name in self.managed)
 
-    def _checked(self) -> list[Service]:
-        return [service for service in self._engine.config.services if service.advisor]
+    def _decide_soon(self, services: set[str]) -> None:
+        """Decide anew about services as soon as no more turns come."""
+        if not self._turns:
+            asyncio.get_running_loop().call_later(_GATHER, self._settle)
+        self._turns |= services
 
-    def _service_of(self, key: Key) -> Service | None:
-        """Return the service of a key, if the configuration still has both."""
-        services = (s for s in self._engine.config.services if s.name == key.service)
-        found = next(services, None)
-        there = found is not None and any(m.server == key.server for m in found.members)
-        return found if there else None
+    def _settle(self) -> None:
+        turns, self._turns = self._turns, set()
+        for service in self._managed():
+            if service.name in turns:
+                self._decide(service, measured=False)
+        self._publish()
+        self._keep()
 
-    def _decide_all(self) -> None:
-        for service in self._checked():
-            self._decide(service)
+    def _decide_all(self, *, measured: bool = False) -> None:
+        config = self._engine.config
+        self._overrides = self._engine.overrides
+        self.managed = managed(config)
+        for name in self.decided.keys() - self.managed:
+            del self.decided[name]
+        self._alerted &= {service.name for service in config.services}
+        for service in self._managed():
+            self._decide(service, measured=measured)
         self._publish()
 
-    def _decide(self, service: Service) -> None:
-        before = self.decided.get(service.name, manager.NOTHING)
-        seen = [self._seen(service, member) for member in service.members]
-        now = asyncio.get_running_loop().time()
-        decided = manager.decide(seen, self._engine.config.manager, before, now)
-        self.decided[service.name] = decided
-        if decided.alert != before.alert:
-            kind = Kind.MANAGER_ALERT if decided.alert else Kind.MANAGER_CLEAR
-            self._events.happened(kind, service)
-        for name in decided.kept - before.kept:
-            log.warning("kept though failing", service=service.name, server=name,
-                        reason=decided.servers[name].reason)  # fmt: skip
-
-    def _seen(self, service: Service, member: Member) -> manager.Seen:
-        key = Key(service.name, member.server)
-        streak = self.streaks.get(key, Streak())
-        connections = self._connections.get(key)
-        machine = self.machines.get(member.server)
-        wishes = [w for w in (streak.share, machine.share if machine else None) if w is not None]
-        return manager.Seen(
-            server=member.server,
-            capacity=member.weight,
-            up=streak.up,
-            since=streak.since,
-            words=streak.words,
-            fixed=member.fixed,
-            active=connections.active if connections else None,
-            new=connections.new if connections else None,
-            port=streak.load,
-            system=machine.load if machine and machine.up and machine.share is None else None,
-            share=min(wishes) if wishes else None,
+    def _decide(self, service: Service, *, measured: bool) -> None:
+        engine, name = self._engine, service.name
+        before = self.decided.get(name, manager.NOTHING)
+        seen = [
+            self.findings.seen(service, m, engine.overrides.get(name, m.server), engine.ways)
+            for m in service.members
+        ]
+        decided = manager.decide(
+            seen, engine.config.manager, before, self._now(), measured=measured
         )
+        self.decided[name] = decided
+        for server in decided.kept - before.kept:
+            log.warning("kept though failing", service=name, server=server,
+                        reason=decided.servers[server].reason)  # fmt: skip
+        if decided.alert and name not in self._alerted:
+            self._alerted.add(name)
+            self._events.happened(Kind.MANAGER_ALERT, service, reason=decided.alert)
+            self._keep()
+        elif not decided.alert and name in self._alerted:
+            self._alerted.remove(name)
+            self._events.happened(Kind.MANAGER_CLEAR, service)
+            self._keep()
 
     def _publish(self) -> None:
         """Hand the engine what was decided; one assignment, for its thread may be reading."""
-        findings = {
-            (service, server): Finding(decision.up, decision.weight, decision.reason)
+        found = {
+            (service, server): Health(decision.up, decision.weight, decision.reason)
             for service, decided in self.decided.items()
             for server, decision in decided.servers.items()
         }
-        if findings != self._engine.health:
-            self._engine.health = findings
+        if found != self._engine.health:
+            self._engine.health = found
             self._changed()
 
     # Suspicion.
@@ -294,7 +282,8 @@ class HealthWatch:
         before: Reading | None = None
         while True:
             pause = _GLANCE
-            if any(service.protocol is Protocol.TCP for service in self._checked()):
+            services = self._engine.config.services
+            if any(s.advisor and s.protocol is Protocol.TCP for s in services):
                 now = await self._glance()
                 if before is not None:
                     self._compare(before, now)
@@ -333,38 +322,30 @@ class HealthWatch:
                 name: {
                     "alert": decided.alert,
                     "servers": {
-                        server: self._row(Key(name, server), decision)
+                        server: self.findings.row(key, decision, self._jobs.get(key))
                         for server, decision in decided.servers.items()
+                        for key in (Key(name, server),)
                     },
                 }
                 for name, decided in self.decided.items()
             },
         }
 
-    def _row(self, key: Key, decision: manager.Decision) -> dict[str, Any]:
-        streak = self.streaks.get(key, Streak())
-        connections = self._connections.get(key)
-        machine = self.machines.get(key.server)
-        job = self._jobs.get(key)
-        return {
-            "up": streak.up,
-            "checked": streak.known,
-            "at": _asked(job),
-            "words": self._untold.get(key, streak.words),
-            "load": streak.load,
-            "falls": streak.falls,
-            "weight": decision.weight,
-            "reason": decision.reason,
-            "factor": decision.factor,
-            "parts": dict(decision.parts),
-            "active": connections.active if connections else None,
-            "new": connections.new if connections else None,
-            "machine": machine.words if machine else None,
-        }
 
+def managed(config: Config) -> frozenset[str]:
+    """Return the services about which there is something to decide; others have fixed weights.
 
-def _asked(job: Job | None) -> str | None:
-    return None if job is None else str(At.CLUSTER if job.mark else At.SERVER)
+    There is for those that are checked, those whose servers have a metric, and, where weights
+    follow measurements, for all of them.
+    """
+    metrics = {name for name, server in config.servers.items() if server.metric}
+    return frozenset(
+        service.name
+        for service in config.services
+        if service.advisor
+        or config.manager.dynamic
+        or (metrics and any(member.server in metrics for member in service.members))
+    )
 
 
 def _allow_descriptors() -> None:

@@ -1,4 +1,4 @@
-"""The counters of the servers that are checked, by service and server."""
+"""The counters of the servers that are managed, by service and server."""
 
 from __future__ import annotations
 
@@ -66,25 +66,25 @@ class Counts:
         self._rows = np.zeros(0, np.int64)
         self._reach = 0, 0  # from the first row to the last
 
-    def read(self, at: float) -> Reading:
-        """Read the counters of every service that has an advisor; runs in the worker thread."""
+    def read(self, at: float, services: frozenset[str]) -> Reading:
+        """Read the counters of these services; runs in the worker thread."""
         begin = time.thread_time()
-        self._find()
+        self._find(services)
         first, last = self._reach
         found = self._balancer.plane.maps["tallies"].span(first, last)[self._rows - first]
         counts = np.stack([found[name].sum(axis=1) for name in NAMES], axis=1).astype(np.int64)
         return Reading(at, self._keys, counts, time.thread_time() - begin)
 
-    def _find(self) -> None:
-        checked = [
+    def _find(self, services: frozenset[str]) -> None:
+        wanted = [
             placed
             for placed in self._balancer.placed.values()
-            if placed.service is not None and placed.service.advisor is not None
+            if placed.service is not None and placed.service.name in services
         ]
-        made_for = [(placed.table, placed.members, placed.claims) for placed in checked]
+        made_for = [(placed.table, placed.members, placed.claims) for placed in wanted]
         if made_for != self._made_for:
             self._made_for = made_for
-            found = [pair for placed in checked for pair in _rows(placed)]
+            found = [pair for placed in wanted for pair in _rows(placed)]
             self._keys = tuple(key for key, _ in found)
             self._rows = np.array([row for _, row in found], np.int64)
             self._reach = (int(self._rows.min()), int(self._rows.max()) + 1) if found else (0, 0)

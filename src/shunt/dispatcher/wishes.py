@@ -34,13 +34,20 @@ class Flag(IntFlag):
 class Way:
     """How frames get to a server.
 
-    No MAC has a reason in words. `lost`: the server had this MAC, and answers no more.
+    No MAC has a reason in words. `lost`: the server had this MAC, and answers no more. `asked`: it
+    has no MAC yet, and may still answer the first question.
     """
 
     mac: Mac | None
     ifindex: int
     reason: str | None = None
     lost: bool = False
+    asked: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Return whether new connections can go this way."""
+        return self.mac is not None and not self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Wish:
 
 _DOWN = {OnDown.KEEP: Flag(0), OnDown.MOVE: Flag.MOVE, OnDown.RESET: Flag.RESET}
 
-UNKNOWN = Way(None, 0, "its MAC address is not known yet")
+UNKNOWN = Way(None, 0, "its MAC address is not known yet", asked=True)
 HEALTHY = Health()
 
 

@@ -1,0 +1,149 @@
+"""What is known of each server: by its checks, its metric, its connections, and the operator.
+
+It gathers what comes in one by one and hands the manager the whole picture. No clock, no loop, no
+events: `health.py` has those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from shunt.advisors.check import At
+from shunt.balance.manager import Seen
+from shunt.balance.manager_counts import Connections
+from shunt.balance.manager_streak import Streak, after
+from shunt.dispatcher.health_jobs import Key
+from shunt.dispatcher.wishes import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from shunt.advisors.check import Check
+    from shunt.advisors.dialogue import Verdict
+    from shunt.advisors.rounds import Job
+    from shunt.balance.manager import Decision
+    from shunt.dispatcher.health_counts import Reading
+    from shunt.dispatcher.overrides import Override
+    from shunt.dispatcher.wishes import Way
+    from shunt.model.config import Config, Member, Service
+
+
+class Findings:
+    """What is known now.
+
+    Attributes:
+        streaks: what the checks say of each server in each service.
+        machines: what each server's metric said last.
+        untold: why a check could not be made, where the last one could not.
+    """
+
+    def __init__(self) -> None:
+        self.streaks: dict[Key, Streak] = {}
+        self.machines: dict[str, Verdict] = {}
+        self.untold: dict[Key, str] = {}
+        self._connections: dict[Key, Connections] = {}
+
+    def streak(self, key: Key) -> Streak:
+        """Return what the checks say; of a server that was never checked, that it is up."""
+        return self.streaks.get(key, Streak())
+
+    def checked(
+        self, key: Key, verdict: Verdict, check: Check, now: float
+    ) -> tuple[Streak, Streak]:
+        """Take a verdict of a check that was made; return what it says before and after."""
+        before = self.streak(key)
+        words = f"{verdict.words}; {verdict.warning}" if verdict.warning else verdict.words
+        self.untold.pop(key, None)
+        self.streaks[key] = after(
+            before, now, words, good=bool(verdict.up), fall=check.fall, rise=check.rise,
+            load=verdict.load, share=verdict.share,
+        )  # fmt: skip
+        return before, self.streaks[key]
+
+    def measured(self, server: str, verdict: Verdict) -> tuple[Verdict | None, Verdict]:
+        """Take what a server's metric says; return what it said before, and what holds now.
+
+        An agent that falls silent has not taken its wish back.
+        """
+        before = self.machines.get(server)
+        if before is not None and verdict.up is not True and verdict.share is None:
+            verdict = replace(verdict, share=before.share)
+        self.machines[server] = verdict
+        return before, verdict
+
+    def counted(self, reading: Reading, services: Iterable[Service]) -> None:
+        """Take a reading of the counters."""
+        counts = reading.by_key()
+        for service in services:
+            for member in service.members:
+                key = Key(service.name, member.server)
+                if key not in counts:
+                    continue
+                _, opened, closed = counts[key]
+                before = self._connections.get(key, Connections(opened, closed, reading.at))
+                self._connections[key] = before.read(opened, closed, reading.at, service.stale)
+
+    def forget_all_but(self, config: Config) -> dict[Key, Streak]:
+        """Forget what is not asked for any more; return what was known of servers that were down.
+
+        Measured connections stay as long as the server belongs to the service.
+        """
+        members = {Key(s.name, m.server): s for s in config.services for m in s.members}
+        asked = {key for key, service in members.items() if service.advisor}
+        gone = {key: self.streaks.pop(key) for key in self.streaks.keys() - asked}
+        for key in self.untold.keys() - asked:
+            del self.untold[key]
+        for key in self._connections.keys() - members.keys():
+            del self._connections[key]
+        for name in self.machines.keys() - {n for n, s in config.servers.items() if s.metric}:
+            del self.machines[name]
+        return {key: streak for key, streak in gone.items() if not streak.up}
+
+    def seen(
+        self, service: Service, member: Member, override: Override, ways: Mapping[str, Way]
+    ) -> Seen:
+        """Return the whole picture of a server, for the manager."""
+        key = Key(service.name, member.server)
+        streak = self.streak(key)
+        connections = self._connections.get(key)
+        machine = self.machines.get(member.server)
+        shares = [s for s in (streak.share, machine.share if machine else None) if s is not None]
+        way = ways.get(member.server, UNKNOWN)
+        by_hand = override.weight is not None
+        return Seen(
+            server=member.server,
+            capacity=member.weight if override.weight is None else override.weight,
+            up=streak.up,
+            since=streak.since,
+            words=streak.words,
+            fixed=member.fixed or by_hand,
+            active=connections.active if connections else None,
+            new=connections.new if connections else None,
+            port=streak.load,
+            system=machine.load if machine and machine.up and machine.share is None else None,
+            share=min(shares) if shares and not by_hand else None,
+            barred=override.quiesced or not way.open,
+            waiting=way.asked and not override.quiesced,
+        )
+
+    def row(self, key: Key, decision: Decision, job: Job | None) -> dict[str, Any]:
+        """Return what is known of a server and what was decided, for `shunt status`."""
+        streak = self.streak(key)
+        connections = self._connections.get(key)
+        machine = self.machines.get(key.server)
+        return {
+            "up": streak.up,
+            "checked": streak.known,
+            "at": None if job is None else str(At.CLUSTER if job.mark else At.SERVER),
+            "words": self.untold.get(key, streak.words),
+            "load": streak.load if streak.up else None,
+            "falls": streak.falls,
+            "weight": decision.weight,
+            "reason": decision.reason,
+            "factor": decision.factor,
+            "parts": dict(decision.parts),
+            "active": connections.active if connections else None,
+            "new": connections.new if connections else None,
+            "machine": machine.words if machine else None,
+        }

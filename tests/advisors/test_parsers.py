@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shunt.advisors import ber, check, expression, registry
 from shunt.advisors.check import At
-from shunt.advisors.exposition import Sample, samples
+from shunt.advisors.exposition import Sample
 from shunt.advisors.protocols import http2
 from shunt.advisors.protocols.grpc import serving_status, varint
 from shunt.advisors.protocols.http import Http
@@ -61,42 +61,6 @@ def test_every_advisor_explains_its_settings(name: str) -> None:
         assert key not in meanings(check.Common), key
 
 
-LABELS = st.dictionaries(
-    st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True),
-    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=8),
-    max_size=3,
-)
-SAMPLES = st.builds(
-    Sample,
-    st.from_regex(r"[a-z_:][a-z0-9_:]{0,6}", fullmatch=True),
-    LABELS,
-    st.floats(allow_nan=False),
-)
-
-
-def _written(sample: Sample) -> str:
-    def escaped(text: str) -> str:
-        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-    labels = ",".join(f'{name}="{escaped(value)}"' for name, value in sample.labels.items())
-    return f"{sample.name}{{{labels}}} {sample.value!r}"
-
-
-@FEW
-@given(st.lists(SAMPLES, max_size=5))
-def test_an_exposition_read_is_the_one_written(wanted: list[Sample]) -> None:
-    page = "\n".join(["# HELP x y", *map(_written, wanted), ""])
-    assert list(samples(page)) == wanted
-
-
-@pytest.mark.parametrize(
-    "line", ["x", "x y", "x{a=1} 2", 'x{a="1" 2', "1x 3", 'x{a="b"}', "x 1 2 3"]
-)
-def test_a_line_that_is_no_sample_is_refused(line: str) -> None:
-    with pytest.raises(ParseError, match="line 1"):
-        list(samples(line))
-
-
 METRICS = (
     Sample("load", {}, 3.0),
     Sample("cpu", {"mode": "idle", "n": "0"}, 10.0),
@@ -135,6 +99,16 @@ def test_what_is_no_expression_is_refused_at_its_place(text: str) -> None:
 def test_an_expression_without_one_number_says_so(text: str) -> None:
     with pytest.raises(ParseError):
         expression.parse(text).value(METRICS)
+
+
+def test_an_expression_is_like_another_that_is_written_like_it_and_knows_its_metrics() -> None:
+    text = 'count(load) + 2 * max(cpu{mode="idle"}) / cpu'
+    assert expression.parse(text) == expression.parse(text)
+    assert expression.parse(text) != expression.parse("load")
+    assert expression.parse(text).names == {"load", "cpu"}
+    assert check.make("prometheus", {"expression": text}) == check.make(
+        "prometheus", {"expression": text}
+    )
 
 
 @FEW

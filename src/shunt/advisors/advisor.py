@@ -10,6 +10,8 @@ from shunt.advisors.settings import setting, yes_no
 from shunt.advisors.tls import Tls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shunt.advisors.dialogue import Dialogue
     from shunt.model.addresses import Address
 
@@ -70,6 +72,10 @@ class Advisor:
     def talk(self, _target: Target, /) -> Dialogue:
         """Return the dialogue with a server, from the first byte after the connection is made."""
         raise NotImplementedError
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Return what settings that are right one by one can never reach together, by key."""
+        return {}
 
     def argv(self, target: Target, /) -> list[str]:
         """Return the command to run (transport PROCESS only)."""

@@ -95,7 +95,7 @@ class Check:
     def target(self, address: Address, port: int, server: str = "", service: str = "") -> Target:
         """Return whom to ask; the check's own port wins, then the service's, then the usual one."""
         found = self.port or port or self.advisor.usual_port or 0
-        if self.advisor.at_server:
+        if self.advisor.at_server:  # `exec` tells its command the service's port
             found = self.port or self.advisor.usual_port or port
         return Target(address, found, server, service)
 
@@ -117,22 +117,41 @@ def make(kind: str, given: Mapping[str, object], *, port: int = 0) -> Check:
     advisor = common = None
     try:
         advisor = settings.read(found, kind, given, also=settings.meanings(Common))
+        mistakes |= advisor.contradictions()
     except SettingsError as error:
         mistakes |= error.mistakes
     try:
         common = settings.read(Common, kind, given, also=dict(given))
+        mistakes |= _useless(advisor, common)
     except SettingsError as error:
         mistakes |= error.mistakes
     if mistakes or advisor is None or common is None:
         raise SettingsError(kind, mistakes)
     check = _check(advisor, common)
     needs_port = advisor.transport in {Transport.TCP, Transport.UDP}
-    if needs_port and not (check.port or port or advisor.usual_port):
+    services = 0 if advisor.at_server else port  # about the machine: it listens elsewhere
+    if needs_port and not (check.port or services or advisor.usual_port):
+        why = "it has no usual port" if advisor.at_server else "the service is for any port"
         raise UsageError(
-            f"advisor {kind}: the service is for any port; say which one to ask",
+            f"advisor {kind}: {why}; say which one to ask",
             hint="add `port: NUMBER` to the advisor",
         )
     return check
+
+
+def _useless(advisor: Advisor | None, common: Common) -> dict[str, str]:
+    """Return common settings that would do nothing with this advisor."""
+    if advisor is None or advisor.transport is not Transport.PROCESS:
+        return {}
+    found = {}
+    if common.at is At.CLUSTER:
+        found["at"] = (
+            "a command's connections cannot be led along the way of requests; leave it out, "
+            "it asks the server's own address"
+        )
+    if common.connect_timeout is not None:
+        found["connect_timeout"] = "a command has no connection; its time is `receive_timeout`"
+    return found
 
 
 def _check(advisor: Advisor, common: Common) -> Check:

@@ -9,21 +9,26 @@ some bytes, or none at the end of the stream. It returns a `Verdict`, or raises 
         return up(line)
 
 On a datagram transport each yield and each hearing is one datagram.
+
+Plug-ins bring dialogues, too; so `started` and `advance` look at what they yield and return.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 HEAR = None
 Dialogue: TypeAlias = Generator[bytes | None, bytes, "Verdict"]
 Hearing: TypeAlias = Generator[bytes | None, bytes, bytes]
 Listener: TypeAlias = Callable[[str, bytes], None]
+Enough: TypeAlias = Callable[[bytes], bool]
 
 LONGEST_LINE = 4096
 LONGEST_ANSWER = 1 << 20
+_SMALL = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,10 @@ class WrongAnswerError(Exception):
         super().__init__(shown(words, 240))
 
 
+class AdvisorError(Exception):
+    """The advisor itself is wrong, whatever the server said; the message says how."""
+
+
 def up(words: str | bytes, *, load: float | None = None, warning: str | None = None) -> Verdict:
     """Return the verdict that the server does its work."""
     return Verdict(up=True, words=shown(words), load=load, warning=warning)
@@ -73,6 +82,80 @@ def shown(words: str | bytes, longest: int = 120) -> str:
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else "·" for letter in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def started(dialogue: object) -> Dialogue:
+    """Return what an advisor's `talk` returned, if it is a dialogue.
+
+    Raises:
+        AdvisorError: it is none.
+    """
+    if not isinstance(dialogue, Generator):
+        raise AdvisorError(f"its talk() returned {_known(dialogue)}, and must yield")
+    return dialogue
+
+
+def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | None:
+    """Go on with a dialogue up to the next bytes to say, or `HEAR`.
+
+    Raises:
+        StopIteration: it has ended; the value is its verdict.
+        WrongAnswerError: the server's answer is wrong.
+        AdvisorError: it raised anything else, or yielded or returned what it must not.
+    """
+    try:
+        step: object = dialogue.send(heard) if heard is not None else next(dialogue)
+    except StopIteration as end:
+        if wrong := _wrong(end.value):
+            raise AdvisorError(wrong) from None
+        raise
+    except (WrongAnswerError, AdvisorError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also SystemExit, which would end the whole daemon
+        raise AdvisorError(f"it raised {_known(error)}") from error
+    if step is None or isinstance(step, bytes):
+        return step
+    raise AdvisorError(f"it yielded {_known(step)}; bytes or HEAR were right")
+
+
+def _wrong(verdict: object) -> str | None:
+    """Return what is wrong with a verdict."""
+    if not isinstance(verdict, Verdict):
+        return f"it returned {_known(verdict)}, no verdict; `return up(...)` were right"
+    found: Any = verdict
+    if found.up not in (True, False, None) or not isinstance(found.words, str):
+        return f"it returned {_known(verdict)}; `up` is yes, no or None, and `words` are text"
+    for number in (found.load, found.share):
+        if number is None:
+            continue
+        if not isinstance(number, int | float) or not math.isfinite(number) or number < 0:
+            return f"it returned {_known(verdict)}; load and share are numbers of 0 or more"
+    return None
+
+
+def _known(found: object) -> str:
+    """Return what something is, as a line that is not too long, whatever its `repr` does."""
+    try:
+        return shown(repr(found), 160)
+    except Exception:  # noqa: BLE001 - it is a plug-in's
+        return f"a {type(found).__name__}"
+
+
+class Growth:
+    """Says when a growing text is worth another look, so that all looks cost little more than one.
+
+    A small one is looked at whenever it grows, a larger one when it has grown by a quarter.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def worth(self, size: int) -> bool:
+        """Return whether to look at it now."""
+        if size < self._next:
+            return False
+        self._next = size + 1 if size < _SMALL else size + size // 4
+        return True
 
 
 class Reader:
@@ -113,9 +196,18 @@ class Reader:
         del self._buffer[:count]
         return taken
 
-    def rest(self, enough: Callable[[bytes], bool] = lambda _: False) -> Hearing:
-        """Return everything up to the end of the stream, or until it is `enough`, or the limit."""
-        while self._left > 0 and not enough(bytes(self._buffer)):
+    def rest(self, most: int | None = None, enough: Enough | None = None) -> Hearing:
+        """Return everything up to the end of the stream, or the limit.
+
+        Args:
+            most: return when there are so many bytes.
+            enough: return when it is content; asked as `Growth` says.
+        """
+        wanted = self._limit if most is None else most
+        growth = Growth()
+        while self._left > 0 and len(self._buffer) < wanted:
+            if enough and growth.worth(len(self._buffer)) and enough(bytes(self._buffer)):
+                break
             if not (yield from self._more()):
                 break
         taken = bytes(self._buffer)
@@ -140,7 +232,7 @@ def noted(dialogue: Dialogue, listener: Listener) -> Dialogue:
     heard: bytes | None = None
     while True:
         try:
-            step = dialogue.send(heard) if heard is not None else next(dialogue)
+            step = advance(dialogue, heard)
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict

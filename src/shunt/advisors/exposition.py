@@ -1,4 +1,7 @@
-"""Prometheus's text format, read (prometheus.io/docs/instrumenting/exposition_formats, 0.0.4)."""
+"""Prometheus's text format, read (prometheus.io/docs/instrumenting/exposition_formats, 0.0.4).
+
+Only the lines of wanted metrics are read, for a page may have a hundred thousand others.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,25 @@ from typing import TYPE_CHECKING, NamedTuple
 from shunt.errors import ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
-_GAP = re.compile(r"[ \t,]*")
-_ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
+MOST_SERIES = 10_000
+_LONGEST_LINE = 1 << 14
+
+# Quantifiers with a plus never go back: a line of any kind is read in time linear to its length.
+_LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]++|\\["\\n])*+)"[ \t]*+'
+_LABELS = rf"\{{[ \t]*+(?:{_LABEL}(?:,[ \t]*+|(?=\}})))*+\}}"
+_VALUE = (
+    r"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?|[+-]?(?i:inf(?:inity)?)|(?i:nan)"
+)
+_LINE = re.compile(
+    rf"(?P<name>{NAME}+)(?:[ \t]*+(?P<labels>{_LABELS})[ \t]*+|[ \t]++)"
+    rf"(?P<value>{_VALUE})(?:[ \t]++-?[0-9]++)?[ \t]*+"
+)
+_EACH_LABEL = re.compile(_LABEL)
+_INDENT = re.compile(r"\n[ \t]+")
+_ESCAPE = re.compile(r"\\(.)")
 
 
 class Sample(NamedTuple):
@@ -24,45 +40,44 @@ class Sample(NamedTuple):
     value: float
 
 
-def samples(text: str) -> Iterator[Sample]:
-    """Yield every sample.
+def samples(page: str, names: Iterable[str]) -> Iterator[Sample]:
+    """Yield every sample of some metrics.
 
     Raises:
-        ParseError: a line is neither sample nor comment.
+        ParseError: a line that begins with such a name is no sample, or there are too many.
     """
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        yield _sample(line, number)
+    lines = _INDENT.sub("\n", "\n" + page)
+    left = MOST_SERIES
+    for name in names:
+        for line, at in _beginning_with(name, lines):
+            if left == 0:
+                raise ParseError(f"more than {MOST_SERIES} series of {', '.join(sorted(names))}")
+            left -= 1
+            yield _sample(line, lines, at)
 
 
-def _sample(line: str, number: int) -> Sample:
-    name, brace, rest = line.partition("{")
-    if brace:
-        labels, rest = _labels(rest, number)
-    else:
-        name, _, rest = line.partition(" ")
-        labels = {}
-    words = rest.split()
-    if not re.fullmatch(NAME, name.strip()) or len(words) not in {1, 2}:
+def _beginning_with(name: str, lines: str) -> Iterator[tuple[str, int]]:
+    """Yield the lines of a metric, each with its place; found as fast as text is searched."""
+    wanted = "\n" + name
+    at = lines.find(wanted)
+    while at >= 0:
+        end = lines.find("\n", at + 1)
+        line = lines[at + 1 : end if end >= 0 else None]
+        if line[len(name) : len(name) + 1] in {" ", "\t", "{", ""}:
+            yield line, at
+        at = lines.find(wanted, end) if end >= 0 else -1
+
+
+def _sample(line: str, lines: str, at: int) -> Sample:
+    found = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
+    if not found:
+        number = lines.count("\n", 0, at + 1)
         raise ParseError(f"line {number} of the metrics is no sample: {line[:80]!r}")
-    try:
-        return Sample(name.strip(), labels, float(words[0]))
-    except ValueError:
-        raise ParseError(f"line {number} of the metrics has no value: {line[:80]!r}") from None
+    labels = _EACH_LABEL.findall(found["labels"]) if found["labels"] else []
+    return Sample(found["name"], {key: _plain(text) for key, text in labels}, float(found["value"]))
 
 
-def _labels(rest: str, number: int) -> tuple[dict[str, str], str]:
-    """Return the labels before the closing brace, and what follows it."""
-    labels: dict[str, str] = {}
-    at = 0
-    while True:
-        at = _GAP.match(rest, at).end()  # type: ignore[union-attr]  # matches everywhere
-        if rest[at : at + 1] == "}":
-            return labels, rest[at + 1 :]
-        found = _LABEL.match(rest, at)
-        if not found:
-            raise ParseError(f"line {number} of the metrics: no labels: {rest[at : at + 60]!r}")
-        labels[found[1]] = re.sub(r"\\[n\"\\]", lambda e: _ESCAPES[e[0]], found[2])
-        at = found.end()
+def _plain(text: str) -> str:
+    if "\\" not in text:
+        return text
+    return _ESCAPE.sub(lambda escape: "\n" if escape[1] == "n" else escape[1], text)

@@ -17,7 +17,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from shunt.advisors.exposition import NAME, Sample
@@ -42,10 +42,17 @@ _DEEPEST = 50
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression; `text` is how it was written."""
+    """A parsed expression; one is like another that was written like it.
+
+    Attributes:
+        text: how it was written.
+        term: what makes a value of samples.
+        names: of the metrics that it uses.
+    """
 
     text: str
-    term: Term
+    term: Term = field(compare=False)
+    names: frozenset[str] = field(compare=False)
 
     def value(self, samples: Sequence[Sample]) -> float:
         """Return the number for these metrics.
@@ -70,7 +77,7 @@ def parse(text: str) -> Expression:
     reading = _Reading(text)
     term = reading.sum()
     reading.end()
-    return Expression(text, term)
+    return Expression(text, term, frozenset(reading.names))
 
 
 def _single(values: Values, what: str) -> float:
@@ -84,6 +91,7 @@ class _Reading:
     """A recursive descent over the tokens."""
 
     def __init__(self, text: str) -> None:
+        self.names: set[str] = set()
         self._text = text
         self._at = 0
         self._depth = 0
@@ -151,6 +159,7 @@ class _Reading:
         return term
 
     def _selector(self, name: str) -> Term:
+        self.names.add(name)
         tests = self._matchers() if self._take("{") else []
 
         def term(samples: Sequence[Sample]) -> Values:

@@ -14,9 +14,11 @@ from shunt.advisors.settings import SettingError, setting, text
 from shunt.errors import ParseError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shunt.advisors.dialogue import Dialogue
 
-_LONGEST = 1 << 23
+_LONGEST = 1 << 22
 
 
 def expression(value: object) -> Expression:
@@ -45,6 +47,12 @@ class Prometheus(StreamAdvisor):
         metadata=setting(expression, "What makes a load of 0 (idle) to 100 (full) of the metrics."),
     )
 
+    def contradictions(self) -> Mapping[str, str]:
+        """Return what can never be right: metrics of an answer that has no body."""
+        if self.request.startswith("HEAD "):
+            return {"request": "an answer to HEAD has no metrics; ask by GET"}
+        return {}
+
     def talk(self, target: Target, /) -> Dialogue:
         """Make the request, read the metrics, calculate."""
         yield Http(request=self.request).message(target)
@@ -52,9 +60,9 @@ class Prometheus(StreamAdvisor):
         code, status, fields = yield from head(reader)
         if code != 200:
             raise WrongAnswerError(status)
-        page = yield from body(reader, fields, lambda _: False)
+        page = (yield from body(reader, fields)).decode("utf-8", "replace")
         try:
-            value = self.expression.value(tuple(samples(page.decode("utf-8", "replace"))))
+            value = self.expression.value(tuple(samples(page, self.expression.names)))
         except ParseError as error:
             raise WrongAnswerError(error.message) from None
         load = min(100.0, max(0.0, value))

@@ -15,13 +15,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from shunt.errors import UsageError
-
-if TYPE_CHECKING:
-    from shunt.model.addresses import Address
 
 T = TypeVar("T")
 Read = Callable[[object], Any]
@@ -81,7 +77,7 @@ def read(
         if key in fields:
             try:
                 values[key] = fields[key].metadata[_READ](value)
-            except SettingError as error:
+            except (ValueError, TypeError) as error:  # a plug-in may read by `int` or the like
                 mistakes[key] = str(error)
         elif key not in (also or {}):
             mistakes[key] = _unknown(key, [*fields, *(also or {})])
@@ -117,6 +113,26 @@ def line(value: object) -> str:
             f"{found!r} is no line; give at least one printable character, and only such"
         )
     return found
+
+
+def host_name(value: object) -> str:
+    """Return a host's name, or an address, as it can stand in a TLS hello."""
+    found = text(value)
+    try:
+        fits = 0 < len(found.encode("idna")) <= 253 and re.fullmatch(r"[^\s./]\S*", found)
+    except UnicodeError:
+        fits = None
+    if not fits:
+        raise SettingError(f"`{found}` is no host's name; write like www.example")
+    return found
+
+
+def without_port(authority: str) -> str:
+    """Return the host of `host`, `host:port` or `[address]:port` (RFC 3986 section 3.2.2)."""
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    host, colon, port = authority.rpartition(":")
+    return host if colon and ":" not in host and port.isdigit() else authority
 
 
 def number(low: int, high: int) -> Callable[[object], int]:
@@ -179,11 +195,3 @@ def words(value: object) -> tuple[str, ...]:
     if isinstance(value, tuple | list) and all(isinstance(each, str) for each in value):
         return tuple(value)
     raise SettingError("give a text, or a list of texts")
-
-
-def address(value: object) -> Address:
-    """Return an IPv4 or IPv6 address."""
-    try:
-        return ip_address(text(value))
-    except ValueError:
-        raise SettingError(f"`{value}` is no address; write it like 192.0.2.1") from None

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 
 from shunt import __version__
 from shunt.advisors.advisor import Advisor, Target
-from shunt.advisors.dialogue import Reader, WrongAnswerError, shown, up
+from shunt.advisors.dialogue import Enough, Growth, Reader, WrongAnswerError, shown, up
 from shunt.advisors.settings import (
     SettingError,
+    host_name,
     line,
     number,
     pattern,
     setting,
     text,
+    without_port,
     words,
     yes_no,
 )
 from shunt.advisors.tls import Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator, Mapping
 
     from shunt.advisors.dialogue import Dialogue, Hearing
 
@@ -46,6 +48,10 @@ def codes(value: object) -> tuple[range, ...]:
             found.append(range(int(match[1]) * 100, int(match[1]) * 100 + 100))
         else:
             found.append(range(int(match[2]), int(match[3] or match[2]) + 1))
+        if not found[-1]:
+            raise SettingError(f"`{part}` ends before it begins")
+    if not found:
+        raise SettingError("no status would be right; give at least one")
     return tuple(found)
 
 
@@ -57,6 +63,14 @@ def request_line(value: object) -> str:
     if not _REQUEST.fullmatch(found):
         raise SettingError(f"`{found}` is no request; write like GET /health")
     return found
+
+
+def protocols(value: object) -> tuple[str, ...]:
+    """Return names of protocols for ALPN (RFC 7301 section 3.1)."""
+    for each in words(value):
+        if not re.fullmatch(r"[!-~]{1,255}", each):
+            raise SettingError(f"`{each}` is no protocol; write like http/1.1")
+    return words(value)
 
 
 def header_lines(value: object) -> tuple[str, ...]:
@@ -74,7 +88,12 @@ class Http(Advisor):
     name = "http"
     usual_port = 80
     speaks_first = True
-    request: str = field(default="HEAD /", metadata=setting(request_line, "Method and path."))
+    request: str | None = field(
+        default=None,
+        metadata=setting(
+            request_line, "Method and path; default `HEAD /`, or `GET /` where `body` is given."
+        ),
+    )
     expect: tuple[range, ...] = field(
         default=(range(200, 400),),
         metadata=setting(codes, "Statuses that are right, like 200, 2xx, 200-399."),
@@ -92,6 +111,16 @@ class Http(Advisor):
         default=(), metadata=setting(header_lines, "More header fields, `Name: value`.")
     )
 
+    def contradictions(self) -> Mapping[str, str]:
+        """Return what can never be right: the body of an answer that has none."""
+        if self.body is None:
+            return {}
+        if (self.request or "").startswith("HEAD "):
+            return {"body": "an answer to HEAD has none; ask by GET"}
+        if all(code in _NO_BODY for right in self.expect for code in right):
+            return {"body": "an answer of the expected status has none"}
+        return {}
+
     def talk(self, target: Target, /) -> Dialogue:
         """Make the request and look at the answer."""
         yield self.message(target)
@@ -102,10 +131,9 @@ class Http(Advisor):
         if self.body is None:
             return up(status)
         wanted = self.body
-        bodiless = self.request.startswith("HEAD ") or code in _NO_BODY
-        found = b"" if bodiless else (
-            yield from body(reader, fields, lambda data: _has(wanted, data))
-        )  # fmt: skip
+        found = b""
+        if code not in _NO_BODY:
+            found = yield from body(reader, fields, lambda data: _has(wanted, data))
         if not _has(wanted, found):
             what = f"begins with {shown(found[:80])!r}" if found else "is empty"
             raise WrongAnswerError(f"{status}, but the body has no {wanted.pattern!r}; it {what}")
@@ -115,8 +143,9 @@ class Http(Advisor):
         """Return the request as it is sent."""
         host = self.host or (target.place if target.port != self.usual_port else
                              target.place.rpartition(":")[0])  # fmt: skip
+        request = self.request or ("GET /" if self.body else "HEAD /")
         lines = [
-            f"{self.request} HTTP/1.1",
+            f"{request} HTTP/1.1",
             f"Host: {host}",
             f"User-Agent: shunt/{__version__}",
             "Accept: */*",
@@ -142,10 +171,12 @@ class Https(Http):
     )
     server_name: str | None = field(
         default=None,
-        metadata=setting(line, "The name for SNI and for the certificate; default `host`."),
+        metadata=setting(
+            host_name, "The name for SNI and for the certificate; default `host`, or the address."
+        ),
     )
     alpn: tuple[str, ...] = field(
-        default=("http/1.1",), metadata=setting(words, "Protocols to offer by ALPN.")
+        default=("http/1.1",), metadata=setting(protocols, "Protocols to offer by ALPN.")
     )
     warn_days: int = field(
         default=14,
@@ -158,10 +189,22 @@ class Https(Http):
         return Tls(
             verify=self.verify,
             authorities=self.authorities,
-            server_name=self.server_name or self.host,
+            server_name=self.server_name or (self.host and without_port(self.host)),
             protocols=self.alpn,
             warn_days=self.warn_days,
         )
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Return also: authorities that nobody asks, and a host that is no name for TLS."""
+        found = dict(Http.contradictions(self))
+        if self.authorities is not None and not self.verify:
+            found["authorities"] = "are not asked without `verify: yes`"
+        if self.host is not None and self.server_name is None:
+            try:
+                host_name(without_port(self.host))
+            except SettingError as error:
+                found["host"] = f"{error}; or give `server_name`"
+        return found
 
 
 def head(reader: Reader) -> Generator[bytes | None, bytes, tuple[int, str, dict[bytes, bytes]]]:
@@ -190,21 +233,22 @@ def _fields(reader: Reader) -> Generator[bytes | None, bytes, dict[bytes, bytes]
     raise WrongAnswerError(f"more than {_MOST_HEADERS} header fields")
 
 
-def body(reader: Reader, fields: dict[bytes, bytes], enough: Callable[[bytes], bool]) -> Hearing:
+def body(reader: Reader, fields: dict[bytes, bytes], enough: Enough | None = None) -> Hearing:
     """Return the body, or its beginning that is `enough`, or its first MiB."""
     if fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
         return (yield from _chunked(reader, enough))
     length = fields.get(b"content-length")
     if length is None:
-        return (yield from reader.rest(enough))
+        return (yield from reader.rest(enough=enough))
     if not length.isdigit() or len(length) > 18:
         raise WrongAnswerError(f"no length: {shown(length)!r}")
-    return (yield from reader.rest(lambda data: len(data) >= int(length) or enough(data)))
+    return (yield from reader.rest(int(length), enough))
 
 
-def _chunked(reader: Reader, enough: Callable[[bytes], bool]) -> Hearing:
+def _chunked(reader: Reader, enough: Enough | None) -> Hearing:
     """Return a body in chunks (RFC 9112 section 7.1)."""
     found = bytearray()
+    growth = Growth()
     while True:
         first = yield from reader.line()
         size = _CHUNK.fullmatch(first)
@@ -216,7 +260,7 @@ def _chunked(reader: Reader, enough: Callable[[bytes], bool]) -> Hearing:
         found += yield from reader.exactly(count)
         if (yield from reader.line()):
             raise WrongAnswerError("a chunk that does not end with its size")
-        if enough(bytes(found)):
+        if enough and growth.worth(len(found)) and enough(bytes(found)):
             return bytes(found)
 
 

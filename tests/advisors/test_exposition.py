@@ -1,0 +1,100 @@
+"""Prometheus's text format: what is read is what was written, and only what is wanted."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shunt.advisors.exposition import MOST_SERIES, Sample, samples
+from shunt.advisors.prometheus import Prometheus
+from shunt.errors import ParseError
+from tests.advisors.driving import talk
+
+NAMES = ("a", "b:c", "a_b")
+LABELS = st.dictionaries(
+    st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True),
+    st.text(st.characters(codec="utf-8"), max_size=8),
+    max_size=3,
+)
+SAMPLES = st.builds(Sample, st.sampled_from(NAMES), LABELS, st.floats(allow_nan=False))
+GAP = st.sampled_from(["", " ", "\t", " \t"])
+
+
+@st.composite
+def written(draw: st.DrawFn, sample: Sample) -> str:
+    def escaped(text: str) -> str:
+        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+    def gap() -> str:
+        return draw(GAP)
+
+    labels = ",".join(
+        f'{gap()}{name}{gap()}={gap()}"{escaped(value)}"{gap()}'
+        for name, value in sample.labels.items()
+    )
+    if labels or draw(st.booleans()):
+        last = draw(st.sampled_from(["", ","])) if labels else ""
+        name = f"{sample.name}{gap()}{{{gap()}{labels}{last}{gap()}}}{gap()}"
+    else:
+        name = sample.name + draw(st.sampled_from([" ", "\t", "  "]))
+    time = draw(st.sampled_from(["", " 1395066363000", "\t-3"]))
+    return f"{gap()}{name}{sample.value!r}{time}{gap()}"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.lists(SAMPLES, max_size=5))
+def test_an_exposition_read_is_the_one_written(data: st.DataObject, wanted: list[Sample]) -> None:
+    lines = [data.draw(written(sample)) for sample in wanted]
+    others = ["# HELP a b", "# a 1", "", "ab what is this", 'x{a="\\na 1"} 2', "\xe9"]
+    for at in data.draw(st.lists(st.integers(0, len(lines)), max_size=3)):
+        lines.insert(at, data.draw(st.sampled_from(others)))
+    found = list(samples("\n".join([*lines, ""]), NAMES))
+    for name in NAMES:
+        assert [s for s in found if s.name == name] == [s for s in wanted if s.name == name]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1.0), ("+.5e-1", 0.05), ("-2.", -2.0), ("+Inf", math.inf), ("-infinity", -math.inf)],
+)
+def test_values_are_written_as_the_format_says(text: str, value: float) -> None:
+    assert next(samples(f"x\t{text} 7", ["x"])).value == value
+    assert math.isnan(next(samples("x NaN", ["x"])).value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x", "x y", "x{a=1} 2", 'x{a="1" 2', 'x{a="b"}', "x 1 2 3", "x 1_0", "x 0x10", "x 1 soon",
+     "x 1 2.5", "x -NaN", "x \u0661", 'x{a="\\t"} 1', 'x{a="1",,b="2"} 1', 'x{,a="1"} 1',
+     'x{a="1"b="2"} 1', "x 1\r", "x{", "x " + "1" * 20_000],
+)  # fmt: skip
+def test_a_line_that_is_no_sample_is_refused(line: str) -> None:
+    with pytest.raises(ParseError, match="line 2"):
+        list(samples("y 1\n" + line, ["x"]))
+
+
+def test_lines_that_nobody_asks_for_are_not_looked_at() -> None:
+    page = 'no sample\nxy 1\nx:y 1\n# x 1\nz{x="1"} 1\n  x 2\n'
+    assert list(samples(page, ["x"])) == [Sample("x", {}, 2.0)]
+    assert not list(samples(page, []))
+
+
+def test_too_many_series_are_refused_before_they_take_long() -> None:
+    page = b"HTTP/1.0 200 OK\r\n\r\n" + b"node_load1 1\n" * (MOST_SERIES + 1)
+    verdict, _ = talk(Prometheus(), page)
+    assert verdict.up is False
+    assert f"more than {MOST_SERIES} series" in verdict.words
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet='x{}=",\\ \t\n1eaN+-.', max_size=60))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    try:
+        found = list(samples(text, ["x"]))
+    except ParseError:
+        return
+    assert len(found) == len(re.findall(r"^[ \t]*x[ \t{]", text, re.MULTILINE))

@@ -10,7 +10,7 @@ import asyncio
 import select
 from typing import TYPE_CHECKING
 
-from shunt.advisors.dialogue import HEAR
+from shunt.advisors.dialogue import HEAR, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from shunt.advisors.sockets import Wire
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-_AT_ONCE = 32  # steps of one dialogue before others get their turn
+_AT_ONCE = 32  # steps of one dialogue before others get their turn,
+_AT_ONCE_HEARD = 1 << 16  # or bytes, for what a dialogue does with them takes time as well
 _TO_HEAR = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -35,7 +36,7 @@ class Readiness:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._told: dict[int, Callable[[int], None]] = {}
-        self._loop.add_reader(self._epoll.fileno(), self._look)
+        self._loop.add_reader(self._epoll.fileno(), self.look)
 
     def watch(self, number: int, tell: Callable[[int], None]) -> None:
         """Tell of every new event of a descriptor; who is told closes none meanwhile."""
@@ -52,7 +53,8 @@ class Readiness:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Tell of the events that have come; the loop does it whenever there are some."""
         for number, events in self._epoll.poll(0):
             tell = self._told.get(number)
             if tell is not None:
@@ -88,7 +90,7 @@ class Carrier:
             TooLateError: one of the two was over.
             WrongAnswerError: from the dialogue.
             OSError: what the kernel says.
-            Exception: whatever else the dialogue raises.
+            AdvisorError: the dialogue is wrong in itself.
         """
         self._receive = receive
         self._limit = self._loop.time() + connect
@@ -127,18 +129,23 @@ class Carrier:
         if self._limit < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(self._limit, self._late)
-        self._step = next(self._dialogue)
+        self._step = advance(self._dialogue)
 
     def _go(self) -> None:
+        heard = 0
         for _ in range(_AT_ONCE):
             if self._step is not HEAR:
                 sent = self._wire.say(self._step)
                 rest = self._step[sent:]
-                self._step = rest or next(self._dialogue)
-            elif self._heard:
-                self._step = self._dialogue.send(self._hear())
-            else:
+                self._step = rest or advance(self._dialogue)
+            elif not self._heard:
                 return
+            elif heard >= _AT_ONCE_HEARD:
+                break
+            else:
+                data = self._hear()
+                heard += len(data)
+                self._step = advance(self._dialogue, data)
         self._loop.call_soon(self._ready, 0)  # others wait as well
 
     def _hear(self) -> bytes:
@@ -149,9 +156,17 @@ class Carrier:
             raise
 
     def _late(self) -> None:
+        """Give up, unless the limit has moved; but what has come in time and not been read counts.
+
+        This process may have been busy with something else meanwhile.
+        """
+        if not self._end.done() and self._loop.time() >= self._limit:
+            self._readiness.look()
+            if self._heard:
+                self._ready(0)
         if self._end.done():
             return
-        if self._loop.time() < self._limit:  # set when the connection was awaited
+        if self._loop.time() < self._limit:  # set when the connection was awaited, or just now
             self._timer = self._loop.call_at(self._limit, self._late)
         else:
             self._end.set_exception(TooLateError())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import zlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+import structlog
 
 from shunt.advisors.run import Checker
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from shunt.advisors.advisor import Target
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
+
+log = structlog.get_logger()
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -75,9 +78,7 @@ class Rounds(Generic[Key]):
         tasks = list(self._tasks.values())
         for key in list(self._jobs):
             self._stop(key)
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._checker.close()
 
     def _stop(self, key: Key) -> None:
@@ -98,10 +99,17 @@ class Rounds(Generic[Key]):
             check = _hasty(job) if haste else job.check
             verdict = await self._checker.check(check, job.target, mark=job.mark)
             self.checks += 1
-            self._report(key, verdict)
+            self._tell(key, verdict)
             due = max(due, loop.time())
             if haste and not verdict.up:
                 due = min(due, loop.time() + _RECOVERY)
+
+    def _tell(self, key: Key, verdict: Verdict) -> None:
+        """Report a verdict; whatever that raises, the job's next check is made."""
+        try:
+            self._report(key, verdict)
+        except Exception as error:
+            log.exception("a verdict was not taken", check=key, words=verdict.words, error=error)
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, key: Key, due: float) -> bool:
         """Wait until a check is due; return whether it is in haste."""

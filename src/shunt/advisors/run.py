@@ -1,7 +1,8 @@
 """Makes one check: opens the connection, carries the dialogue, measures, and gives up in time.
 
 All that a server can do ends in a verdict, never in an exception. What keeps this host from asking
-at all (no route, no descriptors) gives a verdict that is neither up nor down.
+at all (no route, no descriptors) gives a verdict that is neither up nor down, and so does whatever
+a plug-in does that it must not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Transport
 from shunt.advisors.carrier import Carrier, Readiness, TooLateError
-from shunt.advisors.dialogue import Dialogue, Listener, Verdict, WrongAnswerError, down, noted
+from shunt.advisors.dialogue import (
+    AdvisorError,
+    Dialogue,
+    Listener,
+    Verdict,
+    WrongAnswerError,
+    advance,
+    down,
+    noted,
+    shown,
+    started,
+)
 from shunt.advisors.protocols.exec import failed
 from shunt.advisors.sockets import open_wire
 from shunt.advisors.tls import secured
@@ -64,27 +76,36 @@ class Checker:
             measures another load.
         """
         begin = time.monotonic()
-        dialogue = check.advisor.talk(target)
-        if listener is not None:
-            dialogue = noted(dialogue, listener)
         try:
-            if check.advisor.transport is Transport.PROCESS:
-                verdict = await _process(check, target, dialogue)
-            else:
-                verdict = await self._network(check, target, dialogue, mark)
+            verdict = await self._made(check, target, mark, listener)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others go on
-            return Verdict(None, f"the advisor {check.advisor.name} failed: {error!r}")
-        finally:
-            dialogue.close()
+            return _broken(check, error)
         if verdict.up and verdict.load is None:
             return verdict.with_load((time.monotonic() - begin) * 1000)
+        return verdict
+
+    async def _made(
+        self, check: Check, target: Target, mark: int, listener: Listener | None
+    ) -> Verdict:
+        dialogue = started(check.advisor.talk(target))
+        heard_by = dialogue if listener is None else noted(dialogue, listener)
+        try:
+            if check.advisor.transport is Transport.PROCESS:
+                verdict = await _process(check, target, heard_by)
+            else:
+                verdict = await self._network(check, target, heard_by, mark)
+        except BaseException:  # what it raises at its end must not hide that this was cancelled
+            with contextlib.suppress(Exception):
+                dialogue.close()
+            raise
+        dialogue.close()
         return verdict
 
     async def _network(
         self, check: Check, target: Target, dialogue: Dialogue, mark: int
     ) -> Verdict:
         secure = check.advisor.secure
-        spoken = secured(dialogue, secure) if secure else dialogue
+        spoken = secured(dialogue, secure, str(target.address)) if secure else dialogue
         try:
             for _ in range(check.connect_tries):
                 carrier = self._carrier(check, target, spoken, mark)
@@ -118,6 +139,12 @@ async def run(
         checker.close()
 
 
+def _broken(check: Check, error: Exception) -> Verdict:
+    name = getattr(check.advisor, "name", type(check.advisor).__name__)
+    words = str(error) if isinstance(error, AdvisorError) else repr(error)
+    return Verdict(None, shown(f"the advisor {name} failed: {words}", 300))
+
+
 async def _process(check: Check, target: Target, dialogue: Dialogue) -> Verdict:
     """Run the advisor's command and let the dialogue hear its output."""
     argv = check.advisor.argv(target)
@@ -134,28 +161,38 @@ async def _process(check: Check, target: Target, dialogue: Dialogue) -> Verdict:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(check.receive_timeout):
-            output = await process.stdout.read(_OUTPUT)
-            while await process.stdout.read(_OUTPUT):
-                pass
+            output = await _beginning(process.stdout)
             code = await process.wait()
-        return down(str(failed(code, output))) if code else _told(dialogue, output)
-    except TimeoutError:
-        return down(f"the command was not done within {check.receive_timeout:g} s")
-    except WrongAnswerError as error:
-        return down(str(error))
-    finally:
+    except BaseException as error:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        if isinstance(error, TimeoutError):
+            return down(f"the command was not done within {check.receive_timeout:g} s")
+        raise
+    try:
+        return down(str(failed(code, output))) if code else _told(dialogue, output)
+    except WrongAnswerError as error:
+        return down(str(error))
+
+
+async def _beginning(stream: asyncio.StreamReader) -> bytes:
+    """Read a stream to its end; return what was in the beginning."""
+    kept = bytearray()
+    while data := await stream.read(_OUTPUT):
+        kept += data[: _OUTPUT - len(kept)]
+    return bytes(kept)
 
 
 def _told(dialogue: Dialogue, output: bytes) -> Verdict:
     """Return what a dialogue that only hears makes of a whole output."""
     try:
-        next(dialogue)
+        step = advance(dialogue)
         for data in (output, b"") if output else (b"",):
-            dialogue.send(data)
+            if step is not None:
+                raise AdvisorError("it speaks, and a command does not listen")
+            step = advance(dialogue, data)
     except StopIteration as end:
         verdict: Verdict = end.value
         return verdict
-    return Verdict(None, "the advisor wants more than the command's output")
+    raise AdvisorError("it wants more than the command's output")

@@ -6,10 +6,18 @@ import ssl
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shunt.advisors.ber import BerError, not_after
-from shunt.advisors.dialogue import HEAR, Dialogue, Verdict, WrongAnswerError, with_warning
+from shunt.advisors.dialogue import (
+    HEAR,
+    Dialogue,
+    Verdict,
+    WrongAnswerError,
+    advance,
+    with_warning,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,7 +31,8 @@ class Tls:
     """How a stream is secured.
 
     Attributes:
-        verify: the certificate must be signed by a known authority and name `server_name`.
+        verify: the certificate must be signed by a known authority and name `server_name`, or the
+            address where there is none.
         authorities: a file of certificates to trust instead of the system's.
         server_name: for SNI and for the certificate.
         protocols: offered by ALPN, best first.
@@ -37,15 +46,30 @@ class Tls:
     warn_days: int = _SOON
 
 
-@lru_cache(maxsize=256)
 def context(tls: Tls) -> ssl.SSLContext:
     """Return a client's context; the same one for the same wishes, for making it is slow.
+
+    It is made anew when the file of authorities has changed.
 
     Raises:
         OSError, ssl.SSLError: the file of authorities cannot be read.
     """
+    if not tls.verify:
+        return _context(tls, None)
+    file = tls.authorities or _system_authorities()
+    found = Path(file).stat() if file else None
+    return _context(tls, (found.st_mtime_ns, found.st_ino, found.st_size) if found else None)
+
+
+@lru_cache(maxsize=1)
+def _system_authorities() -> str | None:
+    return ssl.get_default_verify_paths().cafile
+
+
+@lru_cache(maxsize=256)
+def _context(tls: Tls, _state: tuple[int, ...] | None) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = tls.verify and tls.server_name is not None
+    made.check_hostname = tls.verify
     made.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
     if tls.verify and tls.authorities:
         made.load_verify_locations(tls.authorities)
@@ -56,8 +80,15 @@ def context(tls: Tls) -> ssl.SSLContext:
     return made
 
 
-def secured(inner: Dialogue, tls: Tls, now: datetime | None = None) -> Dialogue:
+def secured(inner: Dialogue, tls: Tls, address: str, now: datetime | None = None) -> Dialogue:
     """Return `inner`, spoken through TLS.
+
+    Args:
+        inner: the dialogue.
+        tls: how.
+        address: of whom it is spoken with; the certificate must have it where no name is given
+            (RFC 9110 section 4.3.4).
+        now: the time; default the clock's.
 
     Raises (within the dialogue):
         WrongAnswerError: no handshake, or a certificate that is not trusted.
@@ -65,8 +96,10 @@ def secured(inner: Dialogue, tls: Tls, now: datetime | None = None) -> Dialogue:
     try:
         made = context(tls)
     except (OSError, ssl.SSLError) as error:
-        return Verdict(up=None, words=f"the authorities {tls.authorities} cannot be read: {error}")
-    stream = _Stream(made, tls.server_name)
+        file = tls.authorities or "of the system"
+        return Verdict(up=None, words=f"the authorities {file} cannot be read: {error}")
+    name = tls.server_name or (address if tls.verify else None)
+    stream = _Stream(made, name)
     yield from stream.handshake()
     warning = ending(stream.tls.getpeercert(binary_form=True), tls.warn_days, now)
     verdict = yield from stream.carry(inner)
@@ -120,7 +153,7 @@ class _Stream:
         heard: bytes | None = None
         while True:
             try:
-                step = inner.send(heard) if heard is not None else next(inner)
+                step = advance(inner, heard)
             except StopIteration as end:
                 verdict: Verdict = end.value
                 return verdict

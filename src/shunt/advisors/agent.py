@@ -43,24 +43,24 @@ class Agent(StreamAdvisor):
 
 
 def judged(line: str) -> Verdict:
-    """Return what an agent's line says.
+    """Return what an agent's line says; who is out of service wishes no weight, whatever else.
 
     Raises:
         WrongAnswerError: a word of it is none that agents say.
     """
     said, _, remark = line.partition("#")
-    is_up, share = True, None
+    is_up, is_out, share = True, False, None
     words = re.split(r"[\s,]+", said.strip().lower())
     for word in filter(None, words):
         if found := _SHARE.fullmatch(word):
             share = int(found[1]) / 100
         elif word == "drain":
-            share = 0.0
+            is_out = True
         elif word in _OUT:
-            is_up = False
+            is_up, is_out = False, True
         elif word not in _KNOWN and not word.startswith("maxconn:"):
             raise WrongAnswerError(f"no agent's word: {shown(word)!r}")
     if not any(words):
         raise WrongAnswerError("an empty line")
     text = shown(f"the agent says {said.strip()}" + (f" ({remark.strip()})" if remark else ""))
-    return Verdict(is_up, text, share=share)
+    return Verdict(is_up, text, share=0.0 if is_out else share)

@@ -37,6 +37,8 @@ def codes(value: object) -> tuple[str, ...]:
     for each in found:
         if each not in _CODES:
             raise SettingError(f"`{each}` is no response code; one of {', '.join(_CODES)}")
+    if not found:
+        raise SettingError("no code would be right; give at least one")
     return found
 
 

@@ -22,6 +22,8 @@ def command(value: object) -> tuple[str, ...]:
     found = words(value)
     if not found or not found[0].startswith("/"):
         raise SettingError("give a list: the program's absolute path, then its arguments")
+    if any("\0" in word for word in found):
+        raise SettingError("holds a NUL character, which no argument can have")
     return found
 
 
@@ -31,9 +33,12 @@ class Exec(Advisor):
 
     In its arguments %a stands for the address, %p for the port, %s for the server's name, %% for %.
     Exit code 0: works. A first line that is a number is the load; otherwise it is shown.
+    The address is the server's own: connections of a command cannot be led along the way of
+    requests.
     """
 
     name = "exec"
+    at_server = True
     command: tuple[str, ...] = field(
         metadata=setting(command, "The program's absolute path, and its arguments.")
     )
@@ -50,10 +55,10 @@ class Exec(Advisor):
 
     def talk(self, _target: Target, /) -> Dialogue:
         """Hear the output; the runner turns another exit code than 0 into the end of the matter."""
-        output = b""
+        output = bytearray()
         while (data := (yield HEAR)) and len(output) < _LONGEST:
             output += data
-        first = output.split(b"\n", 1)[0]
+        first = bytes(output.split(b"\n", 1)[0])
         if found := _LOAD.fullmatch(first):
             return up(f"load {shown(first)}", load=float(found[1]))
         return up(first or b"leaves with 0")

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from shunt.advisors.advisor import StreamAdvisor, Target
 from shunt.advisors.dialogue import Reader, WrongAnswerError, up
 from shunt.advisors.protocols import http2
-from shunt.advisors.settings import line, setting, text
+from shunt.advisors.settings import SettingError, host_name, line, setting, text, without_port
 from shunt.advisors.tls import Tls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shunt.advisors.dialogue import Dialogue, Hearing
 
 _STREAM = 1
@@ -22,6 +24,7 @@ _STATUS = {
     3: "SERVICE_UNKNOWN",
 }
 _SERVING = 1
+_LONGEST = 1 << 10  # bytes of an answer that is one small number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,17 @@ class Grpc(StreamAdvisor):
     @property
     def secure(self) -> Tls | None:
         """Return TLS with HTTP/2 by ALPN, if wished."""
-        return Tls(protocols=("h2",), server_name=self.authority) if self.tls else None
+        name = self.authority and without_port(self.authority)
+        return Tls(protocols=("h2",), server_name=name) if self.tls else None
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Return an authority that is no name for TLS."""
+        if self.tls and self.authority is not None:
+            try:
+                host_name(without_port(self.authority))
+            except SettingError as error:
+                return {"authority": str(error)}
+        return {}
 
     def talk(self, target: Target, /) -> Dialogue:
         """Make one call and look at its message."""
@@ -91,6 +104,8 @@ def _message(reader: Reader) -> Hearing:
             raise WrongAnswerError("refuses the call (HTTP/2 RST_STREAM)")
         elif found.stream == _STREAM and found.kind == http2.DATA:
             body += http2.content(found)
+            if len(body) > _LONGEST:
+                raise WrongAnswerError(f"no health answer: more than {_LONGEST} bytes")
         if len(body) >= 5 and len(body) >= 5 + (length := int.from_bytes(body[1:5], "big")):
             if body[0]:
                 raise WrongAnswerError("a compressed message, which was not asked for")

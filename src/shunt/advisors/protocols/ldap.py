@@ -17,7 +17,6 @@ from shunt.advisors.ber import (
     header,
     integer,
     piece,
-    pieces,
 )
 from shunt.advisors.dialogue import Reader, WrongAnswerError, shown, up
 from shunt.advisors.settings import setting, text
@@ -93,19 +92,17 @@ def _message(number: int, operation: bytes) -> bytes:
 
 
 def _answer(reader: Reader) -> Generator[bytes | None, bytes, Piece]:
-    """Return the operation of the next message."""
+    """Return the operation of the next message: it follows the number (section 4.1.1)."""
     try:
         head = yield from reader.exactly(2)
         while (sizes := header(head)) is None:
             head += yield from reader.exactly(1)
         if head[0] != SEQUENCE or sizes[1] > _LONGEST:
             raise WrongAnswerError(f"no LDAP: {shown(head)!r}")
-        parts = pieces((yield from reader.exactly(sizes[1])))
+        message = yield from reader.exactly(sizes[1])
+        return piece(message, piece(message).end)
     except BerError as error:
         raise WrongAnswerError(f"no LDAP: {error}") from None
-    if len(parts) < 2:
-        raise WrongAnswerError("no LDAP: a message without an operation")
-    return parts[1]
 
 
 def _succeeded(what: str, found: Piece, tag: int) -> None:

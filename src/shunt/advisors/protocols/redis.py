@@ -10,6 +10,8 @@ from shunt.advisors.dialogue import Reader, WrongAnswerError, up
 from shunt.advisors.settings import line, setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shunt.advisors.dialogue import Dialogue
 
 
@@ -24,6 +26,12 @@ class Redis(StreamAdvisor):
         default=None, metadata=setting(line, "User for AUTH, with a password.")
     )
     password: str | None = field(default=None, metadata=setting(line, "Password for AUTH."))
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Return a user without a password, who would never be named."""
+        if self.user is not None and self.password is None:
+            return {"user": "is named with a password only; give `password` as well"}
+        return {}
 
     def talk(self, _target: Target, /) -> Dialogue:
         """Say AUTH if there is a password, then PING."""

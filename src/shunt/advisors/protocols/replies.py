@@ -50,12 +50,12 @@ def reply(reader: Reader) -> Replying:
 
 
 def expected(reader: Reader, *codes: int) -> Replying:
-    """Return the next reply if it has one of the codes, or of their first digits.
+    """Return the next reply if it has one of the codes.
 
     Raises:
         WrongAnswerError: it has not; its words are in the message.
     """
     answer = yield from reply(reader)
-    if answer.code not in codes and answer.code // 100 not in codes:
+    if answer.code not in codes:
         raise WrongAnswerError(answer.words)
     return answer

@@ -13,7 +13,7 @@ from shunt.advisors.protocols.http import codes
 from shunt.advisors.settings import choice, line, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from shunt.advisors.dialogue import Dialogue
 
@@ -38,6 +38,12 @@ class Sip(Advisor):
     def transport(self) -> Transport:
         """Return what the settings say."""
         return Transport(self.over)
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Return expected statuses none of which ends a transaction (RFC 3261 section 7.2)."""
+        if all(right.stop <= 200 for right in self.expect):
+            return {"expect": "statuses below 200 are provisional; expect others"}
+        return {}
 
     def talk(self, target: Target, /) -> Dialogue:
         """Ask for options; provisional answers and other dialogues' are let pass."""

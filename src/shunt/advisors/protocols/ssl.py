@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Advisor, Target
 from shunt.advisors.dialogue import Reader, WrongAnswerError, shown, up
-from shunt.advisors.settings import line, setting
+from shunt.advisors.settings import host_name, setting
 from shunt.advisors.tls import Tls, context
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Ssl(Advisor):
     name = "ssl"
     usual_port = 443
     speaks_first = True
-    server_name: str | None = field(default=None, metadata=setting(line, "The name for SNI."))
+    server_name: str | None = field(default=None, metadata=setting(host_name, "The name for SNI."))
 
     def talk(self, _target: Target, /) -> Dialogue:
         """Send a client's hello, read one record."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _IAC, _SB, _SE = 255, 250, 240
 _WILL, _WONT, _DO, _DONT = 251, 252, 253, 254
 _REFUSAL = {_WILL: _DONT, _DO: _WONT}
-_LONGEST = 1 << 16
+_LONGEST = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,47 +33,65 @@ class Telnet(StreamAdvisor):
 
     def talk(self, _target: Target, /) -> Dialogue:
         """Refuse what is offered until enough was said."""
-        data = said = b""
-        answered = 0
-        while len(data) < _LONGEST:
+        negotiation = Negotiation()
+        said = negotiation.said
+        while negotiation.heard < _LONGEST:
             more = yield HEAR
             if not more:
-                where = f"after {shown(said)!r}" if said.strip() else "without a word"
+                where = f"after {shown(bytes(said))!r}" if said.strip() else "without a word"
                 raise WrongAnswerError(f"closed the connection {where}")
-            data += more
-            said, refusals = negotiated(data)
+            refusals = negotiation.hear(more)
             if self.expect is None:
-                return up(f"says {shown(said)!r}" if said.strip() else "negotiates")
+                return up(f"says {shown(bytes(said))!r}" if said.strip() else "negotiates")
             if self.expect.search(said.decode("utf-8", "replace")):
-                return up(f"says {shown(said)!r}")
-            if len(refusals) > answered:
-                yield refusals[answered:]
-                answered = len(refusals)
+                return up(f"says {shown(bytes(said))!r}")
+            if refusals:
+                yield refusals
         raise WrongAnswerError(
             f"no {self.expect.pattern if self.expect else ''!r} in {_LONGEST} bytes"
         )
 
 
-def negotiated(data: bytes) -> tuple[bytes, bytes]:
-    """Return the words among the commands, and the refusals of every option so far."""
-    said, refusals = bytearray(), bytearray()
-    at = 0
-    while at < len(data):
-        if data[at] != _IAC:
-            said.append(data[at])
-            at += 1
-            continue
-        command = data[at + 1] if at + 1 < len(data) else None
-        if command == _IAC:
-            said.append(_IAC)
-            at += 2
-        elif command == _SB:
-            end = data.find(bytes((_IAC, _SE)), at)
-            at = len(data) if end < 0 else end + 2
-        elif command is not None and command >= _WILL:
-            if command in _REFUSAL and at + 2 < len(data):
-                refusals += bytes((_IAC, _REFUSAL[command], data[at + 2]))
-            at += 3
-        else:
-            at += 2
-    return bytes(said), bytes(refusals)
+class Negotiation:
+    """Takes words and commands apart, however they are cut into pieces.
+
+    Attributes:
+        said: the words so far.
+        heard: how many bytes came.
+    """
+
+    def __init__(self) -> None:
+        self.said = bytearray()
+        self.heard = 0
+        self._begun = b""  # a command whose end has not come
+
+    def hear(self, more: bytes) -> bytes:
+        """Take what came; return the refusals of what it offers or wants."""
+        self.heard += len(more)
+        data, self._begun = self._begun + more, b""
+        refusals = bytearray()
+        at = 0
+        while (command := data.find(_IAC, at)) >= 0:
+            self.said += data[at:command]
+            end = _end(data, command)
+            if end is None:
+                self._begun = data[command:]
+                return bytes(refusals)
+            kind = data[command + 1]
+            if kind == _IAC:
+                self.said.append(_IAC)
+            elif kind in _REFUSAL:
+                refusals += bytes((_IAC, _REFUSAL[kind], data[command + 2]))
+            at = end
+        self.said += data[at:]
+        return bytes(refusals)
+
+
+def _end(data: bytes, at: int) -> int | None:
+    """Return where the command that begins at `at` ends, None if that has not come."""
+    kind = data[at + 1] if at + 1 < len(data) else None
+    if kind == _SB:
+        end = data.find(bytes((_IAC, _SE)), at)
+        return end + 2 if end >= 0 else None
+    length = 3 if kind is not None and _WILL <= kind <= _DONT else 2
+    return at + length if at + length <= len(data) else None

@@ -74,3 +74,30 @@ def test_the_secret_can_be_left_out() -> None:
     assert "00112233445566778899001122334455" in dump(config)
     assert "secret" not in dump(config, secret=False)
     assert "secret" not in str(normalised(config, secret=False))
+
+
+def test_passwords_are_blanked_where_secrets_are_left_out() -> None:
+    text = MINIMAL_WITH_PASSWORDS
+    config = parse(text, "f")
+    assert parse(dump(config), "f") == config
+    shown = dump(config, secret=False)
+    assert not [word for word in ("geheim", "s3cret", "dG9rZW4") if word in shown]
+    assert "X-Check: shunt" in shown
+    assert shown.count("(not shown)") == 3
+
+
+MINIMAL_WITH_PASSWORDS = """\
+dispatcher: {interface: eth0}
+clusters:
+  web:
+    address: 192.0.2.10
+    ports:
+      - {port: 6379, servers: [a], advisor: {type: redis, user: u, password: geheim}}
+      - port: 80
+        servers: [a]
+        advisor:
+          type: http
+          headers: ["X-Check: shunt", "authorization: Basic dG9rZW4="]
+servers:
+  a: {address: 192.0.2.21, metric: {type: ldap, password: s3cret}}
+"""

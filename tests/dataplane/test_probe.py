@@ -11,7 +11,7 @@ import pytest
 from shunt.advisors.advisor import Target
 from shunt.advisors.check import make
 from shunt.advisors.run import run
-from shunt.dataplane.probe import Probe, ProbeWay
+from shunt.dataplane.probe import Probe, ProbeWay, marks
 from shunt.lab import nginx, topology
 from shunt.model.addresses import Mac
 from shunt.network.placeholder import Placeholder, confirm, forget, way_out
@@ -49,7 +49,7 @@ def ask(direct_return: Topology) -> Iterator[Ask]:
             | ({"request": "/", "body": f"^{server}$"} if kind == "http" else {}),
             port=80,
         )
-        mark = probe.mark(NUMBERS[server])
+        mark = marks()[NUMBERS[server]]
         target = Target(address, 80)
         return dispatcher.call(lambda: asyncio.run(run(made, target, mark=mark)))
 
@@ -103,9 +103,9 @@ def test_other_frames_are_left_alone_and_marks_without_a_server_go_nowhere(
 
     assert up(0)
     assert up(7)
-    assert not up(probe.mark(3))
+    assert not up(marks()[3])
     probe.route({3: nobody})
-    assert up(probe.mark(3)) is False
+    assert up(marks()[3]) is False
     probe.route({})
     dispatcher.call(probe.close)
-    assert up(probe.mark(3))
+    assert up(marks()[3])

@@ -9,6 +9,9 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,24 +23,41 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from shunt.dispatcher.control import Client, Handler
 
-async def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
+
+async def _echo(request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
     return dict(request)
 
 
-async def _refuse(_request: Mapping[str, Any]) -> None:
+async def _refuse(_request: Mapping[str, Any], _client: Client) -> None:
     raise UsageError("no such server", hint="there are a, b")
 
 
-async def _fail(_request: Mapping[str, Any]) -> None:
+async def _fail(_request: Mapping[str, Any], _client: Client) -> None:
     raise ControlError("it went wrong")
 
 
-async def _need(request: Mapping[str, Any]) -> Any:
+async def _need(request: Mapping[str, Any], _client: Client) -> Any:
     return request["server"]
 
 
-HANDLERS = {"echo": _echo, "refuse": _refuse, "fail": _fail, "need": _need}
+async def _break(_request: Mapping[str, Any], _client: Client) -> Any:
+    raise ZeroDivisionError("of one's own")
+
+
+async def _who(_request: Mapping[str, Any], client: Client) -> Any:
+    return client.user
+
+
+async def _still(_request: Mapping[str, Any], client: Client) -> Any:
+    return await client.while_there(asyncio.sleep(0.05, "done"))
+
+
+HANDLERS = {
+    "echo": _echo, "refuse": _refuse, "fail": _fail, "need": _need, "break": _break, "who": _who,
+    "still": _still,
+}  # fmt: skip
 
 
 async def ended(server: asyncio.Server) -> None:
@@ -54,11 +74,16 @@ async def ended(server: asyncio.Server) -> None:
     await asyncio.sleep(0)
 
 
-def during(path: Path, ask: Callable[[], Any], group: str | None = None) -> Any:
+def during(
+    path: Path,
+    ask: Callable[[], Any],
+    group: str | None = None,
+    handlers: Mapping[str, Handler] = HANDLERS,
+) -> Any:
     """Return what `ask`, in a thread, returns while the socket is served."""
 
     async def main() -> Any:
-        server = await control.serve(path, group, HANDLERS)
+        server = await control.serve(path, group, handlers)
         try:
             return await asyncio.wait_for(asyncio.to_thread(ask), 20)
         finally:
@@ -205,3 +230,101 @@ def test_whatever_answers_instead_of_a_daemon_is_an_error(path: Path, reply: byt
         await ended(server)
 
     asyncio.run(main())
+
+
+def test_a_fault_of_a_handler_is_told_and_logged(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The connection stands, and the daemon's log says where it was."""
+    lines = b'{"command": "break"}\n{"command": "echo"}\n'
+    failed, answered = during(path, lambda: send(path, lines))
+    assert failed["error"]["exit_code"] == 1
+    assert "ZeroDivisionError" in failed["error"]["message"]
+    assert answered == {"ok": {"command": "echo"}}
+    said = capsys.readouterr()
+    assert "in _break" in said.out + said.err
+
+
+def test_the_kernel_says_who_asks(path: Path) -> None:
+    assert during(path, lambda: control.request(path, "who")) == os.geteuid()
+    forged = b'{"command": "who", "user": 1, "client": {"user": 1}}\n'
+    assert during(path, lambda: send(path, forged)) == [{"ok": os.geteuid()}]
+
+
+def test_another_users_process_is_known_and_not_trusted(path: Path) -> None:
+    """As a member of the group: it may connect, and may not do everything."""
+    code = (
+        "import os, socket, sys\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+        's.sendall(b\'{"command": "trust"}\\n\'); print(s.makefile().readline())\n'
+    )
+
+    async def trust(_request: Mapping[str, Any], client: Client) -> Any:
+        return [client.user, client.is_trusted]
+
+    def ask() -> Any:
+        path.chmod(0o666)
+        path.parent.chmod(0o755)  # the process begins there: those above it may stay closed
+        done = subprocess.run(
+            [sys.executable, "-c", code, path.name],
+            cwd=path.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return json.loads(done.stdout or repr(done.stderr))
+
+    assert during(path, ask, handlers={"trust": trust}) == {"ok": [65534, False]}
+    assert during(path, lambda: control.request(path, "trust"), handlers={"trust": trust}) == [
+        os.geteuid(), True,
+    ]  # fmt: skip
+
+
+def test_what_only_one_client_wants_ends_when_it_goes_away(path: Path) -> None:
+    begun, ended_ = threading.Event(), threading.Event()
+
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended_.set()
+
+    async def wait(_request: Mapping[str, Any], client: Client) -> None:
+        await client.while_there(endless())
+
+    def ask() -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(path))
+            connection.sendall(b'{"command": "wait"}\n')
+            assert begun.wait(20)
+            connection.shutdown(socket.SHUT_WR)
+            assert not ended_.wait(0.2)  # it still listens
+        return ended_.wait(20)
+
+    assert during(path, ask, handlers={"wait": wait, "echo": _echo})
+
+
+def test_who_only_says_no_more_is_answered(path: Path) -> None:
+    assert during(path, lambda: send(path, b'{"command": "still"}\n')) == [{"ok": "done"}]
+
+
+def test_a_daemon_that_is_slow_is_said_to_be_so(path: Path) -> None:
+    async def never(_request: Mapping[str, Any], client: Client) -> None:
+        await client.while_there(asyncio.sleep(3600))
+
+    with pytest.raises(ControlError, match=r"has not answered within 0\.05 s"):
+        during(
+            path,
+            lambda: control.request(path, "never", patience=0.05),
+            handlers={"never": never},
+        )
+
+
+def test_whether_a_daemon_is_there_is_known(path: Path) -> None:
+    assert not control.is_served(path)
+    assert during(path, lambda: control.is_served(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(str(path.with_name("dead")))
+    assert not control.is_served(path.with_name("dead"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,28 @@ if TYPE_CHECKING:
         Sticky,
     )
 
+_BLANK = "(not shown)"
+_PASSWORDS = {"password"}
+_HEADER = re.compile(r"(?i)^(authorization|proxy-authorization|cookie)\s*:.*")
+
 Normal = str | int | float | list["Normal"] | dict[str, "Normal"]
 
 
 def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
-    """Return the file's keys as plain data, numbers as numbers; `secret` False leaves it out."""
+    """Return the file's keys as plain data, numbers as numbers.
+
+    With `secret` False the hash key is left out, and advisors' passwords are blanked.
+    """
     return {
         "dispatcher": _dispatcher(config.dispatcher, secret=secret),
-        "clusters": _clusters(config.services),
-        "servers": {name: _server(server) for name, server in config.servers.items()},
+        "clusters": _clusters(config.services, secret=secret),
+        "servers": {name: _server(each, secret=secret) for name, each in config.servers.items()},
         "manager": _manager(config.manager),
     }
 
 
 def dump(config: Config, *, secret: bool = True) -> str:
-    """Return the file's text; with `secret` False the hash key is left out."""
+    """Return the file's text; with `secret` False without the hash key and passwords."""
     return yaml.dump(
         normalised(config, secret=secret),
         Dumper=_Dumper,
@@ -76,7 +84,7 @@ def _manager(manager: Manager) -> Normal:
     }
 
 
-def _clusters(services: tuple[Service, ...]) -> dict[str, Normal]:
+def _clusters(services: tuple[Service, ...], *, secret: bool) -> dict[str, Normal]:
     """Return the clusters; each service of a cluster's first address stands for one port entry."""
     clusters: dict[str, list[Service]] = {}
     for service in services:
@@ -84,13 +92,13 @@ def _clusters(services: tuple[Service, ...]) -> dict[str, Normal]:
     return {
         name: {
             "address": [str(address) for address in dict.fromkeys(s.address for s in members)],
-            "ports": [_port(s) for s in members if s.address == members[0].address],
+            "ports": [_port(s, secret=secret) for s in members if s.address == members[0].address],
         }
         for name, members in clusters.items()
     }
 
 
-def _port(service: Service) -> Normal:
+def _port(service: Service, *, secret: bool) -> Normal:
     return _given(
         port=service.port or "any",
         protocol=service.protocol.value,
@@ -101,7 +109,7 @@ def _port(service: Service) -> Normal:
         stale=service.stale,
         udp_idle=service.udp_idle,
         sticky=_sticky(service.sticky),
-        advisor=_advisor(service.advisor),
+        advisor=_advisor(service.advisor, secret=secret),
     )
 
 
@@ -116,10 +124,25 @@ def _sticky(sticky: Sticky | None) -> Normal | None:
     return {"time": sticky.time, "mask": sticky.mask4, "mask6": sticky.mask6, "cross": cross}
 
 
-def _advisor(advisor: Advisor | None) -> Normal | None:
+def _advisor(advisor: Advisor | None, *, secret: bool) -> Normal | None:
     if advisor is None:
         return None
-    return {"type": advisor.type} | {key: _setting(v) for key, v in advisor.settings.items()}
+    settings = {
+        key: _setting(value) if secret else _blanked(key, value)
+        for key, value in advisor.settings.items()
+    }
+    return {"type": advisor.type} | settings
+
+
+def _blanked(key: str, value: object) -> Normal:
+    """Return a setting without what opens doors: passwords, and header fields that carry them."""
+    if key in _PASSWORDS:
+        return _BLANK
+    if isinstance(value, Mapping):
+        return {name: _blanked(name, item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_blanked("", item) for item in value]
+    return _HEADER.sub(rf"\1: {_BLANK}", str(value))
 
 
 def _setting(value: object) -> Normal:
@@ -128,7 +151,7 @@ def _setting(value: object) -> Normal:
     return [_setting(item) for item in value] if isinstance(value, tuple) else str(value)
 
 
-def _server(server: Server) -> Normal:
+def _server(server: Server, *, secret: bool) -> Normal:
     return _given(
         address=[str(address) for address in server.addresses],
         weight=server.weight,
@@ -138,7 +161,7 @@ def _server(server: Server) -> Normal:
         gateway=str(server.gateway) if server.gateway else None,
         netns=server.netns,
         interface=server.interface,
-        metric=_advisor(server.metric),
+        metric=_advisor(server.metric, secret=secret),
     )
 
 

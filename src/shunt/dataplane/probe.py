@@ -6,25 +6,40 @@ Nothing of it is pinned: the classifier leaves the interfaces when the process e
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from shunt.dataplane.layouts import Layouts
 from shunt.dataplane.object import Object
 from shunt.dataplane.tc import TcAttachment, attach_tc, take_off_orphan
+from shunt.errors import DataplaneError, HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from shunt.dataplane.layouts import Layouts
     from shunt.dataplane.maps import Map
     from shunt.dataplane.program import Program
+    from shunt.errors import ShuntError
     from shunt.model.addresses import Mac
 
 OBJECT = Path(__file__).with_name("probe.bpf.o")
 _PROGRAM = "shunt_probe"
+
+
+@functools.cache
+def marks() -> range:
+    """Return the marks that can lead to servers, by number.
+
+    Raises:
+        HostError: the object is not built.
+        LayoutError: it cannot be read.
+    """
+    words = Layouts.read(OBJECT).enum("probe_marks")
+    return range(words["PROBE_MARK"], words["PROBE_MARK"] + words["PROBE_SERVERS"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +58,6 @@ class Probe:
         self._layouts = layouts
         self._program = program
         self._table = ways
-        marks = layouts.enum("probe_marks")
-        self._mark = marks["PROBE_MARK"]
-        self.servers = marks["PROBE_SERVERS"]
         self._ways: dict[int, ProbeWay] = {}
         self._attached: dict[int, TcAttachment] = {}
 
@@ -61,10 +73,6 @@ class Probe:
             loading.load()
             return cls(loading.layouts, loading.program(_PROGRAM), loading.map("ways"))
 
-    def mark(self, number: int) -> int:
-        """Return the mark of sockets for the server of this number."""
-        return int(self._mark + number)
-
     def route(self, ways: Mapping[int, ProbeWay]) -> None:
         """Let marks lead to these servers, by number, and others nowhere.
 
@@ -79,17 +87,25 @@ class Probe:
                 self._table.put(number, self._record(way))
                 self._ways[number] = way
 
-    def attach(self, interfaces: Iterable[int]) -> None:
+    def attach(self, interfaces: Iterable[int]) -> dict[int, ShuntError]:
         """Be at the way out of these interfaces, and of no others.
 
+        Returns:
+            Why the kernel refused, by interface; it is at the others.
+
         Raises:
-            DataplaneError: the kernel refused, or an interface is absent.
+            DataplaneError: it could not leave an interface.
         """
         wanted = set(interfaces)
         for index in self._attached.keys() - wanted:
             self._attached.pop(index).detach()
+        refused: dict[int, ShuntError] = {}
         for index in wanted - self._attached.keys():
-            self._attached[index] = attach_tc(index, self._program)
+            try:
+                self._attached[index] = attach_tc(index, self._program)
+            except (DataplaneError, HostError) as error:
+                refused[index] = error
+        return refused
 
     def close(self) -> None:
         """Leave every interface and the kernel."""

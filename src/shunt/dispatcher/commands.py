@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from shunt.advisors import registry
+from shunt.advisors.advisor import Transport
 from shunt.advisors.check import make
 from shunt.config import dump
 from shunt.dispatcher import snapshot
@@ -19,9 +22,10 @@ from shunt.model.config import Protocol
 from shunt.network.ethtool import frames_not_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from shunt.dispatcher.control import Handler
+    from shunt.advisors.check import Check
+    from shunt.dispatcher.control import Client, Handler
     from shunt.dispatcher.daemon import Daemon
     from shunt.dispatcher.overrides import Key
 
@@ -47,7 +51,7 @@ class Commands:
             "advise": self.advise,
         }
 
-    async def status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+    async def status(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Return the whole snapshot."""
         daemon = self._daemon
         now = await daemon.work(
@@ -80,75 +84,78 @@ class Commands:
             **document,
         }
 
-    async def reload(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+    async def reload(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Read the file again."""
         return await self._daemon.reload()
 
-    async def down(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+    async def down(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Detach and leave."""
         self._daemon.end(remove=True)
         return {"process": os.getpid()}
 
-    async def weight(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def weight(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Set a server's weight until told otherwise; None gives it back to the file."""
         weight = request["weight"]
         if weight is not None and not (isinstance(weight, int) and 0 <= weight <= 0xFFFF):
             raise UsageError(f"a weight is a number from 0 to 65535, not {weight}")
         return await self._change(request, weight=weight)
 
-    async def quiesce(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def quiesce(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Give a server no new connections."""
         return await self._change(request, quiesced=True, now=bool(request.get("now")))
 
-    async def unquiesce(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def unquiesce(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Give it new connections again."""
         return await self._change(request, quiesced=False, now=False)
 
-    async def configuration(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+    async def configuration(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Return the configuration in force, as text, and the run-time changes to it."""
         engine = self._daemon.engine
         return {
             "file": str(self._daemon.file),
             "configuration": dump(engine.config, secret=False),
+            "cluster_addresses": [str(address) for address in engine.config.cluster_addresses],
             "overrides": [
                 {"service": service, "server": server} | asdict(override)
                 for (service, server), override in sorted(engine.overrides.entries.items())
             ],
         }
 
-    async def trace(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def trace(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Run the program on one made packet."""
-        packet = Packet(
-            ip_address(request["client"]), request["client_port"],
-            ip_address(request["cluster"]), request["port"],
-            Protocol(request["protocol"]), bool(request["syn"]),
-        )  # fmt: skip
+        with _reading():
+            packet = Packet(
+                ip_address(request["client"]), request["client_port"],
+                ip_address(request["cluster"]), request["port"],
+                Protocol(request["protocol"]), bool(request["syn"]),
+            )  # fmt: skip
         daemon = self._daemon
         return await daemon.work(trace, daemon.engine.balancer, packet, self._names())
 
-    async def flows(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def flows(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """List remembered flows."""
         client = request.get("client")
-        wanted = Filter(
-            request.get("service") or "",
-            request.get("server") or "",
-            ip_address(client) if client else None,
-            request["limit"],
-        )
+        with _reading():
+            wanted = Filter(
+                request.get("service") or "",
+                request.get("server") or "",
+                ip_address(client) if client else None,
+                int(request["limit"]),
+            )
         daemon = self._daemon
         return await daemon.work(flows, daemon.engine.balancer, wanted, self._names())
 
-    async def advise(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def advise(self, request: Mapping[str, Any], client: Client) -> dict[str, Any]:
         """Make one check at a server, and return its verdict and dialogue."""
-        server, port = request["server"], int(request["port"])
-        servers = self._daemon.engine.config.servers
-        if server not in servers:
-            raise UsageError(
-                f"there is no server {server!r}", hint=f"there are {', '.join(servers)}"
-            )
-        check = make(request["kind"], request["settings"], port=port)
-        found = await self._daemon.health.once(check, ip_address(request["address"]), port, server)
-        return found.document()
+        with _reading():
+            kind, settings = str(request["kind"]), dict(request["settings"])
+            address, port = ip_address(request["address"]), int(request["port"])
+            server = str(request["server"])
+        allow(client, kind)
+        check = make(kind, settings, port=port)
+        allow(client, kind, check)
+        made = self._daemon.health.once(check, address, port, server)
+        return (await client.while_there(made)).document()
 
     def _names(self) -> dict[bytes, str]:
         servers = self._daemon.engine.config.servers.values()
@@ -175,3 +182,36 @@ class Commands:
                     hint=f"it is in {', '.join(members) or 'none'}",
                 )
         return [(name, server) for name in services or members]
+
+
+def allow(client: Client, kind: str, check: Check | None = None) -> None:
+    """Refuse an advisor by hand to a client that would do more by it than itself may.
+
+    Before the check is made, for plug-ins run when they are looked up; and after.
+
+    Raises:
+        UsageError: it would have us run a program or a plug-in, or open a file.
+    """
+    if client.is_trusted:
+        return
+    what = None
+    if kind in registry.plug_ins():
+        what = "is a plug-in, which runs within the daemon"
+    elif check is not None and check.advisor.transport is Transport.PROCESS:
+        what = "runs a command"
+    elif check is not None and check.advisor.secure and check.advisor.secure.authorities:
+        what = "opens a file (authorities)"
+    if what:
+        raise UsageError(
+            f"the advisor {kind} {what}: the daemon does that for root only",
+            hint="become root; or leave it out of a check by hand",
+        )
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Call what cannot be read of a request the client's mistake."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"bad request: {error}") from None

@@ -22,10 +22,9 @@ from shunt.dispatcher import health_memory
 from shunt.dispatcher.events import Kind
 from shunt.dispatcher.health_findings import Findings
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs
-from shunt.dispatcher.health_once import Once, once
+from shunt.dispatcher.health_once import Once, aim, once
 from shunt.dispatcher.health_path import HealthPath
-from shunt.dispatcher.wishes import Health
-from shunt.errors import ShuntError
+from shunt.dispatcher.wishes import UNKNOWN, Health
 from shunt.model.config import Protocol
 
 if TYPE_CHECKING:
@@ -133,19 +132,19 @@ class HealthWatch:
         """Take the configuration and the servers' MACs as they are now."""
         config = self._engine.config
         ways = self._ways = dict(self._engine.ways)
-        try:
-            self._jobs = jobs(config, ways, self._path.mark)
-            along = (j.target.address for j in self._jobs.values() if j.mark)
-            self._path.lead(dict.fromkeys(along), ways)
-        except ShuntError as error:
-            log.error("checks cannot be made", reason=error.message)  # noqa: TRY400 - said in one line
-            self._jobs = {key: job for key, job in self._jobs.items() if not job.mark}
+        self._jobs = jobs(config, ways, self._path.mark)
+        along = {key: job.target for key, job in self._jobs.items() if job.mark}
+        led = {target.server: ways[target.server] for target in along.values()}
+        missing = self._path.lead({t.address: None for t in along.values()}, led, self.take)
         for key, streak in self.findings.forget_all_but(config).items():
             self._tell(key, up=True, words=f"not checked any more (last: {streak.words})")
         for table in (self._suspected, self._warned):
             for key in table.keys() - self._jobs.keys():
                 del table[key]
-        self._rounds.take(self._jobs)
+        astray = {key: missing[t.address] for key, t in along.items() if t.address in missing}
+        self._rounds.take({key: job for key, job in self._jobs.items() if key not in astray})
+        for key, reason in astray.items():
+            self._say_untold(key, f"not checked: {reason}")
         self._decide_all()
 
     # Verdicts.
@@ -304,15 +303,15 @@ class HealthWatch:
     # By hand, and for `shunt status`.
 
     async def once(self, check: Check, address: Address, port: int, server: str) -> Once:
-        """Make a check at a cluster address at one server, along the usual way.
+        """Make a check at a server, along the usual way if it asks a cluster address.
 
         Raises:
-            DataplaneError, NetworkError: the kernel refused.
+            UsageError: the server or the address is not in the configuration.
+            NetworkError: the server's MAC is not known, or there is no way to the address.
         """
-        mark = self._path.mark(server)
-        along = {job.target.address for job in self._jobs.values() if job.mark} | {address}
-        self._path.lead(along, self._engine.ways)
-        return await once(check, check.target(address, port, server), mark)
+        aimed = aim(self._engine.config, check, address, port, server)
+        way = self._engine.ways.get(server, UNKNOWN)
+        return await once(check, aimed, self._path, way)
 
     def document(self) -> dict[str, Any]:
         """Return what was seen and decided, by service and server."""

@@ -19,65 +19,19 @@ from shunt.advisors.advisor import Advisor, Target
 from shunt.advisors.dialogue import HEAR, Reader, down, up
 from shunt.advisors.rounds import Job, Rounds
 from shunt.advisors.run import run
+from tests.advisors.serving import LOOPBACK, a_check, crowded, http, impatient, serving, silent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Dialogue, Verdict
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-LOOPBACK = ip_address("127.0.0.1")
-
-
-@contextlib.asynccontextmanager
-async def serving(handler: Handler, **more: Any) -> AsyncIterator[Target]:
-    """A server on loopback; what its handlers raise when they are ended is nobody's matter."""
-
-    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            await handler(reader, writer)
-        writer.transport.abort()
-
-    server = await asyncio.start_server(quiet, str(LOOPBACK), 0, **more)
-    async with server:
-        yield Target(LOOPBACK, server.sockets[0].getsockname()[1])
-
-
-@contextlib.contextmanager
-def crowded() -> Iterator[tuple[socket.socket, Target]]:
-    """A server whose backlog is full: it takes no more connections until it accepts some."""
-    with (
-        socket.create_server((str(LOOPBACK), 0), backlog=1) as full,
-        contextlib.ExitStack() as held,
-    ):
-        target = Target(LOOPBACK, full.getsockname()[1])
-        for _ in range(4):
-            waiting = held.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex((str(LOOPBACK), target.port))
-        yield full, target
-
-
-def a_check(kind: str = "http", /, **settings: str) -> Check:
-    return checks.make(kind, settings, port=1)
-
-
-def impatient(check: Check) -> Check:
-    return replace(check, connect_timeout=0.3, receive_timeout=0.3)
-
-
-async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy")
-    await writer.drain()
-    await reader.read()
-
 
 async def test_a_server_that_works_is_up_with_a_load_in_milliseconds() -> None:
-    async with serving(_http) as target:
+    async with serving(http) as target:
         said: list[tuple[str, bytes]] = []
         verdict = await run(
             a_check(request="/", body="healthy"), target, listener=lambda *s: said.append(s)
@@ -94,10 +48,6 @@ async def test_a_closed_port_is_refused() -> None:
     verdict = await run(a_check(), Target(LOOPBACK, port))
     assert verdict.up is False
     assert "nothing listens" in verdict.words
-
-
-async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
 
 
 async def _slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +77,7 @@ async def _half_open(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 @pytest.mark.parametrize(
     ("handler", "words"),
     [
-        (_silent, "no full answer"),
+        (silent, "no full answer"),
         (_slow, "no full answer"),
         (_huge, "a line of more"),
         (_resetting, "resets"),
@@ -167,7 +117,7 @@ async def test_connections_are_tried_as_often_as_the_check_says() -> None:
 async def test_a_slow_answer_is_no_slow_connection() -> None:
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.4)
-        await _http(reader, writer)
+        await http(reader, writer)
 
     async with serving(late) as target:
         patient = replace(a_check(), connect_timeout=0.3, receive_timeout=20)
@@ -179,23 +129,6 @@ async def test_what_this_host_cannot_ask_is_neither_up_nor_down(tmp_path: Path) 
     assert verdict.up is None
     verdict = await run(a_check(), Target(ip_address("255.255.255.255"), 80))
     assert verdict.up is None
-
-
-class Broken(Advisor):
-    """A plug-in with a mistake."""
-
-    name = "broken"
-
-    def talk(self, _target: Target, /) -> Dialogue:
-        yield b"x"
-        raise ZeroDivisionError
-
-
-async def test_a_plug_in_that_fails_says_nothing_about_the_server() -> None:
-    async with serving(_silent) as target:
-        verdict = await run(replace(a_check(), advisor=Broken()), target)
-    assert verdict.up is None
-    assert "ZeroDivisionError" in verdict.words
 
 
 class Echo(Advisor):
@@ -233,7 +166,7 @@ class Deaf(Advisor):
 
 
 async def test_a_server_that_never_stops_leaves_others_their_turn() -> None:
-    async with serving(_huge) as loud, serving(_http) as target:
+    async with serving(_huge) as loud, serving(http) as target:
         endless = replace(a_check(), advisor=Deaf(), receive_timeout=600.0)
         deaf = asyncio.create_task(run(endless, loud))
         assert (await run(a_check(), target)).up
@@ -289,12 +222,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return paths
 
 
-async def test_https_verifies_as_far_as_it_is_asked(certificate: tuple[Path, Path]) -> None:
+async def testhttps_verifies_as_far_as_it_is_asked(certificate: tuple[Path, Path]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     context.set_alpn_protocols(["http/1.1"])
     trusted = {"verify": "yes", "authorities": str(certificate[0])}
-    async with serving(_http, ssl=context) as target:
+    async with serving(http, ssl=context) as target:
 
         async def ask(kind: str = "https", **settings: str) -> Verdict:
             return await run(a_check(kind, **settings), target)
@@ -320,7 +253,7 @@ async def test_rounds_report_each_job_and_stop_what_is_taken_away() -> None:
         if all(heard.values()):
             enough.set()
 
-    async with serving(_http) as target:
+    async with serving(http) as target:
         rounds: Rounds[str] = Rounds(report)
         fast = Job(a_check(interval="10ms"), target)
         slow = Job(a_check(interval="1h"), target)

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Advisor
+from shunt.advisors.dialogue import shown
 from shunt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,10 +76,19 @@ def find(name: str) -> type[Advisor]:
     return _plug_in(point)
 
 
+def about(name: str) -> str:
+    """Return an advisor's first sentence; of a plug-in that cannot be used, why not."""
+    try:
+        found = find(name)
+    except UsageError as error:
+        return shown(error.message, 300)
+    return (found.__doc__ or "").strip().partition("\n")[0]
+
+
 def _plug_in(point: metadata.EntryPoint) -> type[Advisor]:
     try:
         found = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"the advisor `{point.name}` ({point.value}) cannot be loaded: {error}",
             hint="mend or remove the package that brings it",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from shunt.cli.output import Output
-from shunt.errors import ControlError, UsageError
+from shunt.errors import HostError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,15 +92,20 @@ def run(
 ) -> int:
     """Make one check and show the dialogue.
 
-    With --server it asks the cluster address at that server, along the way that requests take;
-    without, it asks whoever has the address. Settings are written KEY=VALUE.
+    With --server it asks the cluster address at that server, along the way that requests take, or
+    with at=server that server's own address; without --server it asks whoever has the address.
+    Settings are written KEY=VALUE; a key that is given again makes a list.
 
     Leaves with 0 if the server works, 1 if not, 3 if the check could not be made.
 
     Examples:
         shunt advisor run http 192.0.2.10:80 --server a
 
+        shunt advisor run http 192.0.2.10:80 at=server --server a
+
         shunt advisor run https [2001:db8::10]:443 verify=yes server_name=www.example
+
+        shunt advisor run exec 192.0.2.21 command=/usr/bin/nc command=-z command=%a command=22
 
     Args:
         kind: the advisor: http, ping, ...
@@ -112,15 +117,24 @@ def run(
         json: print one JSON document.
     """
     from shunt.advisors.check import make
+    from shunt.dispatcher.control import PATIENCE, is_served, request
+    from shunt.dispatcher.places import places
 
     out = Output(json=json)
     address, port = _place(place)
     given = _settings(settings)
+    socket = places(root).socket
     check = make(kind, given, port=port)
     if server is None:
+        _refuse_ourselves(socket, address)
         found = _directly(check, address, port)
+    elif is_served(socket):
+        found = request(
+            socket, "advise", patience=PATIENCE + _longest(check), kind=kind, settings=given,
+            address=str(address), port=port, server=server,
+        )  # fmt: skip
     else:
-        found = _along(kind, given, address, port, server, config, root)
+        found = _along(check, address, port, server, config)
     out.document(found)
     for direction, said in found["dialogue"]:
         _show(out, direction, said)
@@ -128,51 +142,49 @@ def run(
     return {True: 0, False: 1}.get(found["up"], 3)
 
 
+def _longest(check: Check) -> float:
+    """Return the seconds after which a check has given up by itself."""
+    return check.connect_timeout * check.connect_tries + check.receive_timeout
+
+
+def _refuse_ourselves(socket: Path, address: Address) -> None:
+    """Refuse a check of a cluster address from its own dispatcher, which it would not leave.
+
+    Raises:
+        UsageError: the daemon that runs here has this cluster address.
+    """
+    from shunt.dispatcher.control import is_served, request
+
+    if not is_served(socket):
+        return
+    try:
+        addresses = request(socket, "configuration")["cluster_addresses"]
+    except HostError:  # not for us to know
+        return
+    if str(address) in addresses:
+        raise UsageError(
+            f"{address} is a cluster address of the dispatcher that runs here: it answers others, "
+            "not this host",
+            hint="add --server NAME, to ask a server that holds it",
+        )
+
+
 def _directly(check: Check, address: Address, port: int) -> dict[str, Any]:
     import asyncio
 
-    from shunt.dispatcher.health_once import once
+    from shunt.dispatcher.health_once import directly
 
-    return asyncio.run(once(check, check.target(address, port))).document()
+    return asyncio.run(directly(check, check.target(address, port))).document()
 
 
-def _along(
-    kind: str,
-    given: Mapping[str, str],
-    address: Address,
-    port: int,
-    server: str,
-    config: Path,
-    root: Path | None,
-) -> dict[str, Any]:
-    """Have the daemon make the check, or lay a path where none runs."""
+def _along(check: Check, address: Address, port: int, server: str, config: Path) -> dict[str, Any]:
+    """Lay a path for one check, where no daemon runs."""
     import asyncio
 
-    from shunt.advisors.check import make
     from shunt.config import load
-    from shunt.dispatcher.control import request
-    from shunt.dispatcher.health_once import alone
-    from shunt.dispatcher.places import places
+    from shunt.dispatcher.health_once import aim, alone
 
-    where = places(root)
-    if where.socket.exists():
-        try:
-            found: dict[str, Any] = request(
-                where.socket, "advise", kind=kind, settings=dict(given), address=str(address),
-                port=port, server=server,
-            )  # fmt: skip
-        except ControlError as error:
-            if "no dispatcher runs" not in error.message:
-                raise
-        else:
-            return found
-    servers = load(config).servers
-    if server not in servers:
-        raise UsageError(f"no server is called {server!r}", hint=f"there is {', '.join(servers)}")
-    check = make(kind, given, port=port)
-    return asyncio.run(
-        alone(check, check.target(address, port, server), servers[server])
-    ).document()
+    return asyncio.run(alone(check, aim(load(config), check, address, port, server))).document()
 
 
 def _place(word: str) -> tuple[Address, int]:
@@ -197,14 +209,15 @@ def _place(word: str) -> tuple[Address, int]:
     return found, number
 
 
-def _settings(words: tuple[str, ...]) -> dict[str, str]:
-    found = {}
+def _settings(words: tuple[str, ...]) -> dict[str, str | list[str]]:
+    """Return settings by key; the values of a key that is given more than once as a list."""
+    found: dict[str, list[str]] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"{word!r} is no setting", hint="write KEY=VALUE, as in expect=200")
-        found[key] = value
-    return found
+        found.setdefault(key, []).append(value)
+    return {key: values if len(values) > 1 else values[0] for key, values in found.items()}
 
 
 def _show(out: Output, direction: str, said: str) -> None:

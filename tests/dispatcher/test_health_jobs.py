@@ -46,6 +46,16 @@ def test_each_member_is_checked_along_the_way_or_at_its_own_address() -> None:
     assert known[Key("192.0.2.10:80/tcp", "b")].mark == 7
 
 
+def test_a_command_is_told_the_servers_own_address() -> None:
+    file = FILE.replace("{type: http}", "{type: exec, command: [/bin/check, '%a', '%p']}")
+    found = jobs(parse(file, "f"), WAYS, lambda _: 7)
+    job = found[Key("192.0.2.10:80/tcp", "a")]
+    assert job.mark == 0
+    assert job.check.advisor.argv(job.target) == ["/bin/check", "192.0.2.21", "80"]
+    unknown = found[Key("192.0.2.10:80/tcp", "b")]  # whose MAC nobody knows
+    assert unknown.target.place == "192.0.2.22:80"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
@@ -69,6 +79,37 @@ def test_each_member_is_checked_along_the_way_or_at_its_own_address() -> None:
             "type: agent, port: 7777",
             "type: agent",
             ("f:13:", "servers.a.metric.type: ", "port: NUMBER"),
+        ),
+        ("port: 7777", "port: 7, at: server", ()),
+        (
+            "port: 7777",
+            "port: 7, at: cluster",
+            ("f:13:", "servers.a.metric.at: a metric is the machine's"),
+        ),
+        (
+            "port: 7777",
+            "port: 7, retries: 2",
+            ("f:13:", "servers.a.metric.retries: a metric takes no server out"),
+        ),
+        (
+            "port: 7777",
+            "port: 7, rise: 2",
+            ("f:13:", "servers.a.metric.rise: a metric takes no server out"),
+        ),
+        (
+            "type: connect}",
+            "type: agent}",
+            ("f:11:", "clusters.all.ports[0].advisor.type: ", "has no usual port", "port: NUMBER"),
+        ),
+        (
+            "{type: connect}",
+            "{type: exec, command: /bin/true, at: cluster}",
+            ("f:11:", "clusters.all.ports[0].advisor.at: a command's connections cannot be led"),
+        ),
+        (
+            "{type: connect}",
+            "{type: exec, command: /bin/true, connect_timeout: 1s}",
+            ("f:11:", "clusters.all.ports[0].advisor.connect_timeout: a command has no"),
         ),
     ],
 )

@@ -8,6 +8,7 @@ for forwarding that does not bring frames to the cluster address, and where the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shunt.advisors import check as checks
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from shunt.model.config import Advisor, Config, Server, Service
 
 METRIC = ""  # stands for the service in the key of a server's metric
+_NEVER_DOWN = "a metric takes no server out; leave it out, or say it of an advisor"
+_USELESS_TO_METRICS = {
+    "retries": _NEVER_DOWN,
+    "rise": _NEVER_DOWN,
+    "at": "a metric is the machine's, which has no cluster address of its own; leave it out",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,25 @@ def check_of(advisor: Advisor, port: int) -> Check:
     return checks.make(advisor.type, advisor.settings, port=port)
 
 
+def metric_of(metric: Advisor) -> Check:
+    """Return the check that measures a machine.
+
+    Raises:
+        UsageError: the settings are wrong, or would do nothing.
+    """
+    given = dict(metric.settings)
+    if given.get("at") == At.SERVER:  # as it is anyway
+        del given["at"]
+    useless = {key: words for key, words in _USELESS_TO_METRICS.items() if key in given}
+    try:
+        check = checks.make(metric.type, metric.settings)
+    except SettingsError as error:
+        raise SettingsError(metric.type, {**useless, **error.mistakes}) from None
+    if useless:
+        raise SettingsError(metric.type, useless)
+    return check
+
+
 def check_advisors(located: Located) -> None:
     """Look at the settings of every advisor of a file.
 
@@ -55,10 +81,14 @@ def check_advisors(located: Located) -> None:
     config = located.config
     for name, server in config.servers.items():
         if server.metric is not None:
-            problems += _problems(located, server.metric, 0, ("servers", name, "metric"))
+            problems += _problems(
+                located, partial(metric_of, server.metric), ("servers", name, "metric")
+            )
     for service, path in _places(located):
         if service.advisor is not None:
-            problems += _problems(located, service.advisor, service.port, (*path, "advisor"))
+            problems += _problems(
+                located, partial(check_of, service.advisor, service.port), (*path, "advisor")
+            )
     if problems:
         raise ConfigError(located.file, tuple(dict.fromkeys(problems)))
 
@@ -84,10 +114,10 @@ def _places(located: Located) -> Iterator[tuple[Service, tuple[str | int, ...]]]
 
 
 def _problems(
-    located: Located, advisor: Advisor, port: int, path: tuple[str | int, ...]
+    located: Located, make: Callable[[], Check], path: tuple[str | int, ...]
 ) -> list[Problem]:
     try:
-        check_of(advisor, port)
+        make()
     except SettingsError as error:
         return [located.problem((*path, key), message) for key, message in error.mistakes.items()]
     except UsageError as error:
@@ -123,7 +153,7 @@ def jobs(config: Config, ways: Mapping[str, Way], mark: Callable[[str], int]) ->
                 found[key] = Job(check, target, mark(server.name))
     for server in config.servers.values():
         if server.metric is not None:
-            check = check_of(server.metric, 0)
+            check = metric_of(server.metric)
             target = check.target(server.addresses[0], 0, server.name)
             found[Key(METRIC, server.name)] = Job(check, target)
     return found

@@ -214,3 +214,21 @@ def test_an_interface_that_was_made_anew_is_taken_up(scene: Scene) -> None:
     scene.reload(both)
     assert scene.carried("eth2") == carried
     scene.fetch(20)
+
+
+def test_an_interface_that_was_made_anew_takes_requests_without_a_word(scene: Scene) -> None:
+    """Its number is far beyond those that there were at the start: their array has to grow."""
+    scene.reload(configuration(ALL, dispatcher="interface: [eth0, eth2]"))
+    carried = scene.carried("eth2")
+    scene.dispatcher.ip("link", "delete", "eth2")
+    eventually(lambda: "is gone" in scene.said(), "the loss is said")
+    scene.dispatcher.ip(
+        *("link", "add", "name", "eth2", "index", "5000", "up", "type", "veth"),
+        *("peer", "name", "again", "netns", scene.lab.segments["spare"].namespace),
+    )
+    eventually(lambda: "made anew" in scene.said(), "the return is said")
+    eventually(
+        lambda: scene.carried("eth2") not in {None, carried}, "the larger array brings a program"
+    )
+    assert scene.carried("eth2") == scene.carried("eth0")
+    scene.fetch(20)

@@ -40,6 +40,7 @@ class Map(Handle):
         value: dtype of one value, shape ().
         cpus: how many values stand behind one key: the possible CPUs in a per-CPU map, else 1.
         max_entries: its size.
+        mappable: `view` shows the kernel's memory itself.
     """
 
     def __init__(self, fd: int, spec: MapSpec | None = None) -> None:
@@ -65,7 +66,7 @@ class Map(Handle):
         self.name = spec.name if spec else info.name
         self.kind = info.kind
         self.max_entries = info.max_entries
-        self._mappable = bool(info.flags & F_MMAPABLE)
+        self.mappable = bool(info.flags & F_MMAPABLE)
         if spec and spec.kind != info.kind:
             raise LayoutError(
                 f"map {self.name} is of kind {spec.kind} here, {info.kind} in the kernel"
@@ -290,7 +291,7 @@ class Map(Handle):
     def _memory(self) -> mmap.mmap:
         if self._mapped is not None:
             return self._mapped
-        if not (self._mappable and self.kind == MapType.ARRAY):
+        if not (self.mappable and self.kind == MapType.ARRAY):
             raise DataplaneError(f"map {self.name} cannot be mapped into memory")
         size = self.max_entries * (-(-self.value.itemsize // 8) * 8)
         size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE

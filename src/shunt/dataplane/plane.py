@@ -296,7 +296,7 @@ def _pinned_key(pins: PinDirectory, layouts: Layouts) -> bytes:
 
 
 def _copy(old: Map, new: Map) -> None:
-    if old.kind in PER_CPU:
+    if old.kind in PER_CPU or not old.mappable:
         new.update_batch(*old.items())
     else:
         new.view()[: old.max_entries] = old.view()

@@ -31,6 +31,7 @@ from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
+from shunt.dispatcher.surroundings import Surroundings
 from shunt.dispatcher.sweep import Report, sweep
 from shunt.errors import ShuntError
 from shunt.network.announce import Announcer, Schedule
@@ -52,6 +53,7 @@ _FIRST_ANSWERS = 0.5  # seconds that a first start waits for servers' MACs
 _GATHER = 0.02  # seconds in which changes are gathered into one
 _SWEEP = 5.0
 _SAMPLE = 1.0
+_ATTACH_AGAIN = 5.0  # seconds after an interface refused
 _LAST_SCRIPTS = 5.0  # seconds for scripts when all ends: less than `shunt down` waits
 
 log = structlog.get_logger()
@@ -264,20 +266,46 @@ class Daemon:
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
-        macs = {link.name: link.mac for link in links()}
+        before = Surroundings.look(self.engine.config)
         while True:
             taken = await self.work(snapshot.sample, self.engine.balancer, loop.time())
             self.samples = [*self.samples[-1:], taken]
-            now = {link.name: link.mac for link in links()}
-            if any(
-                now.get(name) != macs.get(name) for name in self.engine.config.dispatcher.interfaces
-            ):
-                log.info("an interface of the dispatcher has another MAC")
-                await self._apply()
-                self.announcer.take(self.engine.config.cluster_addresses)
-            macs = now
+            before = await self._adapt(before)
             self._say_if_full()
             await asyncio.sleep(_SAMPLE)
+
+    async def _adapt(self, before: Surroundings) -> Surroundings:
+        """Follow what has changed around us; return what has been followed."""
+        now = Surroundings.look(self.engine.config)
+        if gone := now.missing - before.missing:
+            log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
+        if new := now.unattached(await self.work(self.engine.attached)):
+            try:
+                await self._attach_again(now)
+            except ShuntError as error:
+                log.error("not attached", interfaces=sorted(new), reason=error.message)  # noqa: TRY400 - said in one line
+                await asyncio.sleep(_ATTACH_AGAIN)
+                return before
+            log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
+        if now.own != before.own:
+            await self.work(self.engine.write_addresses)
+        if now.places != before.places:
+            await self._apply()
+            self.announcer.take(self._addresses())
+        return now
+
+    async def _attach_again(self, now: Surroundings) -> None:
+        """Take requests at the interfaces that are there.
+
+        Raises:
+            HostError, DataplaneError: one of them refuses.
+        """
+        async with self._reloading:
+            settings = self.engine.config.dispatcher
+            there = tuple(
+                now.interfaces[name] for name in settings.interfaces if name in now.interfaces
+            )
+            await self.work(self.engine.attach, there, settings)
 
     def _say_if_full(self) -> None:
         before, self._full = self._full, self.watch.counters.full

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
 _UNREACHABLE = (State.FAILED, State.NOARP)
 log = structlog.get_logger()
+_MORE_PORTS = 64
 _ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
 
 
@@ -54,7 +55,7 @@ def sizes_for(config: Config, highest_ifindex: int) -> Sizes:
         members=power_of_two(max(1 << 10, _ROOM * members)),
         flows=config.dispatcher.exceptions,
         affinities=config.dispatcher.exceptions if sticky else 1 << 12,
-        ports=power_of_two(highest_ifindex + 64),
+        ports=power_of_two(highest_ifindex + _MORE_PORTS),
     )
 
 
@@ -188,16 +189,23 @@ class Engine:
             for link in by_index.values()
             if link.name in self.config.dispatcher.interfaces
         }
+        self._make_room_for_ports(max(needed & by_index.keys(), default=0))
         ports, devices = self.plane.maps["ports"], self.plane.maps["devices"]
         for index in needed & by_index.keys():
             mac = by_index[index].mac
-            if mac is None or index >= ports.max_entries:
+            if mac is None:
                 continue
             record = self.plane.record("port", mac=list(mac.octets), enabled=1)
             if ports.get(index) != record:
                 ports.put(index, record)
             if devices.get(index) is None:
                 devices.put(index, index)
+
+    def _make_room_for_ports(self, highest: int) -> None:
+        """Let the ports' array reach an interface's index: each new interface has a higher one."""
+        if highest >= self.plane.maps["ports"].max_entries:
+            sizes = {"ports": power_of_two(highest + _MORE_PORTS)}
+            self.balancer.plane = self.plane.grown(sizes)
 
     def attach(
         self, interfaces: tuple[Link, ...], settings: Dispatcher, *, replace: bool = False
@@ -216,6 +224,10 @@ class Engine:
             self.plane.attach(link.name, link.index, mode, replace=replace)
         for name in self.plane.links.keys() - {link.name for link in interfaces}:
             self.plane.detach(name)
+
+    def attached(self) -> dict[str, int]:
+        """Return the indices of the interfaces that carry the program, by name."""
+        return {name: each.link.info().ifindex for name, each in self.plane.links.items()}
 
 
 def kept(config: Config, plane: Plane) -> list[str]:

@@ -38,7 +38,7 @@ class Kind(StrEnum):
     FOREIGN_ARP = "foreignArp"
 
 
-_WORDS = {
+WORDS = {
     Kind.SERVER_DOWN: "server down",
     Kind.SERVER_UP: "server up",
     Kind.MANAGER_ALERT: "no server can serve",
@@ -103,7 +103,7 @@ class Events:
         environment: Mapping[str, str],
     ) -> None:
         self.counts[kind] += 1
-        (log.warning if kind in _BAD else log.info)(_WORDS[kind], **facts)
+        (log.warning if kind in _BAD else log.info)(WORDS[kind], **facts)
         lane = Lane.CLAIMS if kind is Kind.FOREIGN_ARP else Lane.SERVICES
         self.hooks.fire(kind, arguments, environment, lane)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -128,6 +129,23 @@ def test_every_port_and_every_cluster(scene: Scene) -> None:
         "a datagram for another address reaches c",
     )
     scene.client.run(["ping", "-n", "-c1", "-W5", "192.0.2.2"])
+    scene.dispatcher.ip("address", "add", f"{other}/32", "dev", "eth0")
+    with scene.dispatcher.call(lambda: listening(other, 7)) as own:
+
+        def heard() -> bool:
+            scene.client.call(lambda: send_datagram(other, 7))
+            with contextlib.suppress(TimeoutError):
+                return own.recv(100) == b"x 0"
+            return False
+
+        eventually(heard, "what is for an address that the host has got meanwhile reaches the host")
+
+
+def listening(address: Address, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((str(address), port))
+    made.settimeout(0.1)
+    return made
 
 
 def send_datagram(address: Address, port: int) -> None:

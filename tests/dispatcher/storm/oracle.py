@@ -201,10 +201,10 @@ class _Judge:
     def _claimant(self, spell: Spell) -> Trouble | None:
         """Return a claim that may have misled the client in a spell."""
         for claim in self.claims:
-            begin = claim.spell.begin
-            answered = max(
-                [begin, *(away.end for away in self.away if away.has(begin))]
-            )  # fmt: skip
+            begin = answered = claim.spell.begin
+            for away in self.away:  # in the order of time; the next daemon announces at its start
+                if begin <= away.end and away.begin <= answered + MISLED:
+                    answered = away.end
             if begin <= spell.end and spell.begin <= answered + MISLED:
                 return claim
         return None

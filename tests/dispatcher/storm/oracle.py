@@ -139,7 +139,7 @@ class _Judge:
         self.course = course
         self.out = out_spells(course.lines, course.service)
         self.away = [t.spell for t in course.troubles if t.what is What.DAEMON]
-        self.claims = [t for t in course.troubles if t.what is What.CLAIM]
+        self.misled = [self._misleading(t) for t in course.troubles if t.what is What.CLAIM]
         self.of_servers = [
             t for t in course.troubles if t.what not in (What.DAEMON, What.CLAIM)
         ]  # fmt: skip
@@ -168,7 +168,7 @@ class _Judge:
             if arrival.opens and not arrival.direct and any(s.has(arrival.at) for s in spells):
                 yield f"a new connection to a server that is out: {request} {arrival}"
         for arrival in arrivals:
-            if arrival.direct and self._claimant(Spell(arrival.at, arrival.at)) is None:
+            if arrival.direct and not self._claimed(Spell(arrival.at, arrival.at)):
                 yield f"past the dispatcher, and nobody claims its address: {request} {arrival}"
         last = next((a.host for a in reversed(arrivals) if a.opens), "nobody")
         if request.answer and request.answer != last:
@@ -184,7 +184,7 @@ class _Judge:
             met = trouble.host == last.host and trouble.spell.begin <= request.spell.end
             if met and last.at <= min(trouble.spell.end, self._limit(trouble, last.at)):
                 return str(trouble.what)
-        if any(arrival.direct for arrival in arrivals) and self._claimant(request.spell):
+        if any(arrival.direct for arrival in arrivals) and self._claimed(request.spell):
             return str(What.CLAIM)
         return ""
 
@@ -198,16 +198,17 @@ class _Judge:
         """Return since when the daemon that is there `at` a time could see what began before."""
         return max([begin, *(spell.end for spell in self.away if begin <= spell.end <= at)])
 
-    def _claimant(self, spell: Spell) -> Trouble | None:
-        """Return a claim that may have misled the client in a spell."""
-        for claim in self.claims:
-            begin = answered = claim.spell.begin
-            for away in self.away:  # in the order of time; the next daemon announces at its start
-                if begin <= away.end and away.begin <= answered + MISLED:
-                    answered = away.end
-            if begin <= spell.end and spell.begin <= answered + MISLED:
-                return claim
-        return None
+    def _misleading(self, claim: Trouble) -> Spell:
+        """Return in which time a claim may have misled the client."""
+        answered = claim.spell.begin
+        for away in self.away:  # in the order of time; the next daemon announces at its start
+            if claim.spell.begin <= away.end and away.begin <= answered + MISLED:
+                answered = away.end
+        return Spell(claim.spell.begin, answered + MISLED)
+
+    def _claimed(self, spell: Spell) -> bool:
+        """Return whether a claim may have misled the client in a spell."""
+        return any(each.begin <= spell.end and spell.begin <= each.end for each in self.misled)
 
     def _noticed(self) -> tuple[list[float], list[tuple[float, str]]]:
         """Return after how long troubles were noticed, and those that were not, but should."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shunt.advisors.check import At
 from shunt.advisors.run import run
+from shunt.dataplane.features import require
 from shunt.dispatcher.engine import way_to
 from shunt.dispatcher.health_path import HealthPath
 from shunt.errors import NetworkError, UsageError
@@ -153,10 +154,11 @@ async def alone(check: Check, aim: Aim) -> Once:
 
     Raises:
         NetworkError: the server's MAC is not to be had, or there is no way to the address.
-        HostError: we may not.
+        HostError: we may not, or the kernel lacks what it takes.
     """
     if not aim.along:
         return await directly(check, aim.target)
+    require()
     own = aim.server.addresses[0]
     async with NeighbourWatch((own,)) as watch:
         with contextlib.suppress(TimeoutError):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shunt.cli.main import app
-from shunt.errors import UsageError
+from shunt.errors import HostError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(*words: str) -> object:
@@ -54,3 +58,60 @@ def test_one_check_shows_the_dialogue(capsys: pytest.CaptureFixture[str]) -> Non
 def test_what_is_wrong_is_said_before_anything_is_asked(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
         run("advisor", "run", *words)
+
+
+class FakeDaemon:
+    """Stands for the control socket: keeps what is asked, and answers or refuses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self._answer = answer
+        monkeypatch.setattr("shunt.dispatcher.control.is_served", lambda _path: True)
+        monkeypatch.setattr("shunt.dispatcher.control.request", self._request)
+
+    def _request(self, _path: Path, command: str, **arguments: Any) -> Any:
+        self.asked.append((command, arguments))
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+UP = {"up": True, "words": "works", "load": 1.0, "share": None, "warning": None, "dialogue": []}
+
+
+def test_the_daemon_gets_lists_and_all_the_time_that_the_check_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeDaemon(monkeypatch, UP)
+    words = ("command=/bin/echo", "command=a=b", "port=81", "receive_timeout=5m")
+    assert run("advisor", "run", "exec", "192.0.2.10:80", *words, "--server", "a") == 0
+    ((command, asked),) = fake.asked
+    assert command == "advise"
+    assert asked["settings"] == {
+        "command": ["/bin/echo", "a=b"], "port": "81", "receive_timeout": "5m",
+    }  # fmt: skip
+    assert asked["patience"] >= 21 + 300
+    assert (asked["server"], asked["address"], asked["port"]) == ("a", "192.0.2.10", 80)
+
+
+def test_a_dispatcher_does_not_ask_its_own_cluster_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    FakeDaemon(monkeypatch, {"cluster_addresses": ["127.0.0.1"]})
+    with pytest.raises(UsageError, match="cluster address of the dispatcher") as refused:
+        run("advisor", "run", "connect", "127.0.0.1:1")
+    assert "--server" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    "answer", [{"cluster_addresses": ["192.0.2.10"]}, HostError("permission denied")]
+)
+def test_other_addresses_are_asked_directly(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    FakeDaemon(monkeypatch, answer)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert run("advisor", "run", "connect", f"127.0.0.1:{server.getsockname()[1]}") == 0
+
+
+def test_a_single_value_given_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="single value"):
+        run("advisor", "run", "http", "192.0.2.1:80", "request=/", "request=/x")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from shunt.advisors.check import make
 from shunt.config import parse
-from shunt.dispatcher.commands import allow
+from shunt.dispatcher.commands import Commands, allow
 from shunt.dispatcher.control import Client
 from shunt.dispatcher.health_once import Aim, aim, reachable
 from shunt.dispatcher.wishes import UNKNOWN, Way
 from shunt.errors import NetworkError, UsageError
 from shunt.model.addresses import Mac
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from shunt.dispatcher.daemon import Daemon
 
 CONFIG = parse(
     """\
@@ -112,3 +119,19 @@ def test_a_member_of_the_group_runs_no_plug_in(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("shunt.advisors.registry.plug_ins", lambda: {"own": None})
     with pytest.raises(UsageError, match="plug-in"):
         allow(Client(user=65534, connection=-1), "own")
+
+
+def test_the_daemon_asks_who_it_is_before_it_does_anything() -> None:
+    daemon = cast("Daemon", None)  # which it must not come to
+    advise = Commands(daemon).handlers()["advise"]
+    asked = {"kind": "exec", "settings": dict(SHELL), "address": "192.0.2.10", "port": 80}
+    with pytest.raises(UsageError, match="for root only"):
+        asyncio.run(_done(advise(asked | {"server": "a"}, Client(user=65534, connection=-1))))
+    with pytest.raises(UsageError, match="bad request"):
+        asyncio.run(
+            _done(advise(asked | {"server": "a", "port": []}, Client(user=0, connection=-1)))
+        )
+
+
+async def _done(work: Awaitable[Any]) -> Any:
+    return await work

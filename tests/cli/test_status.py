@@ -32,6 +32,8 @@ DOCUMENT: dict[str, Any] = {
     "daemon": {"process": 77, "file": "/etc/shunt/shunt.yaml", "claims": []},
     "interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 0}},
     "program": {"id": 5},
+    "events": {"serverDown": 2, "serverUp": 0},
+    "moved": {"slots": 40960, "last_minute": 12288},
     "services": [SERVICE],
     "causes": {
         "forwarded": {"packets": 1000, "meaning": "A request went to its server."},
@@ -61,6 +63,7 @@ def test_what_is_right_is_shown_in_figures() -> None:
         "process 77, /etc/shunt/shunt.yaml", "interface eth0: native mode",
         "web [fd00::10]:80/tcp  (16384 slots)", "alpha", "192.0.2.21", "02:00:00:00:00:21",
         "25.0%", "1,234,567", "4,321", "4,320", "forwarded", "A request went to its server.",
+        "since the start: serverDown 2, slots that changed hands 40,960 (12,288 in the last minute",
     ):  # fmt: skip
         assert words in text
     assert "dropped_no_mac" not in text, "what never happened is no news"
@@ -143,7 +146,7 @@ def test_with_nothing_there_it_is_an_error(where: Places) -> None:
 def test_a_daemon_that_cannot_tell_is_not_taken_for_none(
     where: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_request: Mapping[str, Any]) -> None:
+    async def fail(_request: Mapping[str, Any], _client: control.Client) -> None:
         raise ControlError("cannot read map slots")
 
     async def main() -> None:

@@ -103,6 +103,8 @@ def render(document: dict[str, Any]) -> Group:
                 "must run an XDP program, too; or use mode: generic\n",
                 "red",
             )
+    if daemon:
+        head.append(_happened(document))
     for claim in daemon["claims"] if daemon else ():
         head.append(
             f"{claim['mac']} claims {claim['address']} on {claim['interface']} "
@@ -112,6 +114,16 @@ def render(document: dict[str, Any]) -> Group:
     services = [_service(service) for service in document["services"]]
     checks = tables(document["health"]) if document.get("health") else ()
     return Group(head, *services, *checks, _causes(document))
+
+
+def _happened(document: dict[str, Any]) -> str:
+    """Return what has happened since the daemon's start, as a line or none."""
+    moved = document["moved"]
+    told = [f"{name} {count:,}" for name, count in document["events"].items() if count]
+    if moved["slots"]:
+        lately = f"{moved['last_minute']:,} in the last minute"
+        told.append(f"slots that changed hands {moved['slots']:,} ({lately})")
+    return f"since the start: {', '.join(told)}\n" if told else ""
 
 
 def _service(service: dict[str, Any]) -> Table:

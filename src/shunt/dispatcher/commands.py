@@ -81,6 +81,10 @@ class Commands:
             "program": {"id": daemon.engine.plane.program.info().id},
             "health": daemon.health.document(),
             "events": daemon.events.document(),
+            "moved": {
+                "slots": daemon.engine.balancer.moved,
+                "last_minute": daemon.moved_lately,
+            },
             **document,
         }
 

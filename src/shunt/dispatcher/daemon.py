@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.commands import Commands
 from shunt.dispatcher.engine import Engine
 from shunt.dispatcher.events import Events, Kind
+from shunt.dispatcher.following import Following
 from shunt.dispatcher.guarding import Guardian
 from shunt.dispatcher.health import HealthWatch
 from shunt.dispatcher.health_counts import Counts, Reading
@@ -31,7 +33,6 @@ from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
-from shunt.dispatcher.surroundings import Surroundings
 from shunt.dispatcher.sweep import Report, sweep
 from shunt.errors import ShuntError
 from shunt.network.announce import Announcer, Schedule
@@ -53,7 +54,7 @@ _FIRST_ANSWERS = 0.5  # seconds that a first start waits for servers' MACs
 _GATHER = 0.02  # seconds in which changes are gathered into one
 _SWEEP = 5.0
 _SAMPLE = 1.0
-_ATTACH_AGAIN = 5.0  # seconds after an interface refused
+_MINUTE = 60.0
 _LAST_SCRIPTS = 5.0  # seconds for scripts when all ends: less than `shunt down` waits
 
 log = structlog.get_logger()
@@ -68,6 +69,7 @@ class Daemon:
         samples: the last two readings of all counters, older first.
         health: what the checks found.
         events: what happened.
+        reloading: held by who changes what the program is attached to.
     """
 
     engine: Engine
@@ -83,10 +85,16 @@ class Daemon:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
-        self._reloading = asyncio.Lock()
+        self.reloading = asyncio.Lock()
         self._attending: list[asyncio.Task[None]] = []
         self._remove = False
         self._full = 0
+        self._moved: deque[int] = deque(maxlen=round(_MINUTE / _SAMPLE) + 1)
+
+    @property
+    def moved_lately(self) -> int:
+        """Return how many slots have changed hands within a minute, or since the start."""
+        return self.engine.balancer.moved - (self._moved[0] if self._moved else 0)
 
     async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run a function in the worker thread, the only one that writes to the kernel."""
@@ -105,7 +113,7 @@ class Daemon:
             await self._run(located, interfaces)
             if self._remove:
                 await self.work(self.engine.plane.remove)
-                self.events.dispatching(Kind.GO_IN_OP, self._addresses())
+                self.events.dispatching(Kind.GO_IN_OP, self.addresses())
             await self.events.hooks.finish(_LAST_SCRIPTS)
             if self._remove:
                 await self.work(remove_places, self.places)
@@ -116,9 +124,7 @@ class Daemon:
         self.engine = await self.work(Engine.open, located.config, self.places, changes)
         self._counts = Counts(self.engine.balancer)
         self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
-        self.guardian = Guardian(
-            lambda: self.announcer.take(self._addresses()), self.events.claimed
-        )
+        self.guardian = Guardian(lambda: self.announcer.take(self.addresses()), self.events.claimed)
         try:
             await self._serve(interfaces)
         except BaseException:
@@ -137,7 +143,7 @@ class Daemon:
                     await asyncio.wait_for(watch.settled(), _FIRST_ANSWERS)
                 # Tables take their time to make: each service begins as soon as it has its own.
                 await self._enter(interfaces)
-            await self._apply()
+            await self.apply()
             if not self.engine.fresh:
                 await self._enter(interfaces)
             group = self.engine.config.dispatcher.group
@@ -184,14 +190,15 @@ class Daemon:
             HostError: an interface has gone meanwhile.
         """
         settings = self.engine.config.dispatcher
-        guards = [self.guardian.guard(name, self._addresses) for name in settings.interfaces]
+        guards = [self.guardian.guard(name, self.addresses) for name in settings.interfaces]
         for task in self._attending:
             task.cancel()
         self.announcer = Announcer(settings.interfaces, Schedule(every=settings.announce))
-        self.announcer.take(self._addresses())
+        self.announcer.take(self.addresses())
         self._attending = [self._tasks.create_task(e) for e in (self.announcer.run(), *guards)]
 
-    def _addresses(self) -> tuple[Address, ...]:
+    def addresses(self) -> tuple[Address, ...]:
+        """Return the cluster addresses."""
         return self.engine.config.cluster_addresses
 
     async def _enter(self, interfaces: tuple[Link, ...]) -> None:
@@ -213,7 +220,7 @@ class Daemon:
             if found.native_refused:
                 log.warning("generic mode", interface=name, native=found.native_refused)
         if self.engine.fresh:
-            self.events.dispatching(Kind.GO_IDLE, self._addresses())
+            self.events.dispatching(Kind.GO_IDLE, self.addresses())
         notify("READY=1")
 
     # Loops.
@@ -239,10 +246,11 @@ class Daemon:
             await self._changed.wait()
             await asyncio.sleep(_GATHER)
             self._changed.clear()
-            await self._apply()
+            await self.apply()
             self.health.follow()
 
-    async def _apply(self) -> int:
+    async def apply(self) -> int:
+        """Bring the kernel up to date; return how many slots changed hands."""
         self.engine.learn(self.watch.neighbours)
         moved = await self.work(self.engine.apply)
         if moved:
@@ -266,46 +274,14 @@ class Daemon:
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
-        before = Surroundings.look(self.engine.config)
+        following = Following(self)
         while True:
             taken = await self.work(snapshot.sample, self.engine.balancer, loop.time())
             self.samples = [*self.samples[-1:], taken]
-            before = await self._adapt(before)
+            self._moved.append(self.engine.balancer.moved)
+            await following.adapt()
             self._say_if_full()
             await asyncio.sleep(_SAMPLE)
-
-    async def _adapt(self, before: Surroundings) -> Surroundings:
-        """Follow what has changed around us; return what has been followed."""
-        now = Surroundings.look(self.engine.config)
-        if gone := now.missing - before.missing:
-            log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
-        if new := now.unattached(await self.work(self.engine.attached)):
-            try:
-                await self._attach_again(now)
-            except ShuntError as error:
-                log.error("not attached", interfaces=sorted(new), reason=error.message)  # noqa: TRY400 - said in one line
-                await asyncio.sleep(_ATTACH_AGAIN)
-                return before
-            log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
-        if now.own != before.own:
-            await self.work(self.engine.write_addresses)
-        if now.places != before.places:
-            await self._apply()
-            self.announcer.take(self._addresses())
-        return now
-
-    async def _attach_again(self, now: Surroundings) -> None:
-        """Take requests at the interfaces that are there.
-
-        Raises:
-            HostError, DataplaneError: one of them refuses.
-        """
-        async with self._reloading:
-            settings = self.engine.config.dispatcher
-            there = tuple(
-                now.interfaces[name] for name in settings.interfaces if name in now.interfaces
-            )
-            await self.work(self.engine.attach, there, settings)
 
     def _say_if_full(self) -> None:
         before, self._full = self._full, self.watch.counters.full
@@ -339,7 +315,7 @@ class Daemon:
         Raises:
             ConfigError, HostError: the old state stays in force.
         """
-        async with self._reloading:
+        async with self.reloading:
             return await self._reload()
 
     async def _reload(self) -> dict[str, Any]:
@@ -352,12 +328,12 @@ class Daemon:
         self.watch.watch(self.engine.watched())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.watch.settled(), _FIRST_ANSWERS)
-        moved = await self._apply()
+        moved = await self.apply()
         self.health.take()
         await self.work(self.engine.write_addresses)
         self.watch.watch(self.engine.watched())
         if located.config.dispatcher == before.dispatcher:
-            self.announcer.take(self._addresses())
+            self.announcer.take(self.addresses())
         else:
             self._attend()
         log.info("reloaded", file=str(self.file), slots=moved)
@@ -394,7 +370,7 @@ class Daemon:
         overrides.write(self.places.overrides, changed)
         self.engine.overrides = changed
         self.health.follow()
-        return await self._apply()
+        return await self.apply()
 
     def end(self, *, remove: bool) -> None:
         """Stop; with `remove`, take the data plane away as well."""

@@ -10,7 +10,7 @@ from shunt.cli.status_health import tables
 
 ROW: dict[str, Any] = {
     "up": True, "checked": True, "at": "cluster", "words": "HTTP/1.1 200 [OK]", "load": 1.25,
-    "falls": 0, "weight": 14, "reason": None, "factor": 1.4, "parts": {"active": 1.8, "new": 1.0},
+    "falls": 0, "untold": False, "weight": 14, "reason": None, "factor": 1.4, "parts": {"active": 1.8, "new": 1.0},
     "active": 12.0, "new": 3.5, "machine": "load 40",
 }  # fmt: skip
 
@@ -19,6 +19,7 @@ def test_every_fact_is_shown() -> None:
     rows = {
         "a": ROW,
         "b": ROW | {"up": False, "words": "refuses", "falls": 3, "at": "server", "parts": {}},
+        "d": ROW | {"untold": True, "words": "not checked: no route"},
         "c": ROW | {"checked": False, "load": None, "falls": 1},
     }
     alert = "every server is down: traffic is spread over all of them"
@@ -26,11 +27,12 @@ def test_every_fact_is_shown() -> None:
     console = Console(width=200)
     with console.capture() as shown:
         console.print(Group(*tables(health)))
-    head, _, first, second, third = shown.get().splitlines()
+    head, _, first, second, unknown, third = shown.get().splitlines()
     assert "checks of [2001:db8::10]:80/tcp  every server is down" in head
     assert all(
         word in first for word in ("up", "1.2", "12", "3.5", "load 40", "1.40", "14", "[OK]")
     )
     assert all(word in second for word in ("down (own address)", "refuses; fell 3 times"))
+    assert all(word in unknown for word in ("up?", "not checked: no route"))
     assert "none yet" in third
     assert "fell once" in third

@@ -135,6 +135,7 @@ class Findings:
         return {
             "up": streak.up,
             "checked": streak.known,
+            "untold": key in self.untold,
             "at": None if job is None else str(At.CLUSTER if job.mark else At.SERVER),
             "words": self.untold.get(key, streak.words),
             "load": streak.load if streak.up else None,

@@ -1,4 +1,4 @@
-"""Readers of settings, metrics, expressions, BER, HTTP/2: what is read is what was written."""
+"""Readers of expressions, BER, HTTP/2: what is read is what was written."""
 
 from __future__ import annotations
 
@@ -12,53 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shunt.advisors import ber, check, expression, registry
-from shunt.advisors.check import At
+from shunt.advisors import ber, check, expression
 from shunt.advisors.exposition import Sample
 from shunt.advisors.protocols import http2
 from shunt.advisors.protocols.grpc import serving_status, varint
-from shunt.advisors.protocols.http import Http
 from shunt.advisors.protocols.ping import checksum, is_reply, request
-from shunt.advisors.settings import SettingsError, meanings
 from shunt.advisors.tls import ending
-from shunt.errors import ParseError, UsageError
+from shunt.errors import ParseError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FEW = settings(max_examples=100, deadline=None)
-
-
-def test_settings_are_read_and_mistakes_named_all_at_once() -> None:
-    made = check.make("http", {"request": "/health", "expect": "200, 3xx", "interval": "500ms"})
-    assert isinstance(made.advisor, Http)
-    assert made.advisor.request == "GET /health"
-    assert made.advisor.expect == (range(200, 201), range(300, 400))
-    assert (made.interval, made.connect_timeout, made.receive_timeout) == (0.5, 1.5, 1.5)
-    assert (made.fall, made.rise, made.at) == (1, 1, At.CLUSTER)
-    with pytest.raises(SettingsError) as caught:
-        check.make("http", {"requets": "/", "expect": "2x", "interval": "soon", "retries": "-1"})
-    assert set(caught.value.mistakes) == {"requets", "expect", "interval", "retries"}
-    assert "did you mean `request`?" in caught.value.mistakes["requets"]
-
-
-def test_what_must_be_given_is_missed_and_unknown_advisors_have_neighbours() -> None:
-    with pytest.raises(SettingsError, match="command: is missing"):
-        check.make("exec", {})
-    with pytest.raises(UsageError, match="did you mean `https`"):
-        check.make("htps", {})
-    with pytest.raises(UsageError, match="which one to ask"):
-        check.make("connect", {}, port=0)
-    assert check.make("agent", {"port": "7777"}, port=80).at is At.SERVER
-
-
-@pytest.mark.parametrize("name", registry.BUILT_IN)
-def test_every_advisor_explains_its_settings(name: str) -> None:
-    found = registry.find(name)
-    assert found.name == name
-    for key, (_, meaning) in meanings(found).items():
-        assert meaning.endswith("."), key
-        assert key not in meanings(check.Common), key
 
 
 METRICS = (

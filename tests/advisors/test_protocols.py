@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shunt.advisors.agent import Agent
-from shunt.advisors.ber import ENUMERATED, OCTETS, SEQUENCE, encoded, integer
+from shunt.advisors.ber import ENUMERATED, OCTETS, SEQUENCE, encoded, integer, piece
+from shunt.advisors.dialogue import Reader, up
 from shunt.advisors.prometheus import Prometheus
 from shunt.advisors.protocols import http2
 from shunt.advisors.protocols.connect import Connect
@@ -29,11 +31,22 @@ from shunt.advisors.protocols.redis import Redis
 from shunt.advisors.protocols.sip import Sip
 from shunt.advisors.protocols.smtp import Smtp
 from shunt.advisors.protocols.ssl import Ssl
-from shunt.advisors.protocols.telnet import Telnet
+from shunt.advisors.protocols.telnet import Negotiation, Telnet
 from tests.advisors.driving import TARGET, answer, bytewise, finish, talk
 
 if TYPE_CHECKING:
     from shunt.advisors.advisor import Advisor
+    from shunt.advisors.dialogue import Dialogue
+
+
+class Looks:
+    """Counts the bytes that are looked at."""
+
+    pattern = "never"
+    total = 0  # bytes
+
+    def search(self, text: str) -> None:
+        self.total += len(text)
 
 
 def _ldap(tag: int, code: int, number: int = 1) -> bytes:
@@ -67,6 +80,16 @@ METRICS = (
     b'node_cpu_seconds_total{cpu="1",mode="idle"} 9\n'
 )
 LDAP = _ldap(0x61, 0) + encoded(SEQUENCE, integer(2), encoded(0x64)) + _ldap(0x65, 0)
+# A piece of a telnet stream, the words in it, the refusal it asks for.
+TELNET = (
+    (b"a", b"a", b""),
+    (b"\xff\xff", b"\xff", b""),
+    (b"\xff\xfd\x18", b"", b"\xff\xfc\x18"),
+    (b"\xff\xfb\xff", b"", b"\xff\xfe\xff"),
+    (b"\xff\xf9", b"", b""),
+    (b"\xff\xfa\x18a\xff\xfb\x01\xff\xf0", b"", b""),
+    (b"\xff\xfc\x05", b"", b""),
+)
 LOGIN = b"\xff\xfb\x01\xff\xfa\x18\x01\xff\xf0host login: "
 
 # Advisor, the server's whole speech, words of the verdict.
@@ -243,6 +266,56 @@ def test_telnet_options_are_refused() -> None:
     assert sent == b"\xff\xfc\x18\xff\xfe\x01"
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.binary(max_size=40))
+def test_telnets_words_and_commands_are_told_apart_however_they_are_cut(
+    data: st.DataObject, noise: bytes
+) -> None:
+    pieces = data.draw(st.lists(st.sampled_from(TELNET)))
+    stream = b"".join(piece[0] for piece in pieces)
+    at = data.draw(st.integers(0, len(stream)))
+    negotiation = Negotiation()
+    refusals = negotiation.hear(stream[:at]) + negotiation.hear(stream[at:])
+    assert bytes(negotiation.said) == b"".join(piece[1] for piece in pieces)
+    assert refusals == b"".join(piece[2] for piece in pieces)
+    one, two = Negotiation(), Negotiation()
+    assert one.hear(noise) == b"".join(two.hear(byte) for byte in bytewise(noise))
+    assert one.said == two.said
+
+
+def test_work_grows_no_faster_than_what_is_said() -> None:
+    asked: list[int] = []
+    reader = Reader()
+
+    def enough(data: bytes) -> bool:
+        asked.append(len(data))
+        return False
+
+    def dialogue() -> Dialogue:
+        yield from reader.rest(enough=enough)
+        return up("all")
+
+    finish(dialogue(), [b"x" * 100] * 5000)
+    assert len(asked) < 250
+    assert sum(asked) < 10 * 500_000
+    assert asked[:3] == [0, 100, 200]
+
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 100_000
+    looks = Looks()
+    verdict, _ = talk(Http(request="GET /", body=looks), chunked + b"0\r\n\r\n")  # type: ignore[arg-type]  # counts
+    assert verdict.up is False
+    assert looks.total < 10 * 100_000
+
+
+def test_a_huge_message_is_no_health_answer_and_no_operation() -> None:
+    flood = http2.frame(http2.DATA, 0, 1, b"\0\0\1\0\0" + bytes(11)) * 1000
+    assert "more than 1024 bytes" in talk(Grpc(), flood)[0].words
+    many = b"\x30\x83\x03\x00\x00" + b"\x04\x00" * 0x18000
+    with patch("shunt.advisors.protocols.ldap.piece", side_effect=piece) as looked:
+        assert talk(Ldap(), many)[0].up is False
+    assert looked.call_count < 10
+
+
 def test_what_is_said_is_right_to_the_byte() -> None:
     assert talk(Http(request="GET /health", host="x.example"))[1].startswith(
         b"GET /health HTTP/1.1\r\nHost: x.example\r\n"
@@ -254,10 +327,15 @@ def test_what_is_said_is_right_to_the_byte() -> None:
     assert talk(Ldap())[1] == bytes.fromhex("300c020101600702010304008000")
 
 
-def test_an_agents_drain_is_no_weight_and_maint_is_down() -> None:
+def test_an_agents_drain_is_no_weight_and_maint_is_down_as_well() -> None:
     assert talk(Agent(), b"drain\n")[0].share == 0
     assert talk(Agent(), b"ready 30%\r\n")[0].share == 0.3
-    assert talk(Agent(), b"down, 100% #disk\n")[0].up is False
+    for line in (b"50% drain\n", b"drain 50%\n"):
+        assert talk(Agent(), line)[0].share == 0
+    for word in (b"maint", b"down", b"stopped", b"failed"):
+        verdict, _ = talk(Agent(), word + b", 100% #disk\n")
+        assert verdict.up is False
+        assert verdict.share == 0
 
 
 def test_commands_get_address_port_and_name() -> None:

@@ -166,6 +166,11 @@ class Reader:
         self._left = limit
         self._limit = limit
 
+    @property
+    def ahead(self) -> bool:
+        """Return whether something has come that nobody took yet."""
+        return bool(self._buffer)
+
     def line(self, longest: int = LONGEST_LINE) -> Hearing:
         """Return a line without its end (LF or CRLF).
 

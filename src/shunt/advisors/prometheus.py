@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from shunt.advisors.dialogue import Dialogue
 
-_LONGEST = 1 << 22
+_LONGEST = 1 << 21
 
 
 def expression(value: object) -> Expression:

@@ -86,8 +86,10 @@ class Sip(Advisor):
 
 
 def _stream(reader: Reader) -> Generator[bytes | None, bytes, bytes]:
-    """Return the status line of the next message; bodies of answers to OPTIONS are skipped."""
+    """Return the status line of the next message, of which nothing is left; or what is none."""
     status = yield from reader.line()
+    if not _STATUS.fullmatch(status):
+        return status
     length = 0
     while field := (yield from reader.line()):
         name, _, value = field.partition(b":")

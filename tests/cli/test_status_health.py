@@ -10,8 +10,8 @@ from shunt.cli.status_health import tables
 
 ROW: dict[str, Any] = {
     "up": True, "checked": True, "at": "cluster", "words": "HTTP/1.1 200 [OK]", "load": 1.25,
-    "falls": 0, "untold": False, "weight": 14, "reason": None, "factor": 1.4, "parts": {"active": 1.8, "new": 1.0},
-    "active": 12.0, "new": 3.5, "machine": "load 40",
+    "falls": 0, "untold": False, "weight": 14, "reason": None, "factor": 1.4,
+    "parts": {"active": 1.8, "new": 1.0}, "active": 12.0, "new": 3.5, "machine": "load 40",
 }  # fmt: skip
 
 

@@ -204,27 +204,6 @@ def test_no_answer_is_no_success_and_endless_answers_end(advisor: Advisor) -> No
         assert len(sent) < 1 << 20
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(EVERY), st.lists(st.binary(min_size=1, max_size=64), max_size=12))
-def test_whatever_a_server_says_there_is_a_verdict(advisor: Advisor, chunks: list[bytes]) -> None:
-    verdict, _ = talk(advisor, *chunks)
-    assert verdict.words.isprintable()
-    assert len(verdict.words) < 400
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(RIGHT), st.data())
-def test_a_changed_byte_never_breaks_an_advisor(
-    case: tuple[Advisor, bytes, str], data: st.DataObject
-) -> None:
-    advisor, speech, _ = case
-    if speech:
-        at = data.draw(st.integers(0, len(speech) - 1))
-        speech = speech[:at] + data.draw(st.binary(max_size=4)) + speech[at + 1 :]
-    verdict, _ = talk(advisor, speech)
-    assert verdict.words.isprintable()
-
-
 @pytest.mark.parametrize("code", range(6))
 @pytest.mark.parametrize("over", ["udp", "tcp"])
 def test_dns_answers_to_this_question_count(code: int, over: str) -> None:

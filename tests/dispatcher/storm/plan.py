@@ -64,7 +64,7 @@ def _kills(chance: Random, seconds: float) -> Iterator[Act]:
     while at < seconds:
         lasting = chance.uniform(0.1, 2.0)
         yield Act(at, "dispatcher", What.DAEMON, lasting)
-        at += lasting + chance.uniform(1.0, 6.0)
+        at += lasting + chance.uniform(1.0, 9.0)
 
 
 def _claims(chance: Random, seconds: float, servers: Sequence[str]) -> Iterator[Act]:

@@ -22,7 +22,7 @@ from shunt.errors import UsageError
 from tests.advisors.serving import LOOPBACK, a_check, serving, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def _forgets_its_verdict() -> Any:
@@ -50,6 +50,10 @@ def _is_no_generator() -> Any:
 
 def _raises_at_once() -> Any:
     raise ZeroDivisionError
+
+
+def _leaves_at_once() -> Any:
+    sys.exit(3)
 
 
 def _yields_text() -> Any:
@@ -115,6 +119,7 @@ BROKEN: dict[Callable[[], Any], str] = {
     _returns_no_number: "load and share are numbers",
     _is_no_generator: "its talk() returned Verdict(up=True, words='well'",
     _raises_at_once: "ZeroDivisionError",
+    _leaves_at_once: "SystemExit(3)",
     _yields_text: "it yielded 'hello'; bytes",
     _yields_a_number: "it yielded 3; bytes",
     _raises_later: "it raised ZeroDivisionError",
@@ -235,6 +240,20 @@ def test_a_setting_that_cannot_be_read_is_a_mistake_of_the_file() -> None:
     assert read(Naive, "naive", {"most": "4"}).most == 4
     with pytest.raises(SettingsError, match="most: invalid literal"):
         read(Naive, "naive", {"most": "many"})
+
+
+def test_a_plug_in_that_fails_at_its_settings_is_a_mistake_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failing(Naive):
+        """Fails whatever it is given."""
+
+        def contradictions(self) -> Mapping[str, str]:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(registry, "find", lambda _: Failing)
+    with pytest.raises(UsageError, match="the advisor naive failed at its settings: ZeroDiv"):
+        checks.make("naive", {}, port=80)
 
 
 class Point(EntryPoint):

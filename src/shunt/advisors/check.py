@@ -109,7 +109,7 @@ def make(kind: str, given: Mapping[str, object], *, port: int = 0) -> Check:
         port: the service's, 0 for any.
 
     Raises:
-        UsageError: no such advisor, or no port to ask.
+        UsageError: no such advisor, or no port to ask, or a plug-in fails at its settings.
         SettingsError: settings are wrong; all of them are named.
     """
     found = registry.find(kind)
@@ -120,6 +120,11 @@ def make(kind: str, given: Mapping[str, object], *, port: int = 0) -> Check:
         mistakes |= advisor.contradictions()
     except SettingsError as error:
         mistakes |= error.mistakes
+    except Exception as error:
+        raise UsageError(
+            f"the advisor {kind} failed at its settings: {error!r}",
+            hint="mend or remove the package that brings it",
+        ) from error
     try:
         common = settings.read(Common, kind, given, also=dict(given))
         mistakes |= _useless(advisor, common)

@@ -28,7 +28,7 @@ Enough: TypeAlias = Callable[[bytes], bool]
 
 LONGEST_LINE = 4096
 LONGEST_ANSWER = 1 << 20
-_SMALL = 1 << 14
+_SMALL, _LEAST = 1 << 14, 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +144,21 @@ def _known(found: object) -> str:
 class Growth:
     """Says when a growing text is worth another look, so that all looks cost little more than one.
 
-    A small one is looked at whenever it grows, a larger one when it has grown by a quarter.
+    A small one is looked at whenever it has grown and no more has come yet, any other when it has
+    grown by a quarter.
     """
 
     def __init__(self) -> None:
+        self._seen = -1
         self._next = 0
 
-    def worth(self, size: int) -> bool:
-        """Return whether to look at it now."""
-        if size < self._next:
+    def worth(self, size: int, *, more: bool = False) -> bool:
+        """Return whether to look at it now; `more` has come, and will be part of it."""
+        small = size < _SMALL and size != self._seen and not more
+        if not small and size < self._next:
             return False
-        self._next = size + 1 if size < _SMALL else size + size // 4
+        self._seen = size
+        self._next = size + max(size // 4, _LEAST)
         return True
 
 

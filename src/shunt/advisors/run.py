@@ -78,7 +78,7 @@ class Checker:
         begin = time.monotonic()
         try:
             verdict = await self._made(check, target, mark, listener)
-        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may raise anything
             return _broken(check, error)
         if verdict.up and verdict.load is None:
             return verdict.with_load((time.monotonic() - begin) * 1000)
@@ -95,7 +95,7 @@ class Checker:
             else:
                 verdict = await self._network(check, target, heard_by, mark)
         except BaseException:  # what it raises at its end must not hide that this was cancelled
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 dialogue.close()
             raise
         dialogue.close()
@@ -139,7 +139,7 @@ async def run(
         checker.close()
 
 
-def _broken(check: Check, error: Exception) -> Verdict:
+def _broken(check: Check, error: Exception | SystemExit) -> Verdict:
     name = getattr(check.advisor, "name", type(check.advisor).__name__)
     words = str(error) if isinstance(error, AdvisorError) else repr(error)
     return Verdict(None, shown(f"the advisor {name} failed: {words}", 300))

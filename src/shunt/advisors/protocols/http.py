@@ -35,6 +35,7 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~]*")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;.*)?")
 _MOST_HEADERS = 200
 _NO_BODY = {204, 304}
+_LONGEST = 1 << 18  # for a pattern may take a time that grows by the square of it
 
 
 def codes(value: object) -> tuple[range, ...]:
@@ -101,7 +102,7 @@ class Http(Advisor):
     body: re.Pattern[str] | None = field(
         default=None,
         metadata=setting(
-            pattern, "A regular expression that the body must contain (its first MiB)."
+            pattern, "A regular expression that the body must contain (its first 256 KiB)."
         ),
     )
     host: str | None = field(
@@ -124,7 +125,7 @@ class Http(Advisor):
     def talk(self, target: Target, /) -> Dialogue:
         """Make the request and look at the answer."""
         yield self.message(target)
-        reader = Reader()
+        reader = Reader(_LONGEST)
         code, status, fields = yield from head(reader)
         if not any(code in right for right in self.expect):
             raise WrongAnswerError(status)
@@ -234,7 +235,7 @@ def _fields(reader: Reader) -> Generator[bytes | None, bytes, dict[bytes, bytes]
 
 
 def body(reader: Reader, fields: dict[bytes, bytes], enough: Enough | None = None) -> Hearing:
-    """Return the body, or its beginning that is `enough`, or its first MiB."""
+    """Return the body, or its beginning that is `enough`, or its first part."""
     if fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
         return (yield from _chunked(reader, enough))
     length = fields.get(b"content-length")
@@ -260,9 +261,7 @@ def _chunked(reader: Reader, enough: Enough | None) -> Hearing:
         found += yield from reader.exactly(count)
         if (yield from reader.line()):
             raise WrongAnswerError("a chunk that does not end with its size")
-        if reader.ahead or not enough:  # a look for each chunk would be a look for each byte
-            continue
-        if growth.worth(len(found)) and enough(bytes(found)):
+        if enough and growth.worth(len(found), more=reader.ahead) and enough(bytes(found)):
             return bytes(found)
 
 

@@ -1,4 +1,4 @@
-"""Real checks on loopback: servers that work, and every way that a server can be hostile."""
+"""Real checks on loopback: what is carried, timed, secured, run as a command, and repeated."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from shunt.advisors.advisor import Advisor, Target, Transport
 from shunt.advisors.dialogue import HEAR, Reader, down, up
 from shunt.advisors.rounds import Job, Rounds
 from shunt.advisors.run import run
-from tests.advisors.serving import LOOPBACK, a_check, crowded, http, impatient, serving
+from tests.advisors.serving import LOOPBACK, a_check, crowded, http, impatient, serving, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from shunt.advisors.dialogue import Dialogue, Verdict
-
-    Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    from tests.advisors.serving import Handler
 
 
 async def test_a_server_that_works_is_up_with_a_load_in_milliseconds() -> None:
@@ -245,6 +243,28 @@ async def test_https_verifies_as_far_as_it_is_asked(certificate: tuple[Path, Pat
         assert "certificate refused: IP address mismatch" in nameless.words
         assert (await ask(**trusted, host="web.example:443")).up
         assert (await ask("ssl")).up
+
+
+async def _leaves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [(silent, "no full answer within 0.5 s"), (_huge, "a line of more than 4096 bytes"),
+     (_leaves, "closed the connection at once")],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["https", "prometheus"])
+async def test_a_hostile_server_behind_tls_is_down_in_words(
+    certificate: tuple[Path, Path], kind: str, handler: Handler, words: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    secure = {} if kind == "https" else {"tls": "yes"}
+    async with serving(handler, ssl=context) as target:
+        check = impatient(a_check(kind, **secure), 0.5 if handler is silent else 30.0)
+        verdict = await run(check, target)
+    assert (verdict.up, verdict.words) == (False, words)
 
 
 async def test_authorities_are_read_again_when_their_file_has_changed(

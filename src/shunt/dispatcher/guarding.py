@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _KEPT = 20
 _RETRY = 1.0  # seconds after an interface went down, or away
-_DEFEND = 1.0  # seconds between two defences: whoever claims, this is not to flood the segment
+# Claims come in bursts (two frames, or five), and the last one decides whom neighbours believe. So
+# a few defences may follow each other closely; for long, whoever claims, they are a second apart,
+# for two machines that defend the same address are not to flood the segment.
+_CLOSE, _APART, _FEW = 0.1, 1.0, 5
 _EACH = 0.0  # every claim is seen: one that comes just after a defence is answered by the next
 
 
@@ -44,10 +47,29 @@ class Claimed:
         }
 
 
+class Pace:
+    """When to defend next: a few times close to each other, and one more for each second.
+
+    The rule is the generic cell rate algorithm's (ITU-T I.371): what is spent is earned again.
+    """
+
+    def __init__(self) -> None:
+        self._last = self._spent = float("-inf")
+
+    def due(self, now: float) -> float:
+        """Return when the next defence may be, now or later."""
+        return max(now, self._last + _CLOSE, self._spent - (_FEW - 1) * _APART)
+
+    def defended(self, now: float) -> None:
+        """Take note of a defence."""
+        self._last, self._spent = now, max(now, self._spent) + _APART
+
+
 class Guardian:
     """Guards the cluster addresses on the dispatcher's interfaces.
 
-    RFC 5227 section 2.4 (c): an address that must not be lost is defended again and again.
+    RFC 5227 section 2.4 (c): an address that must not be lost is defended again and again. The RFC
+    asks for 10 s between two defences; clients would be led astray for as long.
 
     Attributes:
         claims: the latest that were told, oldest first.
@@ -57,14 +79,14 @@ class Guardian:
         """Guard nothing yet.
 
         Args:
-            defend: announces the addresses; called once a second at most.
+            defend: announces the addresses; called at the pace of `Pace`.
             tell: called once a minute for each claimant at most, and for a few of each address.
         """
         self.claims: list[Claimed] = []
         self._defend = defend
         self._tell = tell
         self._news = News()
-        self._defended = -_DEFEND  # by the loop's clock
+        self._pace = Pace()
         self._owed: asyncio.TimerHandle | None = None
 
     def guard(
@@ -100,14 +122,16 @@ class Guardian:
     def _defend_soon(self) -> None:
         if self._owed is None:
             loop = asyncio.get_running_loop()
-            due = self._defended + _DEFEND
-            if loop.time() >= due:
+            now = loop.time()
+            due = self._pace.due(now)
+            if due <= now:
                 self._defend_now()
             else:
                 self._owed = loop.call_at(due, self._defend_now)
 
     def _defend_now(self) -> None:
-        self._owed, self._defended = None, asyncio.get_running_loop().time()
+        self._owed = None
+        self._pace.defended(asyncio.get_running_loop().time())
         self._defend()
 
 

@@ -22,8 +22,8 @@ INTERVAL, CONNECT, RECEIVE = 0.2, 0.3, 0.3  # seconds: the advisor's settings
 NOISE = 1.0  # seconds that a crowded machine may lose anywhere
 # A check is due within the interval, and is lost when both its time-outs are over.
 NOTICED = INTERVAL + CONNECT + RECEIVE + NOISE
-# A claim is answered at once, or a second after the last answer: nothing is asked or waited for.
-MISLED = 1.0 + NOISE / 2
+# A claim is answered at once, or a tenth of a second after the last answer.
+MISLED = 0.1 + NOISE / 2
 # From the word "server down" to the last change of slots that it may have brought about.
 SETTLED = 0.5
 # From the dispatcher's wire to the server's.

@@ -1,7 +1,8 @@
 """The record on a server: what Shunt has done there, and how each of it is undone.
 
 It is written before a step is done, so that also a set-up that was killed half-way can be taken
-back. Only root can write it: its commands are executed on removal.
+back. Only root or an administrator can write it: its commands are executed on removal. On Windows,
+where everybody may make folders beside it, whoever else owns it is not believed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers import powershell
 from shunt.servers.steps import Command, Fact, Output, Step
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def path(wish: Wish) -> str:
         return f"/run/shunt/netns-{name}-$(readlink /proc/self/ns/net | tr -dc 0-9).json"
     name = f"wpar-{_plain(server.wpar)}" if server.wpar else "server"
     if server.os in _WINDOWS:
-        return rf"C:\ProgramData\shunt\{name}.json"
+        return rf"{powershell.FOLDER}\{name}.json"
     return f"/var/lib/shunt/{name}.json"
 
 
@@ -162,15 +164,14 @@ def write(wish: Wish, record: Record) -> Command:
 
 def _windows_read(where: str) -> Command:
     return Command.powershell(
-        f"if (Test-Path '{where}') {{ Get-Content -Raw -Encoding UTF8 '{where}' }}"
+        f"{powershell.trusted(where)};"
+        f" if (Test-Path '{where}') {{ Get-Content -Raw -Encoding UTF8 '{where}' }}"
     )
 
 
 def _windows_write(where: str, record: Record) -> Command:
     if not record.entries:
-        return Command.powershell(f"Remove-Item -Force -ErrorAction Ignore '{where}'")
-    text = record.dump().replace("'", "''")
-    return Command.powershell(
-        "New-Item -Force -ItemType Directory 'C:\\ProgramData\\shunt' | Out-Null; "
-        f"[IO.File]::WriteAllText('{where}', '{text}')"
-    )
+        return Command.powershell(
+            f"{powershell.trusted(where)}; Remove-Item -Force -ErrorAction Ignore '{where}'"
+        )
+    return Command.powershell(powershell.stored(where, record.dump()))

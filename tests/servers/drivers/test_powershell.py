@@ -10,8 +10,10 @@ import pytest
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem, Server
+from shunt.servers import powershell, record
 from shunt.servers.drivers.windows import DRIVER
 from shunt.servers.drivers.windows_facts import FACTS
+from shunt.servers.record import Entry, Record
 from shunt.servers.steps import Output, Severity
 from shunt.servers.wish import Wish
 
@@ -59,6 +61,33 @@ def test_a_name_with_a_quote_stays_one_word() -> None:
     steps = DRIVER.plan(DRIVER.unseen(wish), wish).steps
     (step,) = (step for step in steps if step.id.startswith("weak:Bob"))
     assert "-InterfaceAlias 'Bob''s LAN' " in step.do[0].text
+
+
+@pytest.mark.parametrize("mark", list("'\u2018\u2019\u201a\u201b"))
+def test_every_mark_that_ends_a_string_of_powershell_is_doubled(mark: str) -> None:
+    assert powershell.quoted(f"a{mark}b") == f"'a{mark}{mark}b'"
+    server = Server("s", (), os=OperatingSystem.WINDOWS, interface=f"x{mark}; calc; {mark}")
+    wish = Wish(server, (ip_address("192.0.2.10"),))
+    for step in DRIVER.plan(DRIVER.unseen(wish), wish).steps:
+        for command in (*step.do, *step.check, *step.undo):
+            assert f"x{mark};" not in command.text
+
+
+def test_a_record_is_believed_only_if_administrators_own_it() -> None:
+    """Everybody may make C:\\ProgramData\\shunt; its commands are done as an administrator."""
+    wish = Wish(Server("s", (), os=OperatingSystem.WINDOWS), ())
+    read = record.read(wish).command.text
+    full = record.write(wish, Record((Entry("a", "it's \u2019", ()),))).text
+    empty = record.write(wish, Record()).text
+    for text, use in ((read, "Get-Content"), (full, "WriteAllText"), (empty, "Remove-Item")):
+        before, _, _ = text.partition(use)
+        assert use in text
+        assert "GetOwner" in before
+        assert "throw" in before
+        assert r"'C:\ProgramData\shunt', 'C:\ProgramData\shunt\server.json'" in before
+        assert closed(text)
+    assert "CreateDirectory" in full
+    assert "PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)" in full  # nobody else, nothing inherited
 
 
 def case(name: str) -> Case:

@@ -11,6 +11,7 @@ from shunt.model.config import Forward, OperatingSystem
 from shunt.servers import record
 from shunt.servers.drivers import windows_facts as ask
 from shunt.servers.drivers import windows_steps as step
+from shunt.servers.powershell import quoted
 from shunt.servers.routes.delete import deletion
 from shunt.servers.routes.rule import Surroundings, extra_routes
 from shunt.servers.steps import Command, Driver, Fact, Finding, Output, Plan, Severity, Step
@@ -126,7 +127,7 @@ def _weak(host: Host, version: int, loopback: str, wish: Wish) -> Plan:
             Severity.WARNING,
             f"{name} accepts packets for other adapters' addresses (IPv{version})",
             "neither the dispatcher's segment nor the loopback is behind it: nobody needs that",
-            f"Set-NetIPInterface -InterfaceAlias '{name}' -AddressFamily IPv{version}"
+            f"Set-NetIPInterface -InterfaceAlias {quoted(name)} -AddressFamily IPv{version}"
             " -WeakHostReceive Disabled",
         )
         for (name, family, switch), on in sorted(host.weak.items())

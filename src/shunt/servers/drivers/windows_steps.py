@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shunt.servers.powershell import quoted
 from shunt.servers.steps import Command, Step
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ _NO_DEVCON = (
 )
 
 
-def quoted(text: str) -> str:
-    """Return a PowerShell string that stands for `text` as it is."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def adapter(name: str) -> Step:
     """Return the step that adds the loopback adapter and names it."""
     there = f"Get-NetAdapter -Name {quoted(name)} -ErrorAction Ignore"
@@ -45,7 +41,7 @@ def adapter(name: str) -> Step:
         do=(
             Command.powershell(add),
             Command.powershell(
-                f"{_FIND} | Select-Object -First 1 | Rename-NetAdapter -NewName {name}"
+                f"{_FIND} | Select-Object -First 1 | Rename-NetAdapter -NewName {quoted(name)}"
             ),
         ),
         check=(Command.powershell(f"[bool]({there})"),),

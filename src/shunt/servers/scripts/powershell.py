@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.servers.powershell import statement
+from shunt.servers.powershell import quoted, statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ def _step(number: int, step: Step) -> str:
     checks = " -and ".join(f"({_checked(command)})" for command in step.check)
     return (
         f"    # {number}. {step.what}\n    # Why: {step.why}.\n"
-        f"    @{{\n        Id = {_quoted(step.id)}; What = {_quoted(step.what)}\n"
+        f"    @{{\n        Id = {quoted(step.id)}; What = {quoted(step.what)}\n"
         f"        Check = {{ {checks} }}\n"
         f"        Do = {_block(step.do)}\n        Undo = {_block(step.undo)}\n    }}\n"
     )
@@ -98,7 +98,3 @@ def _checked(command: Command) -> str:
 def _block(commands: Iterable[Command]) -> str:
     lines = "".join(f"            {statement(c)}\n" for c in commands)
     return f"{{\n{lines}        }}"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

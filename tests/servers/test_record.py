@@ -71,6 +71,54 @@ def test_stale_are_aliases_that_nobody_wants() -> None:
     assert [e.id for e in made.stale([ip_address("192.0.2.11")])] == ["alias:192.0.2.10"]
 
 
+KEPT = (
+    "silence:x",
+    "keep:/etc/some.file",
+    "keep:net.inet.ip.forwarding",
+    "narrow:192.0.2.10/24@lo",
+    "keep:192.0.2.10",
+    "keep:2001:db8::10",
+    "persist:/etc/x",
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "obsolete", "stale"),
+    [
+        (("192.0.2.10", "2001:db8::10"), (), []),
+        (("192.0.2.10",), (), ["keep:2001:db8::10"]),
+        (("192.0.2.10", "2001:db8::10"), ("persist:/etc/x",), ["persist:/etc/x"]),
+        (
+            (),
+            (),
+            [
+                "keep:2001:db8::10",
+                "keep:192.0.2.10",
+                "keep:net.inet.ip.forwarding",
+                "keep:/etc/some.file",
+            ],
+        ),
+        (
+            (),
+            ("what nobody recorded", "silence:x"),
+            [
+                "keep:2001:db8::10",
+                "keep:192.0.2.10",
+                "keep:net.inet.ip.forwarding",
+                "keep:/etc/some.file",
+                "silence:x",
+            ],
+        ),
+    ],
+)
+def test_what_brings_an_address_back_goes_with_it(
+    wanted: tuple[str, ...], obsolete: tuple[str, ...], stale: list[str]
+) -> None:
+    made = Record(tuple(Entry(name, "", ()) for name in KEPT))
+    found = made.stale([ip_address(text) for text in wanted], obsolete)
+    assert [entry.id for entry in found] == stale
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [

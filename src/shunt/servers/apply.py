@@ -48,7 +48,7 @@ Report = Callable[[Event], None]
 class Examination:
     """What a server is, against what it shall be.
 
-    `stale` are aliases that Shunt once made and that no service uses any more.
+    `stale` is what Shunt once did and what nobody wants any more.
     """
 
     plan: Plan
@@ -86,7 +86,8 @@ async def examine(runner: Runner, wish: Wish, report: Report) -> Examination:
     except ParseError as error:
         # The person's request was right: it is the host that gave no usable answer.
         raise RemoteError(error.message, hint=error.hint) from error
-    return Examination(driver.plan(observed, wish), record, record.stale(wish.clusters))
+    plan = driver.plan(observed, wish)
+    return Examination(plan, record, record.stale(wish.clusters, plan.obsolete))
 
 
 async def apply(runner: Runner, wish: Wish, report: Report) -> Result:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
@@ -35,6 +36,17 @@ class Entry:
     id: str
     what: str
     undo: tuple[Command, ...]
+
+
+def _serves_another(step: str, wanted: frozenset[Address]) -> bool:
+    """Tell whether a step serves only other addresses than those wanted; see `Step.id`."""
+    kind, _, about = step.partition(":")
+    if kind not in {"alias", "keep"}:
+        return False
+    try:
+        return ip_address(about) not in wanted
+    except ValueError:  # about a file or a switch
+        return not wanted
 
 
 def _rank(entry: Entry) -> int:
@@ -72,10 +84,17 @@ class Record:
         entries = [entry for entry in reversed(self.entries) if entry.id in chosen]
         return tuple(sorted(entries, key=_rank))
 
-    def stale(self, wanted: Iterable[Address]) -> tuple[Entry, ...]:
-        """Return the aliases (ids `alias:ADDRESS`) of addresses that nobody wants any more."""
-        keep = {f"alias:{address}" for address in wanted}
-        return self.removal(i for i in self.ids if i.startswith("alias:") and i not in keep)
+    def stale(self, wanted: Iterable[Address], obsolete: Iterable[str] = ()) -> tuple[Entry, ...]:
+        """Return what would let the server hold an address that nobody wants any more.
+
+        These are the steps that add such an address, now or at the next boot; where no address is
+        wanted, everything that the next boot would do; and what the plan has called `obsolete`.
+        What took something away (a wide mask, an address on a NIC) stays until removal: giving it
+        back would put the address where it is answered for.
+        """
+        keep = frozenset(wanted)
+        chosen = {i for i in self.ids if _serves_another(i, keep)} | frozenset(obsolete)
+        return self.removal(chosen)
 
     def dump(self) -> str:
         """Return the record as JSON text, which `parse` reads."""

@@ -104,8 +104,10 @@ class Step:
 
     Attributes:
         id: Its stable name, unique within a plan. A later plan that does the same thing again
-            uses the same id. A step that adds a cluster address is called `alias:ADDRESS`: it is
-            undone by itself when the address is not wanted any more.
+            uses the same id, and no other thing does. A step that adds a cluster address is called
+            `alias:ADDRESS`, one that brings it back at the next boot `keep:ADDRESS`: they are
+            undone by themselves when the address is not wanted any more. `keep:` with a file or a
+            switch serves all addresses: it goes with the last one.
         what: What is done, as a sentence without the command.
         why: What goes wrong without it.
         do: The commands that do it. Each must be safe to repeat.
@@ -145,19 +147,29 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is still to be done, in this order, and what was found besides."""
+    """What is still to be done, in this order, and what was found besides.
+
+    `obsolete` are the ids of recorded steps that have no place in what is wanted, and are undone
+    before anything is done: a file of a network manager that is not in charge any more.
+    """
 
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
+    obsolete: tuple[str, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         """Return both plans, one after the other."""
-        return Plan(self.steps + other.steps, self.findings + other.findings)
+        return Plan(
+            self.steps + other.steps,
+            self.findings + other.findings,
+            self.obsolete + other.obsolete,
+        )
 
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do and nothing found makes the server unfit, now or later."""
-        return not self.steps and all(f.severity < Severity.ERROR for f in self.findings)
+        nothing_to_do = not self.steps and not self.obsolete
+        return nothing_to_do and all(f.severity < Severity.ERROR for f in self.findings)
 
 
 ObservedT = TypeVar("ObservedT")

@@ -17,7 +17,7 @@ from shunt.servers.steps import Output, Severity, Step
 from shunt.servers.wish import Wish
 
 from ..bourne import NOT_BOURNE  # noqa: TID252  # a sibling of this folder
-from .golden import CASES, Case, described
+from .golden import CASES, Case, described, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +84,40 @@ def test_a_host_that_nobody_has_seen_gets_a_whole_plan(system: OperatingSystem) 
     ids = [step.id for step in plan.steps]
     assert set(ids) >= {f"alias:{cluster}" for cluster in clusters}
     assert all(finding.severity < Severity.ERROR for finding in plan.findings)
+
+
+TWO = ("192.0.2.10", "192.0.2.11")
+BOOT = "keep:boot-script"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_address_that_leaves_does_not_come_back(system: OperatingSystem) -> None:
+    """Neither at once nor at the next boot: all that says it is undone, or written anew."""
+    wish, fewer, none = (wish_of(system, TWO[:n]) for n in (2, 1, 0))
+    driver = driver_for(system)
+    steps = driver.plan(driver.unseen(wish), wish).steps
+    record = Record().with_steps(steps)
+    again = {step.id for step in driver.plan(driver.unseen(fewer), fewer).steps}
+    left = record.without(entry.id for entry in record.stale(fewer.clusters))
+    for step in steps:
+        if any(TWO[1] in words(command) for command in step.do):
+            assert step.id not in left.ids or step.id in again, step.id
+    last = record.without(entry.id for entry in record.stale(none.clusters))
+    assert not [i for i in last.ids if i.startswith(("alias:", "keep:"))]
+
+
+@pytest.mark.parametrize("name", ["aix", "solaris10", "hp-ux"])
+def test_the_boot_script_forgets_an_address_that_leaves(name: str) -> None:
+    done = next(case for case in CASES if case.id == f"{name}/done")
+    driver = driver_for(done.system)
+    more = replace(done.wish, clusters=(*done.wish.clusters, ip_address(TWO[1])))
+    (script,) = (s for s in driver.plan(driver.unseen(more), more).steps if s.id == BOOT)
+    said = script.do[0].stdin or ""
+    kept = done.outputs["kept"].stdout.removesuffix("end\n") + f"{said}end\n"
+    (again,) = done.plan(done.outputs | {"kept": Output(kept)}).steps
+    assert again.id == BOOT
+    assert TWO[1] in said
+    assert not any(TWO[1] in words(command) for command in again.do)
 
 
 def shell_lines() -> Iterator[str]:

@@ -62,7 +62,7 @@ class Aix(UnixDriver):
         ]
         steps += [_attribute(a) for a in wish.clusters if _kept(a) not in words]
         lines = [_sweep(address) for address in wish.clusters]
-        if lines and not set(lines) <= host.kept:
+        if lines and not boot.is_current(lines, host.kept):
             steps.append(boot.step(SCRIPT, lines))
         return Plan(tuple(steps))
 

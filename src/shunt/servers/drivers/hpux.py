@@ -78,7 +78,7 @@ class HpUx(UnixDriver):
         if self._wrong(host, wish):
             steps.append(_nddconf())
         lines = [_sweep(address) for address in wish.clusters]
-        if lines and not set(lines) <= host.kept:
+        if lines and not boot.is_current(lines, host.kept):
             steps.append(boot.step(SCRIPT, lines, link=LINK))
         return Plan(tuple(steps))
 

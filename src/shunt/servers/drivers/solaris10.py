@@ -73,7 +73,7 @@ class Solaris10(UnixDriver):
             if s.version in {address.version for address in wish.clusters}
         ]
         lines += [_sweep(address) for address in wish.clusters]
-        if lines and not set(lines) <= host.kept:
+        if lines and not boot.is_current(lines, host.kept):
             steps.append(boot.step(SCRIPT, lines, link=LINK))
         return Plan(tuple(steps))
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _MARK = "# Made by Shunt: sets this machine up as a server of cluster addresses."
 
 
+_EACH_ROW = "| while read row; do set -- $row; "
+
+
 def sweep(listing: str, rows: str, delete: str) -> str:
     """Return a line of the script that deletes the network rows of a cluster address.
 
@@ -27,7 +30,7 @@ def sweep(listing: str, rows: str, delete: str) -> str:
         rows: The condition of `awk` that a row of them must fulfil.
         delete: The words that delete it; `$1` and so on are the columns of the row.
     """
-    return f"{listing} | awk '{rows}' | while read row; do set -- $row; {delete}; done"
+    return f"{listing} | awk '{rows}' {_EACH_ROW}{delete}; done"
 
 
 def by_flags(address: Address) -> str:
@@ -38,6 +41,17 @@ def by_flags(address: Address) -> str:
 def script(lines: Sequence[str]) -> str:
     """Return the text of the script that runs at boot."""
     return f"#!/bin/sh\n{_MARK}\n" + "".join(f"{line}\n" for line in lines)
+
+
+def is_current(lines: Sequence[str], kept: frozenset[str]) -> bool:
+    """Tell whether the script does all of `lines`, and nothing for an address that has left.
+
+    Args:
+        lines: What it shall do.
+        kept: All lines of all files that matter at boot.
+    """
+    swept = {line for line in kept if _EACH_ROW in line}
+    return swept <= set(lines) <= kept
 
 
 def step(file: str, lines: Sequence[str], *, link: str | None = None) -> Step:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from types import GeneratorType
 from typing import Any, TypeAlias
 
 HEAR = None
@@ -90,7 +91,7 @@ def started(dialogue: object) -> Dialogue:
     Raises:
         AdvisorError: it is none.
     """
-    if not isinstance(dialogue, Generator):
+    if not isinstance(dialogue, GeneratorType):
         raise AdvisorError(f"its talk() returned {_known(dialogue)}, and must yield")
     return dialogue
 
@@ -113,7 +114,7 @@ def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | None:
         raise
     except BaseException as error:  # also SystemExit, which would end the whole daemon
         raise AdvisorError(f"it raised {_known(error)}") from error
-    if step is None or isinstance(step, bytes):
+    if step is HEAR or isinstance(step, bytes):
         return step
     raise AdvisorError(f"it yielded {_known(step)}; bytes or HEAR were right")
 
@@ -125,12 +126,13 @@ def _wrong(verdict: object) -> str | None:
     found: Any = verdict
     if found.up not in (True, False, None) or not isinstance(found.words, str):
         return f"it returned {_known(verdict)}; `up` is yes, no or None, and `words` are text"
-    for number in (found.load, found.share):
-        if number is None:
-            continue
-        if not isinstance(number, int | float) or not math.isfinite(number) or number < 0:
-            return f"it returned {_known(verdict)}; load and share are numbers of 0 or more"
+    if not (_is_number(found.load) and _is_number(found.share)):
+        return f"it returned {_known(verdict)}; load and share are numbers of 0 or more"
     return None
+
+
+def _is_number(found: object) -> bool:
+    return found is None or (isinstance(found, int | float) and 0 <= found < math.inf)
 
 
 def _known(found: object) -> str:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.errors import ParseError
+from shunt.servers.drivers.linux import files
 from shunt.servers.drivers.linux.driver import DRIVER
+from shunt.servers.record import Record
 from shunt.servers.steps import Command, Output, Plan, Severity
 from tests.servers.drivers.golden import FOLDER, Case, described, load
 
@@ -55,6 +57,52 @@ def test_an_alias_that_will_not_come_back_is_something_to_do(name: str) -> None:
     assert not Plan(findings=case.plan().findings).settled
     passing = replace(case, wish=replace(case.wish, persist=False))
     assert Plan(findings=passing.plan().findings).settled
+
+
+def _case(name: str) -> Case:
+    return next(case for case in CASES if case.name == name)
+
+
+def _with(case: Case, fact: str, before: str, after: str) -> Case:
+    """Return the case with something else in one of its answers."""
+    text = case.outputs[fact].stdout
+    assert before in text
+    return replace(case, outputs=case.outputs | {fact: Output(text.replace(before, after, 1))})
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("clean-networkd", True),
+        ("clean", True),
+        ("no-manager", False),
+        ("old-network-manager", True),
+        ("clean-netplan", False),
+        ("clean-network-manager", False),
+        ("clean-ifcfg", False),
+    ],
+)
+def test_arp_ignore_3_is_kept_only_if_the_alias_comes_back_with_scope_host(
+    name: str, *, kept: bool
+) -> None:
+    """3 answers for addresses of wider scope: after the next boot, if not now."""
+    three = "ipv4/conf/all/arp_ignore:3"
+    case = _with(_case(name), "values", "ipv4/conf/all/arp_ignore:0", three)
+    steps = {step.id: step for step in case.plan().steps}
+    assert ("silence:ipv4/conf/all/arp_ignore" not in steps) is kept
+    (file,) = (s for i, s in steps.items() if files.SYSCTL in i or i == "persist:sysctl")
+    assert f"net.ipv4.conf.all.arp_ignore = {3 if kept else 1}\n" in (file.do[0].stdin or "")
+    passing = replace(case, wish=replace(case.wish, persist=False))
+    assert not any(step.id.endswith("arp_ignore") for step in passing.plan().steps)
+
+
+def test_a_value_set_on_a_nic_lasts_once_it_is_set() -> None:
+    case = _case("nic-arp-ignore-3")
+    record = Record().with_steps(case.plan().steps)
+    case = _with(case, "values", "ipv4/conf/eth0/arp_ignore:3", "ipv4/conf/eth0/arp_ignore:1")
+    case = replace(case, outputs=case.outputs | {"record": Output(record.dump())})
+    (file,) = (step for step in case.plan().steps if "sysctl" in step.id)
+    assert "net.ipv4.conf.eth0.arp_ignore = 1\n" in (file.do[0].stdin or "")
 
 
 def _commands() -> Iterator[Command]:

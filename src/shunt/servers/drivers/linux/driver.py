@@ -7,7 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward, OperatingSystem
-from shunt.servers.drivers.linux import alias, files, parse, paths, persistence, silence, tunnel
+from shunt.servers.drivers.linux import (
+    alias,
+    choice,
+    files,
+    parse,
+    paths,
+    persistence,
+    silence,
+    tunnel,
+)
 from shunt.servers.drivers.linux.facts import facts
 from shunt.servers.drivers.linux.observed import Held, Host, Link, Managers
 from shunt.servers.steps import Driver, Fact, Finding, Output, Plan, Severity
@@ -61,7 +70,7 @@ class Linux:
         result += paths.reverse_path(observed, wish)
         if wish.forward is Forward.ENCAP:
             result += tunnel.plan(observed, wish)
-        if silence.method(observed, wish) is not Silence.REDIRECT:
+        if choice.method(observed, wish) is not Silence.REDIRECT:
             result += alias.plan(observed, wish)
         result += paths.plan(observed, wish)
         if _is_unfit(result):

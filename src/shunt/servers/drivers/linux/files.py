@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward
-from shunt.servers.drivers.linux import alias, filters, silence, tunnel
+from shunt.servers.drivers.linux import alias, choice, filters, silence, tunnel
 from shunt.servers.drivers.linux.commands import dotted, setting
 from shunt.servers.wish import Silence, Wish
 
@@ -122,13 +122,13 @@ def script_text(host: Host, wish: Wish, *, guard: bool) -> str:
             lines.append(tunnel.up_line(device, module))
             if device != "ip6tnl0":
                 lines.append(f"echo 2 > {setting(f'ipv4/conf/{device}/rp_filter')}")
-    if silence.method(host, wish) is not Silence.REDIRECT:
+    if choice.method(host, wish) is not Silence.REDIRECT:
         lines += [alias.add_words(address) for address in wish.clusters]
     return f"#!/bin/sh\n{_HEAD}" + "\n".join(lines) + "\n"
 
 
 def _silence_lines(host: Host, wish: Wish) -> list[str]:
-    chosen = silence.method(host, wish)
+    chosen = choice.method(host, wish)
     if chosen is Silence.REDIRECT:
         return [f"nft -f - <<'END'\n{filters.redirect_rules(wish)}END"]
     if not wish.clusters4:

@@ -9,11 +9,10 @@ systemd unit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from shunt.model.config import Forward
-from shunt.servers.drivers.linux import files, silence
+from shunt.servers.drivers.linux import choice, files, silence
+from shunt.servers.drivers.linux.choice import Manager
 from shunt.servers.drivers.linux.commands import content_is, dotted, restore
 from shunt.servers.drivers.linux.paths import on_segment
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
@@ -23,54 +22,9 @@ if TYPE_CHECKING:
     from shunt.servers.drivers.linux.observed import Host, Managers
 
 
-class Manager(StrEnum):
-    """Who brings the alias back."""
-
-    NETPLAN = "netplan"
-    NETWORKD = "systemd-networkd"
-    NETWORK_MANAGER = "NetworkManager"
-    IFUPDOWN = "ifupdown"
-    IFCFG = "ifcfg"
-    UNIT = "a systemd unit"
-
-
 _UNIT = files.UNIT_NAME
 _WHY = "without it the server drops out of the cluster at its next reboot"
 _WHY_LOUD = "without it the server answers ARP for the cluster address after its next reboot"
-
-
-def manager(host: Host, wish: Wish) -> Manager | None:
-    """Return who brings the alias back on this host; None if nobody there is known."""
-    who = host.managers
-    plain = wish.forward is not Forward.ENCAP and silence.method(host, wish) is Silence.SYSCTL
-    if plain and who.networkd and not who.netplan:
-        return Manager.NETWORKD
-    if plain and not _others_on_loopback(host, wish):
-        if who.networkd:
-            return Manager.NETPLAN
-        if who.network_manager and who.network_manager >= (1, 42):
-            return Manager.NETWORK_MANAGER
-    if who.ifupdown and not (who.networkd or who.network_manager):
-        return Manager.IFUPDOWN
-    if plain and who.ifcfg and not who.network_manager and not _has_ipv6(wish):
-        return Manager.IFCFG
-    return Manager.UNIT if who.systemd else None
-
-
-def _others_on_loopback(host: Host, wish: Wish) -> bool:
-    """Return whether `lo` has addresses that a manager would drop as soon as `lo` is its own."""
-    return any(
-        held.address not in wish.clusters
-        and not held.address.is_loopback
-        and f"alias:{held.address}" not in host.record.ids
-        for link in host.links
-        if link.loopback
-        for held in link.addresses
-    )
-
-
-def _has_ipv6(wish: Wish) -> bool:
-    return any(address.version == 6 for address in wish.clusters)
 
 
 def plan_silence(host: Host, wish: Wish) -> Plan:
@@ -78,7 +32,7 @@ def plan_silence(host: Host, wish: Wish) -> Plan:
     if not wish.persist or not wish.clusters4:
         return Plan()
     values: dict[str, int] = {}
-    if silence.method(host, wish) is Silence.SYSCTL and host.writable:
+    if choice.method(host, wish) is Silence.SYSCTL and host.writable:
         values.update(silence.wanted_values(host, wish))
     values.update(_loose(host, wish))
     if not values:
@@ -108,7 +62,7 @@ def plan_alias(host: Host, wish: Wish) -> Plan:
     """Return what brings the aliases (and filters and tunnels) back after a reboot."""
     if not wish.persist or not wish.clusters:
         return Plan()
-    chosen = manager(host, wish)
+    chosen = choice.manager(host, wish)
     if chosen is None:
         return Plan(findings=(_nobody(wish),))
     if chosen is Manager.NETWORK_MANAGER and host.managers.loopback_profile:

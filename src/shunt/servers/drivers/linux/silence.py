@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.servers.drivers.linux import filters
+from shunt.servers.drivers.linux import choice, filters
 from shunt.servers.drivers.linux.commands import dotted, give_back, set_value, value_is
 from shunt.servers.steps import Finding, Plan, Severity, Step
 from shunt.servers.wish import Silence, Wish
@@ -30,20 +30,9 @@ _WHY_ANNOUNCE = (
 )
 
 
-def method(host: Host, wish: Wish) -> Silence | None:
-    """Return how ARP is silenced on this host; None if it offers no way."""
-    if wish.silence is not Silence.AUTO:
-        return wish.silence
-    if host.writable:
-        return Silence.SYSCTL
-    if "nft" in host.tools:
-        return Silence.NFT
-    return Silence.ARPTABLES if "arptables" in host.tools else None
-
-
 def plan(host: Host, wish: Wish) -> Plan:
     """Return the steps to silence; none where only IPv6 is wanted, which is silent on its own."""
-    chosen = method(host, wish)
+    chosen = choice.method(host, wish)
     if chosen is Silence.REDIRECT:
         return filters.redirect(host, wish)
     if not wish.clusters4:
@@ -56,29 +45,37 @@ def plan(host: Host, wish: Wish) -> Plan:
 
 
 def wanted_values(host: Host, wish: Wish) -> dict[str, int]:
-    """Return the settings that must hold, by path; those that are right keep their values."""
+    """Return the settings that must hold, by path; those that are right keep their values.
+
+    What Shunt has set on an interface stays among them: whoever set it otherwise does so again at
+    the next boot.
+    """
     everywhere = host.values[IGNORE]
-    scoped = _scoped(host, wish)
-    ignore = everywhere if _keeps_silent(everywhere, scoped=scoped) else 1
+    ignore = everywhere if keeps_silent(host, wish, everywhere) else 1
     wanted = {IGNORE: ignore, ANNOUNCE: 2}
     for link in host.wires:
-        own = host.values.get(_own(link), 0)
-        if own > ignore and not _keeps_silent(own, scoped=scoped):
-            wanted[_own(link)] = 1
+        path = own_path(link)
+        value = host.values.get(path, 0)
+        if value > ignore and not keeps_silent(host, wish, value):
+            wanted[path] = 1
+        elif f"silence:{path}" in host.record.ids:
+            wanted[path] = value
     return wanted
 
 
-def _own(link: Link) -> str:
+def own_path(link: Link) -> str:
+    """Return the path of an interface's own `arp_ignore`."""
     return f"ipv4/conf/{link.name}/arp_ignore"
 
 
-def _keeps_silent(value: int, *, scoped: bool) -> bool:
-    return value in {1, 2, 8} or (value == 3 and scoped)
+def keeps_silent(host: Host, wish: Wish, value: int) -> bool:
+    """Return whether an effective `arp_ignore` keeps the aliases unanswered, also after a boot."""
+    return value in {1, 2, 8} or (value == 3 and _scoped(host, wish))
 
 
 def _scoped(host: Host, wish: Wish) -> bool:
-    """Return whether every cluster address that is there already has scope host."""
-    return all(
+    """Return whether every cluster address has scope host, here and when it is brought back."""
+    return choice.keeps_scope_host(host, wish) and all(
         held.scope == "host" for address in wish.clusters4 for _, held in host.holders(address)
     )
 

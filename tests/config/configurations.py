@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shunt.model.config import Mode, OnDown, OperatingSystem, Track
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,8}", fullmatch=True)
+wpars = st.from_regex(r"[A-Za-z1-9_][A-Za-z0-9_-]{0,8}", fullmatch=True)
 durations = st.one_of(
     st.integers(1, 86400), st.sampled_from(["1s", "90s", "5m", "12h", "7d", "007"])
 )
@@ -123,7 +124,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         system = draw(st.sampled_from(list(OperatingSystem)))
         servers[name] |= {"os": str(system)}
         if system is OperatingSystem.AIX_WPAR:
-            servers[name] |= {"wpar": draw(names), "via": f"ssh://root@aix{len(servers)}"}
+            servers[name] |= {"wpar": draw(wpars), "via": f"ssh://root@aix{len(servers)}"}
     rest = addresses[count:]
     cut = draw(st.integers(1, len(rest)))
     groups = [group for group in (rest[:cut], [*rest[cut:], "0.0.0.0"]) if group]

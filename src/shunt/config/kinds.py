@@ -133,6 +133,7 @@ INTERFACE = Kind(scalars.interface, "an interface like eth0", _form(scalars.LINU
 LABEL = Kind(scalars.label, "a name", {"type": "string", "minLength": 1, "maxLength": 255})
 GROUP = Kind(scalars.group, "a group's name", _form(scalars.GROUP))
 NETNS = Kind(scalars.netns, "a network namespace's name", _form(scalars.NETNS))
+WPAR = Kind(scalars.wpar, "a workload partition's name", _form(scalars.WPAR))
 SECRET = Kind(scalars.secret, "32 hexadecimal digits", _form(scalars.SECRET))
 VIA = Kind(
     scalars.via,

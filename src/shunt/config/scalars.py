@@ -27,6 +27,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 LINUX_INTERFACE = r"[^\s/:]{1,15}"
 GROUP = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 NETNS = r"[^\s/]{1,255}"
+WPAR = r"[A-Za-z1-9#$%?@_][A-Za-z0-9#$%?@_-]{0,24}"  # as mkwpar and chwpar take it
 SECRET = r"[0-9A-Fa-f]{32}"  # noqa: S105 -- the form of a secret, not one
 DURATION = r"([0-9]+)([smhd]?)"
 
@@ -137,6 +138,9 @@ interface = matching(LINUX_INTERFACE, "interface", "give 1 to 15 characters, as 
 group = matching(GROUP, "group", "give a name as /etc/group has it")
 netns = matching(NETNS, "network namespace", "give a name as `ip netns list` shows")
 folder = matching(r"/[^\x00-\x1f\x7f]{0,254}", "folder", "give an absolute path")
+wpar = matching(
+    WPAR, "workload partition", "give 1 to 25 letters, digits, `_`, `-`, no `-` or `0` first"
+)
 label = matching(r"[^\x00-\x1f\x7f]{1,255}", "name", "give it as the server's system shows it")
 
 

@@ -270,7 +270,7 @@ class ServerKeys(Keys):
         description="Way in for the set-up: local, ssh://[user@]host[:port][?jump=...&sudo=yes] or "
         "winrm://[user@]host[:port]. Left out: a script is written.",
     )
-    wpar: Annotated[str | None, kinds.LABEL] = Field(
+    wpar: Annotated[str | None, kinds.WPAR] = Field(
         None, description="Name of the workload partition, with os aix-wpar."
     )
     gateway: Annotated[Address | None, kinds.ADDRESS] = Field(

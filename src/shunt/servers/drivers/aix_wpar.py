@@ -6,9 +6,11 @@ all: only one partition of a host can be a server.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shunt.errors import ParseError
 from shunt.model.config import Forward, OperatingSystem
 from shunt.servers import record
 from shunt.servers.drivers.unix import parse, plan
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _NETWORKS = "lswpar -N"
 _ROUTES = "lswpar -I"
+_GENERAL = "LC_ALL=C lswpar -G"
+_OWN_ROUTING = "WPAR-Specific Routing"  # a line of lswpar -G: yes or no
 _HOST_MASK = "255.255.255.255"
 
 
@@ -49,9 +53,13 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Wpars:
-    """The partitions of a host: their addresses, the gateways of one, the host's route tables."""
+    """The partitions of a host: their addresses, the gateways of one, the host's route tables.
+
+    `routing` says whether that one has a route table of its own; None: nobody has looked.
+    """
 
     networks: tuple[Network, ...] = ()
+    routing: bool | None = None
     gateways: frozenset[str] = frozenset()
     listings: tuple[Listing, ...] = ()
     record: Record = field(default_factory=Record)
@@ -64,21 +72,28 @@ class AixWpar:
 
     def facts(self, wish: Wish) -> tuple[Fact, ...]:
         """Return the questions: addresses of all partitions, routes of the one and of the host."""
-        routes = f"{_ROUTES} {wish.server.wpar} 2>/dev/null" if wish.server.wpar else "true"
+        name = shlex.quote(wish.server.wpar) if wish.server.wpar else None
+        of_one = (
+            Fact("general", Command.sh(f"{_GENERAL} {name} && echo end")),
+            Fact("own-routes", Command.sh(f"{_ROUTES} {name}; echo status=$?; echo end")),
+        )
         return (
-            Fact("networks", Command.sh(f"{_NETWORKS}; echo end")),
-            Fact("own-routes", Command.sh(f"{routes}; echo end")),
+            Fact("networks", Command.sh(f"{_NETWORKS} && echo end")),
+            *(of_one if name else ()),
             *(Fact(f"routes{v}", Command.sh(command(self.system, v))) for v in _families(wish)),
         )
 
     def observe(self, wish: Wish, outputs: Mapping[str, Output]) -> Wpars:
         """Return what the outputs say, or raise ParseError."""
         networks = [n for line in parse.whole_lines(outputs, "networks") if (n := _network(line))]
-        rows = [line.fields for line in parse.whole_lines(outputs, "own-routes")]
-        gateways = frozenset(row[row.index("default") + 1] for row in rows if "default" in row[:-1])
+        routing, gateways = None, frozenset[str]()
+        if wish.server.wpar:
+            routing = _has_routing(outputs)
+            gateways = _gateways(outputs, routing=routing)
         texts = [parse.text_of(outputs, f"routes{version}") for version in _families(wish)]
         return Wpars(
             tuple(networks),
+            routing,
             gateways,
             tuple(read(text, self.system) for text in texts),
             record.parse(outputs[record.NAME]),
@@ -98,8 +113,10 @@ class AixWpar:
         assert name is not None
         assert gateway is not None
         steps = []
+        if observed.routing is None:
+            steps.append(_only(name))
         if str(gateway) not in observed.gateways:
-            steps.append(_routing(name, gateway))
+            steps.append(_routing(name, gateway, observed))
         own = [n for n in observed.networks if n.wpar == name and n.interface == "lo0"]
         steps += [_narrow(n) for n in own if n.address in wish.clusters and not n.is_host]
         right = {n.address for n in own if n.is_host}
@@ -123,6 +140,31 @@ def _network(line: Line) -> Network | None:
     if address is None:
         line.refuse("lswpar -N shows a partition that is not understood")
     return Network(fields[0], fields[1], address, fields[3])
+
+
+def _has_routing(outputs: Mapping[str, Output]) -> bool:
+    for line in parse.whole_lines(outputs, "general"):
+        key, _, value = line.text.partition(":")
+        if key.strip() == _OWN_ROUTING and value.strip() in {"yes", "no"}:
+            return value.strip() == "yes"
+    raise ParseError(
+        f"lswpar -G does not say {_OWN_ROUTING!r}",
+        hint="run it on the hosting machine and look at what it prints",
+    )
+
+
+def _gateways(outputs: Mapping[str, Output], *, routing: bool) -> frozenset[str]:
+    """Return the gateways of the default routes; what `lswpar -I` says without any is not known."""
+    lines = parse.whole_lines(outputs, "own-routes")
+    if not routing:
+        return frozenset()
+    if not lines or lines[-1].text.strip() != "status=0":
+        raise ParseError(
+            "lswpar -I could not list the routes of a partition that has some",
+            hint="run it on the hosting machine and look at what it prints",
+        )
+    rows = [line.fields for line in lines[:-1]]
+    return frozenset(row[row.index("default") + 1] for row in rows if "default" in row[:-1])
 
 
 def _unfit(observed: Wpars, wish: Wish) -> tuple[Finding, ...]:
@@ -191,30 +233,61 @@ def _on_the_wire(network: Network) -> Finding:
     )
 
 
-def _routing(name: str, gateway: Address) -> Step:
-    there = f"{_ROUTES} {name} 2>/dev/null | fgrep {gateway} >/dev/null"
+def _only(name: str) -> Step:
+    """Return the step that refuses a second partition, for scripts: nobody has looked before."""
+    program = '$2 == "lo0" && $1 != name && $3 !~ /^127[.]/ && $3 != "::1" { f = 1 } END { exit f }'
+    alone = f"{_NETWORKS} >/dev/null && {_NETWORKS} | awk '{program}' {_named(name)}"
+    return Step(
+        id="only-wpar",
+        what=f"make sure that no partition but {name} has an address on the loopback",
+        why="the loopback is one device shared by all partitions: only one of them can be a server",
+        do=(
+            Command.sh(
+                f"{alone} || {{ echo 'see lswpar -N: another partition has an address on lo0, or"
+                " it cannot be told' >&2; false; }"
+            ),
+        ),
+        check=(Command.sh(alone),),
+        undo=(),
+    )
+
+
+def _named(name: str) -> str:
+    return shlex.quote(f"name={name}")
+
+
+def _routing(name: str, gateway: Address, observed: Wpars) -> Step:
+    wpar = shlex.quote(name)
+    each = f'{{ if (last == "default" && $i == "{gateway}") f = 1; last = $i }}'
+    words = f'{{ last = ""; for (i = 1; i <= NF; i++) {each} }}'
+    there = f"{_ROUTES} {wpar} | awk '{words} END {{ exit 1 - f }}'"
+    asked = f"{_GENERAL} {wpar}"
+    flags = "-K -I" if observed.routing else "-K -i -I"
+    back = f"chwpar {flags} rtdest=default rtgateway={gateway} {wpar}"
+    if observed.routing is None:
+        # What other routes it has is known only then; without one, its own table is of no use.
+        rows = "$1 == name && NF > 2 { f = 1 } END { exit f }"
+        last = f"{_ROUTES} {wpar} | awk '{rows}' {_named(name)}"
+        back = f"{back.replace(' -i', '')} && if {last}; then chwpar -K -i {wpar}; fi"
     return Step(
         id="wpar-routing",
         what=f"give {name} routing of its own, with {gateway} as its default gateway",
         why="replies from the cluster address must leave through the partition's gateway",
         do=(Command(("chwpar", "-i", "-I", "rtdest=default", f"rtgateway={gateway}", name)),),
         check=(Command.sh(there),),
-        undo=(
-            Command.sh(
-                f"if {there}; then chwpar -K -I rtdest=default rtgateway={gateway} {name}; fi"
-            ),
-        ),
+        undo=(when(there, back, asked=asked),),
         note="chwpar keeps it over a reboot",
     )
 
 
 def _undo(name: str, address: Address) -> str:
-    return f"chwpar -K -N address={address} {name}"
+    return f"chwpar -K -N address={address} {shlex.quote(name)}"
 
 
 def _held(name: str, address: Address, mask: str) -> str:
     """Return words that are true if the partition has the address under this mask."""
-    return f'{_NETWORKS} {name} | awk \'$3 == "{address}" && $4 == "{mask}"\' | grep lo0 >/dev/null'
+    row = f'$2 == "lo0" && $3 == "{address}" && $4 == "{mask}" {{ f = 1 }} END {{ exit 1 - f }}'
+    return f"{_NETWORKS} {shlex.quote(name)} | awk '{row}'"
 
 
 def _add(name: str, address: Address, mask: str) -> tuple[str, ...]:
@@ -224,20 +297,20 @@ def _add(name: str, address: Address, mask: str) -> tuple[str, ...]:
 
 def _narrow(network: Network) -> Step:
     name, address, mask = network.wpar, network.address, network.mask
-    there = _held(name, address, mask)
+    there, asked = _held(name, address, mask), f"{_NETWORKS} {shlex.quote(name)}"
     return Step(
         id=f"narrow:{address}/{mask}",
         what=f"take {address} with the mask {mask} from the loopback interface of {name}",
         why="its mask makes a route that keeps traffic for its neighbours in this host",
-        do=(when(there, _undo(name, address)),),
-        check=(false_is_right(there),),
-        undo=(unless(there, " ".join(_add(name, address, mask))),),
+        do=(when(there, _undo(name, address), asked=asked),),
+        check=(false_is_right(there, asked=asked),),
+        undo=(unless(there, shlex.join(_add(name, address, mask)), asked=asked),),
     )
 
 
 def _alias(name: str, address: Address) -> Step:
     mask = _HOST_MASK if address.version == 4 else "128"
-    there = _held(name, address, mask)
+    there, asked = _held(name, address, mask), f"{_NETWORKS} {shlex.quote(name)}"
     do = _add(name, address, mask)
     return Step(
         id=f"alias:{address}",
@@ -245,7 +318,7 @@ def _alias(name: str, address: Address) -> Step:
         why="the server must accept packets for the cluster address as its own",
         do=(Command(do),),
         check=(Command.sh(there),),
-        undo=(Command.sh(f"if {there}; then {_undo(name, address)}; fi"),),
+        undo=(when(there, _undo(name, address), asked=asked),),
         note="chwpar keeps it over a reboot",
     )
 

@@ -31,19 +31,27 @@ def shown(address: Address, listing: str = "ifconfig lo0", *, prefix: int | None
     return f"{listing} | egrep 'inet6 {name}(%[a-z0-9]*)?(/| prefix(len)? ){bits}' >/dev/null"
 
 
-def when(condition: str, words: str) -> Command:
-    """Return a command that does `words` only if `condition` is true, and else is content."""
-    return Command.sh(f"if {condition}; then {words}; fi")
+def when(condition: str, words: str, *, asked: str = "") -> Command:
+    """Return a command that does `words` only if `condition` is true, and else is content.
+
+    `asked` is the command whose output the condition looks at: a pipe hides that it failed, so it
+    is run once more, and if it fails the command does.
+    """
+    return Command.sh(f"{_must(asked)}if {condition}; then {words}; fi")
 
 
-def unless(condition: str, words: str) -> Command:
-    """Return a command that does `words` only if `condition` is false."""
-    return Command.sh(f"{condition} || {words}")
+def unless(condition: str, words: str, *, asked: str = "") -> Command:
+    """Return a command that does `words` only if `condition` is false; `asked` is as in `when`."""
+    return Command.sh(f"{_must(asked)}{condition} || {words}")
 
 
-def false_is_right(condition: str) -> Command:
-    """Return the check that `condition` does not hold."""
-    return Command.sh(f"if {condition}; then false; else true; fi")
+def false_is_right(condition: str, *, asked: str = "") -> Command:
+    """Return the check that `condition` does not hold; `asked` is as in `when`."""
+    return Command.sh(f"{_must(asked)}if {condition}; then false; else true; fi")
+
+
+def _must(asked: str) -> str:
+    return f"{asked} >/dev/null || exit 1; " if asked else ""
 
 
 def has_line(file: str, line: str) -> str:

@@ -42,6 +42,7 @@ def faults(
     arrivals = [] if nowhere else [Arrival(host, at, opens=True, direct=direct)]
     made = Course(
         SERVICE,
+        SERVERS,
         requests=[Request(2000, Spell(at, at + 0.5), answer)],
         arrivals={2000: [*arrivals, *([again] if again else [])]},
         **{"troubles": [KILLED], "lines": SEEN, **course},
@@ -92,11 +93,22 @@ def test_a_server_that_was_out_when_the_daemon_was_killed_stays_out() -> None:
 
 
 def test_while_every_server_is_down_none_is_out() -> None:
-    lines = (*SEEN[:2], alert(102.0, oracle.ALERT), alert(104.0, oracle.CLEAR), SEEN[2])
+    lines = (*SEEN[:2], alert(102.5, oracle.ALERT), alert(104.0, oracle.CLEAR), SEEN[2])
     assert len(faults(101.0, answer="b", lines=lines)) == 1
     assert faults(103.0, answer="b", lines=lines) == []
     moved = (*lines[:4], line(104.1, oracle.MOVED), SEEN[2])
     assert len(faults(105.0, answer="b", lines=moved)) == 1
+
+
+def test_an_alert_is_no_excuse_where_a_server_is_well() -> None:
+    lines = (alert(100.0, oracle.ALERT), alert(104.0, oracle.CLEAR))
+    troubles = [Trouble(name, What.KILL, Spell(99.0, 103.9)) for name in SERVERS]
+    told: dict[str, Any] = {"answer": "b", "lines": lines}
+    assert "an alert though b is well" not in faults(105.0, troubles=troubles, **told)
+    troubles[1] = Trouble("b", What.KILL, Spell(99.0, 103.9 - oracle.NOTICED))
+    assert "an alert though b is well" in faults(105.0, troubles=troubles, **told)
+    away = Trouble("dispatcher", What.DAEMON, Spell(101.0, 103.5))
+    assert "an alert though b is well" not in faults(105.0, troubles=[*troubles, away], **told)
 
 
 def test_only_a_claim_leads_past_the_dispatcher_and_not_for_long() -> None:

@@ -55,7 +55,7 @@ class Storm:
         stray = standing.lab.host(STRAY)
         standing.lab.join(stray, topology.SEGMENT, addresses=["192.0.2.66/24"])
         self.watched: Mapping[str, Host] = {**standing.servers, STRAY: stray}
-        self.course = Course(SERVICE)
+        self.course = Course(SERVICE, sorted(standing.servers))
         self._troubles: list[Trouble] = []
         self._requests: list[Request] = []
         self._over = threading.Event()

@@ -33,7 +33,7 @@ DOWN, UP, ALERT, CLEAR = (
     WORDS[kind]
     for kind in (Kind.SERVER_DOWN, Kind.SERVER_UP, Kind.MANAGER_ALERT, Kind.MANAGER_CLEAR)
 )
-MOVED, READY = "slots changed hands", "ready"
+MOVED, READY, KEPT = "slots changed hands", "ready", "kept though failing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class Course:
     """What was done, said and seen."""
 
     service: str
+    servers: Sequence[str] = ()
     troubles: Sequence[Trouble] = ()
     lines: Sequence[Line] = ()
     requests: Sequence[Request] = ()
@@ -137,7 +138,8 @@ def judge(course: Course) -> Judgement:
 class _Judge:
     def __init__(self, course: Course) -> None:
         self.course = course
-        self.out = out_spells(course.lines, course.service)
+        told = read(course.lines, course.service)
+        self.out, self.alerts = told.spells, told.alerts
         self.away = [t.spell for t in course.troubles if t.what is What.DAEMON]
         self.misled = [self._misleading(t) for t in course.troubles if t.what is What.CLAIM]
         self.of_servers = [
@@ -156,6 +158,7 @@ class _Judge:
                 if not cause:
                     faults.append((request.spell.begin, f"unexplained: {request} {arrivals}"))
         noticed, late = self._noticed()
+        late += self._despaired()
         done = Counter(str(trouble.what) for trouble in self.course.troubles)
         return Judgement(
             sorted(faults + late), causes, noticed, len(self.course.requests), done
@@ -232,30 +235,54 @@ class _Judge:
                 late.append((begin, f"never noticed: {trouble}"))
         return delays, late
 
+    def _despaired(self) -> Iterator[tuple[float, str]]:
+        """Yield alerts that every server is down though one has been well for long enough."""
+        ends = [request.spell.end for request in self.course.requests]
+        for alert in self.alerts:
+            over = min(alert.end, max(ends, default=alert.begin))
+            for server in self.course.servers:
+                troubled = [t.spell for t in self.of_servers if t.host == server]
+                for spell in _between([*troubled, *self.away], alert.begin, over):
+                    if spell.end - spell.begin > NOTICED:
+                        yield spell.begin, f"an alert though {server} is well: {alert} {spell}"
 
-def out_spells(lines: Sequence[Line], service: str) -> Mapping[str, Sequence[Spell]]:
-    """Return when each server was out by the daemons' words: no new connection may go there.
 
-    It lasts from the change of slots that follows upon "server down" until "server up"; a daemon
-    that ends changes nothing. While every server is down, none is out.
-    """
+def _between(spells: Sequence[Spell], begin: float, end: float) -> Iterator[Spell]:
+    """Yield what lies between spells, within two times."""
+    for spell in sorted(spells, key=lambda each: each.begin):
+        if begin < spell.begin < end:
+            yield Spell(begin, spell.begin)
+        begin = max(begin, spell.end)
+    if begin < end:
+        yield Spell(begin, end)
+
+
+def read(lines: Sequence[Line], service: str) -> _Reader:
+    """Read the daemons' lines about a service."""
     reader = _Reader(service)
     for line in lines:
         reader.take(line)
-    for server in list(reader.begun):
-        reader.close(server, float("inf"))
-    return reader.spells
+    reader.end()
+    return reader
 
 
 class _Reader:
-    """Reads the daemons' lines one after another."""
+    """Reads the daemons' lines one after another.
+
+    Attributes:
+        spells: when each server was out by the daemons' words: no new connection may go there. It
+            lasts from the change of slots that follows upon "server down" until "server up"; a
+            daemon that ends changes nothing. While every server is down, none is out.
+        alerts: when every server was down by their words.
+    """
 
     def __init__(self, service: str) -> None:
         self.spells: defaultdict[str, list[Spell]] = defaultdict(list)
+        self.alerts: list[Spell] = []
         self.begun: dict[str, float] = {}  # by server: from when on no new connection may go there
         self._service = service
         self._failing: dict[str, float] = {}
-        self._alert = False
+        self._alert: float | None = None  # since when
 
     def take(self, line: Line) -> None:
         if line.event == MOVED:
@@ -267,21 +294,33 @@ class _Reader:
 
     def _moved(self, at: float) -> None:
         for name, since in self._failing.items():
-            if at - since <= SETTLED and not self._alert:
+            if at - since <= SETTLED and self._alert is None:
                 self.begun[name] = at + ON_ITS_WAY
 
     def _turned(self, event: str, server: str, at: float) -> None:
         if event == DOWN:
             self._failing.setdefault(server, at)
-        elif event == UP:
+        elif event in (UP, KEPT):
             self._failing.pop(server, None)
             self.close(server, at)
-        elif event in (ALERT, CLEAR):
-            self._alert = event == ALERT
+        elif event == ALERT:
+            self._alert = at if self._alert is None else self._alert
             for name in list(self.begun):
                 self.close(name, at)
-            if not self._alert:  # those that fail still are out again as soon as that is done
-                self._failing = dict.fromkeys(self._failing, at)
+        elif event == CLEAR:
+            self._clear(at)
+            self._failing = dict.fromkeys(self._failing, at)  # out again as soon as that is done
+
+    def _clear(self, at: float) -> None:
+        if self._alert is not None:
+            self.alerts.append(Spell(self._alert, at))
+            self._alert = None
+
+    def end(self) -> None:
+        """Close what lasts still."""
+        self._clear(float("inf"))
+        for server in list(self.begun):
+            self.close(server, float("inf"))
 
     def close(self, server: str, at: float) -> None:
         begin = self.begun.pop(server, None)

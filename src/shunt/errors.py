@@ -12,6 +12,7 @@
     ├── ControlError              exit 1   the daemon is not there, or refused
     ├── LabError                  exit 1   a laboratory could not be built, run or removed
     └── RemoteError               exit 3   a server could not be reached or a command there failed
+        └── StillRunningError              a command there was given up, and nobody saw it end
 
 `shunt.cli` prints message and hint, never a traceback, and leaves with `exit_code`.
 """
@@ -115,3 +116,7 @@ class RemoteError(ShuntError):
     """A server could not be reached, or a command failed there."""
 
     exit_code = 3
+
+
+class StillRunningError(RemoteError):
+    """A command was given up, and may still change the server: nothing of it can be undone yet."""

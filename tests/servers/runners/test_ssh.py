@@ -19,8 +19,10 @@ from shunt.servers import apply
 from shunt.servers.fleet import Outcome, each
 from shunt.servers.runners.base import Access
 from shunt.servers.runners.opening import runner_for
-from shunt.servers.steps import Command
+from shunt.servers.runners.ssh import SshRunner
+from shunt.servers.steps import Command, Output
 from shunt.servers.wish import Wish
+from tests.servers.linux.setting_up import state
 from tests.servers.runners import sshd
 
 if TYPE_CHECKING:
@@ -197,3 +199,60 @@ async def test_by_way_of_another_host(
     async with runner_for(server, access) as runner:
         for _ in range(2):
             assert "10.8.0.2" in (await runner.run(Command(("ip", "-o", "address")))).stdout
+
+
+def _ended(host: Host, file: Path) -> bool:
+    """Return whether the process whose number is in `file` has ended; a zombie has."""
+    state = f"grep -q '^State:[^Z]*$' /proc/$(cat {file})/status"
+    return host.run(["sh", "-c", state], check=False).status != 0
+
+
+@pytest.mark.parametrize("way", ["a child", "an orphan", "deaf", "another group"])
+async def test_what_takes_too_long_is_ended_on_the_other_side(
+    lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path, way: str
+) -> None:
+    server = _server(lab, keys, 1)
+    await _listening("10.9.1.1")
+    pid = tmp_path / "pid"
+    sleeper = {
+        "a child": f"sleep 61 & echo $! > {pid}; wait",
+        "an orphan": f"( sleep 61 & echo $! > {pid} ); cat /dev/zero > /dev/null",
+        "deaf": f"trap '' HUP INT TERM PIPE; echo $$ > {pid}; while :; do sleep 1; done",
+        "another group": f"setsid sh -c 'echo $$ > {pid}; sleep 61'",
+    }[way]
+    access = replace(_access(keys, tmp_path), timeout=1.5)
+    async with runner_for(server, access) as runner:
+        with pytest.raises(RemoteError, match=r"took more than 1\.5 seconds") as caught:
+            await runner.run(Command.sh(sleeper))
+        assert type(caught.value) is RemoteError  # its end is proven
+        assert _ended(lab.hosts["s1"], pid)
+
+
+class _Slow(SshRunner):
+    """Waits for ever before the command that has a certain text, and notes its shell's number."""
+
+    def __init__(self, there: str, access: Access, netns: str, text: str, pid: Path) -> None:
+        endpoint = Endpoint.parse(there)
+        super().__init__(endpoint, access, jump=None, sudo=False, netns=netns, unix=True)
+        self._text = text
+        self._wait = f"echo $$ > {pid}; cat /dev/zero > /dev/null; "
+
+    async def run(self, command: Command) -> Output:
+        stdin = (command.stdin or "").replace(self._text, self._wait + self._text)
+        return await super().run(replace(command, stdin=stdin))
+
+
+async def test_a_step_that_takes_too_long_is_ended_before_it_is_undone(
+    lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path
+) -> None:
+    server = _server(lab, keys, 1)
+    await _listening("10.9.1.1")
+    host, pid = lab.hosts["s1"], tmp_path / "pid"
+    before = state(host)
+    wish = Wish(server, (CLUSTER,), persist=False)
+    access, step = replace(_access(keys, tmp_path), timeout=4), f"ip -4 address replace {CLUSTER}"
+    async with _Slow("root@10.9.1.1", access, host.namespace, step, pid) as slow:
+        with pytest.raises(RemoteError, match=r"took more than 4 .*; everything was undone"):
+            await apply.apply(slow, wish, quiet)
+        assert _ended(host, pid)
+    assert state(host) == before

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from shunt.errors import UsageError
 from shunt.servers.powershell import program
+from shunt.servers.runners.ending import gated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,8 @@ class Runner(Protocol):
         """Return what the command gave back, whatever its exit status.
 
         Raises:
-            RemoteError: The command could not be started, or took too long; the connection broke.
+            RemoteError: The command could not be started, or took too long and was ended.
+            StillRunningError: It took too long or the connection broke, and nobody saw it end.
         """
         ...
 
@@ -89,11 +91,18 @@ def argv(command: Command, *, netns: str | None = None) -> tuple[str, ...]:
     return ("nsenter", f"--net={namespace(netns)}", "--", *command.argv)
 
 
-def line(command: Command, *, netns: str | None = None, sudo: bool = False) -> str:
-    """Return the command as one line for a login shell of any kind, with a PATH that has `ip`."""
+def line(
+    command: Command, *, netns: str | None = None, sudo: bool = False, gate: str | None = None
+) -> str:
+    """Return the command as one line for a login shell of any kind, with a PATH that has `ip`.
+
+    With `gate`, a word that nobody else knows, it waits to be let in; see `ending.gated`.
+    """
     words = argv(command, netns=netns)
     if command.shell != "sh":
         return " ".join(words)
+    if gate is not None:
+        words = gated(words, gate)
     if sudo:
         words = ("sudo", "-n", *words)
     start = f'PATH={_PATH}:$PATH; export PATH; exec "$@"'

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shunt.errors import RemoteError
+import asyncssh
+
+from shunt.errors import RemoteError, StillRunningError
 from shunt.servers.runners.base import Access, line
+from shunt.servers.runners.ending import OPEN, ending, proof
 from shunt.servers.steps import Command, Output
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    import asyncssh
-
     from shunt.model.via import Endpoint
 
 _CHANNELS = 4  # sshd allows ten sessions a connection by default (MaxSessions)
+_ENDING = 10.0  # seconds to end a command that took too long
+
+
+@dataclass(slots=True)
+class _Call:
+    """A command on its way: the word of its gate, if it has one, and whether it has begun."""
+
+    gate: str | None
+    sudo: bool
+    begun: bool = False
 
 
 class SshRunner:
@@ -75,30 +88,69 @@ class SshRunner:
         return await self._run(command, sudo=self._sudo)
 
     async def _run(self, command: Command, *, sudo: bool) -> Output:
-        import asyncssh
-
-        assert self._connection is not None, "use `async with`"
-        text = line(command, netns=self._netns, sudo=sudo)
+        gate = f"shunt-{secrets.token_hex(8)}" if command.shell == "sh" else None
+        text = line(command, netns=self._netns, sudo=sudo, gate=gate)
+        call = _Call(gate, sudo=sudo)
         try:
             async with self._channels, asyncio.timeout(self._access.timeout):
-                done = await self._connection.run(
-                    text, input=command.stdin or "", check=False, errors="surrogateescape"
-                )
+                return await self._converse(text, command.stdin or "", call)
         except TimeoutError as error:
-            raise RemoteError(
+            raise await self._given_up(
+                call,
                 f"{self._there}: `{command.text}` took more than {self._access.timeout:g} seconds",
-                hint="see what it waits for there, or give it more time with --timeout",
+                "see what it waits for there, or give it more time with --timeout",
             ) from error
         except (asyncssh.Error, OSError) as error:
-            raise RemoteError(f"{self._there}: the connection broke: {error}") from error
-        status = done.returncode
-        return Output(
-            str(done.stdout or ""), str(done.stderr or ""), -1 if status is None else status
-        )
+            kind = StillRunningError if call.begun else RemoteError
+            raise kind(f"{self._there}: the connection broke: {error}") from error
+        except asyncio.CancelledError:
+            await self._end(call)
+            raise
+
+    async def _converse(self, text: str, stdin: str, call: _Call) -> Output:
+        """Start a command, open its gate when it asks for that, and return what it gave back."""
+        assert self._connection is not None, "use `async with`"
+        before = ""
+        call.begun = call.gate is None
+        process = await self._connection.create_process(text, errors="surrogateescape")
+        try:
+            if call.gate is not None:
+                # Others may speak first: sudo, or the settings of the login shell.
+                while said := await process.stderr.readline():
+                    before += said
+                    if before.endswith(f"{call.gate}\n"):
+                        before = before.removesuffix(f"{call.gate}\n")
+                        call.begun = True
+                        stdin = OPEN + stdin
+                        break
+            out, errors = await process.communicate(stdin if call.begun else None)
+        except BaseException:
+            process.close()
+            raise
+        status = process.returncode
+        return Output(str(out), before + str(errors), -1 if status is None else status)
+
+    async def _given_up(self, call: _Call, message: str, hint: str) -> RemoteError:
+        """Return the error to raise once a command that took too long was ended, or was not."""
+        if await self._end(call):
+            return RemoteError(message, hint=hint)
+        return StillRunningError(message, hint=hint)
+
+    async def _end(self, call: _Call) -> bool:
+        """End a command; return whether that is proven."""
+        if not call.begun:
+            return True
+        if call.gate is None or self._connection is None:
+            return False
+        text = line(Command(("sh", "-s")), sudo=call.sudo)
+        try:
+            async with asyncio.timeout(_ENDING):
+                done = await self._connection.run(text, input=ending(call.gate), check=False)
+        except (TimeoutError, asyncssh.Error, OSError):
+            return False
+        return str(done.stdout).endswith(f"{proof(call.gate)}\n")
 
     async def _connect(self) -> None:
-        import asyncssh
-
         known = self._access.known_hosts
         options: dict[str, Any] = {} if known is None else {"known_hosts": str(known)}
         if self._access.identities:

@@ -81,6 +81,11 @@ def test_what_is_right_is_shown_in_figures() -> None:
         ),
         (
             DOCUMENT
+            | {"interfaces": {"eth0": {"mode": "gone", "native_refused": None, "not_sent": 0}}},
+            "interface eth0 is gone",
+        ),
+        (
+            DOCUMENT
             | {"interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 7}}},
             "7 frames could not be sent",
         ),

@@ -14,7 +14,8 @@ from shunt.balance import transitions
 from shunt.balance.tables import Share, build
 from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.ledger import place_of, read_ledger
-from shunt.dispatcher.wishes import Flag
+from shunt.dispatcher.wishes import Flag, Way
+from shunt.model.addresses import Mac
 from shunt.model.config import Protocol, Sticky, Track
 from tests.bpf.world import World
 from tests.dispatcher.conftest import ROOMY
@@ -206,7 +207,6 @@ def test_one_configuration_and_key_make_one_table_everywhere(
         ({"track": Track.NONE}, "track", 2),
         ({"track": Track.ALL}, "track", 1),
         ({"udp_idle": 7}, "udp_idle", 7),
-        ({"sticky": Sticky(90)}, "sticky", 90),
     ],
 )
 def test_a_changed_option_is_written_and_moves_nothing(
@@ -216,6 +216,47 @@ def test_a_changed_option_is_written_and_moves_nothing(
     assert world.balancer.apply([wish(**options)]) == 0  # type: ignore[arg-type]  # any option
     _, records = world.plane.maps["services4"].items()
     assert [int(record[field]) for record in records] == [value]
+
+
+def test_affinity_that_comes_or_goes_would_send_flows_to_other_slots_and_waits(
+    world: World,
+) -> None:
+    def in_force(*options: Sticky | None) -> list[tuple[int, str]]:
+        for sticky in options:
+            world.balancer.apply([wish(sticky=sticky)])
+        _, records = world.plane.maps["services4"].items()
+        masks = (record["sticky_mask"]["halves"].tobytes()[-4:].hex() for record in records)
+        return list(zip(records["sticky"].tolist(), masks, strict=True))
+
+    def waits() -> bool:
+        (placed,) = world.balancer.placed.values()
+        return placed.hashed_as_before
+
+    assert in_force(None, Sticky(90)) == [(0, "00000000")]
+    assert waits()
+    assert in_force(None) == [(0, "00000000")]
+    assert not waits()
+    world.balancer.apply([])
+    assert in_force(Sticky(90, mask4=24)) == [(90, "ffffff00")]
+    assert in_force(Sticky(60, mask4=24)) == [(60, "ffffff00")], "its time may change"
+    assert not waits()
+    assert in_force(Sticky(60, mask4=32)) == [(60, "ffffff00")]
+    assert waits()
+    assert in_force(None) == [(60, "ffffff00")]
+    assert waits()
+
+
+def test_who_has_left_is_followed_to_another_mac(world: World) -> None:
+    world.balancer.apply([wish()])
+    mac = Mac.parse("02:00:00:00:00:99")
+    world.balancer.apply([wish(weights={2: 20, 3: 30})], {identity(1): Way(mac, 7)})
+    (placed,) = world.balancer.placed.values()
+    rows = world.plane.maps["members"].view()[placed.members.span]
+    row = rows[placed.table.locals[identity(1)]]
+    assert (row["mac"].tobytes(), row["ifindex"]) == (mac.octets, 7)
+    assert row["flags"] & Flag.AVOID
+    world.balancer.apply([wish(weights={2: 20, 3: 30})], {identity(1): Way(None, 0, "silent")})
+    assert rows[placed.table.locals[identity(1)]]["ifindex"] == 7, "it is where it was last seen"
 
 
 def test_services_for_any_cluster_are_announced_to_the_program(world: World) -> None:

@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 import pytest
 
-from shunt.dispatcher.engine import sizes_for, way_to
+from shunt.dispatcher.engine import sizes_for
+from shunt.dispatcher.whereabouts import Whereabouts, way_to
 from shunt.dispatcher.wishes import Way
-from shunt.model.addresses import Mac
-from shunt.model.config import Config, Dispatcher, Sticky
+from shunt.model.addresses import Mac, packed16
+from shunt.model.config import Config, Dispatcher, Server, Sticky
 from shunt.network.neighbours import Hop, Neighbour, State
 from tests.bpf.world import service
 from tests.dispatcher.making import with_members
@@ -98,3 +99,20 @@ def test_only_affinity_needs_a_large_map_of_it() -> None:
     plain = with_members(service("192.0.2.10", 80), "a")
     sticky = with_members(service("192.0.2.10", 81, sticky=Sticky(60)), "a")
     assert sizes_for(config(plain), 1).affinities < sizes_for(config(plain, sticky), 1).affinities
+
+
+def test_a_new_address_is_another_machine() -> None:
+    other = ip_address("192.0.2.77")
+    known = Whereabouts()
+    known.learn({ADDRESS: FOUND}, (ADDRESS, other))
+    servers = {"a": Server("a", (ADDRESS,)), "b": Server("b", (other,))}
+    both = replace(config(), servers=MappingProxyType(servers))
+    assert known.by_server(both) == {"a": Way(NEW, 3)}
+    renamed = {"a": Server("a", (other,))}
+    assert known.by_server(replace(both, servers=MappingProxyType(renamed))) == {}
+    known.learn({}, (ADDRESS,))
+    assert known.by_identity() == {packed16(ADDRESS): Way(NEW, 3)}
+    known.learn({ADDRESS: FAILED}, (ADDRESS,))
+    assert known.by_identity()[packed16(ADDRESS)].lost
+    known.learn({}, (other,))
+    assert known.by_identity() == {}, "who is not watched any more is forgotten"

@@ -232,3 +232,37 @@ def test_an_interface_that_was_made_anew_takes_requests_without_a_word(scene: Sc
     )
     assert scene.carried("eth2") == scene.carried("eth0")
     scene.fetch(20)
+
+
+def test_a_change_at_run_time_goes_with_its_server(scene: Scene) -> None:
+    assert scene.shunt("server", "quiesce", "a").status == 0
+    without = {name: weight for name, weight in ALL.items() if name != "a"}
+    scene.reload(configuration(without))
+    scene.reload(configuration(ALL))
+    assert scene.servers()["a"]["weight"] == ALL["a"]
+    scene.kill()
+    scene.up()
+    assert scene.servers()["a"]["weight"] == ALL["a"], "nor does it come back by a restart"
+
+
+def test_what_a_reload_cannot_change_is_said_and_shown(scene: Scene) -> None:
+    scene.reload(configuration(ALL, options=", sticky: {time: 90}"))
+    assert "kept from before" in scene.said()
+    assert "sticky of 192.0.2.10:80/tcp" in scene.said()
+    differs = scene.shunt("config", "diff")
+    assert differs.status == 1
+    assert (
+        "as it was until `shunt down` and `shunt up`: sticky of 192.0.2.10:80/tcp" in differs.stdout
+    )
+    scene.reload(configuration(ALL))
+    assert scene.shunt("config", "diff").status == 0
+    scene.reload(configuration(ALL, dispatcher="interface: eth0\n  exceptions: 4096"))
+    assert "dispatcher.exceptions" in scene.said()
+    assert "dispatcher.exceptions" in scene.shunt("config", "diff").stdout
+
+
+def test_flows_of_what_there_is_not_are_a_mistake(scene: Scene) -> None:
+    for words in (("--server", "nobody"), ("--service", "192.0.2.10:81/tcp")):
+        refused = scene.shunt("flows", *words)
+        assert refused.status == 2
+        assert "there is no ser" in refused.stderr

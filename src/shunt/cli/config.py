@@ -125,7 +125,8 @@ def diff(
             "in force", running["file"], lineterm="",
         )
     )  # fmt: skip
-    out.document({"file": running["file"], "edits": lines, "overrides": running["overrides"]})
+    differences = {key: running[key] for key in ("overrides", "kept")}
+    out.document({"file": running["file"], "edits": lines} | differences)
     for line in lines:
         out.text(line)
     for change in running["overrides"]:
@@ -137,9 +138,12 @@ def diff(
         out.text(
             f"run time: {change['server']} in {change['service']}: {' '.join(filter(None, what))}"
         )
-    if not lines and not running["overrides"]:
-        out.text("nothing differs from the file")
-    return 1 if lines or running["overrides"] else 0
+    for what in running["kept"]:
+        out.text(f"as it was until `shunt down` and `shunt up`: {what}")
+    if lines or any(differences.values()):
+        return 1
+    out.text("nothing differs from the file")
+    return 0
 
 
 def _path(file: Path | None, config: Path | None) -> Path:

@@ -106,34 +106,61 @@ def _wait(name: str, services: list[str] | None, root: Path | None, out: Output)
     from shunt.dispatcher.places import places
 
     socket = places(root).socket
+    status = request(socket, "status")
+    members = members_of(status, name, services)
     with Live(Text(""), console=out.err, auto_refresh=False) as live:
-        while True:
-            left = remaining(request(socket, "status"), name, services)
+        while left := remaining(status, members):
             live.update(Text("\n".join(left)), refresh=True)
-            if not left:
-                break
             time.sleep(_EVERY)
+            status = request(socket, "status")
+        live.update(Text(""), refresh=True)
     out.text(f"{name} has no flows any more: it may be switched off")
     return 0
 
 
-def remaining(status: dict[str, Any], name: str, services: list[str] | None) -> list[str]:
-    """Return what still needs a server, in words; nothing if it may be switched off."""
+Member = tuple[str, str]
+"""(service name, the server's own address): a server that leaves its service has no name there."""
+
+
+def members_of(status: dict[str, Any], name: str, services: list[str] | None) -> set[Member]:
+    """Return what a server is in each service that is meant."""
+    return {
+        (service["name"], row["address"])
+        for service in status["services"]
+        if not services or service["name"] in services
+        for row in service["servers"]
+        if row["server"] == name
+    }
+
+
+def remaining(status: dict[str, Any], members: set[Member]) -> list[str]:
+    """Return what still needs a server, in words; nothing if it may be switched off.
+
+    Raises:
+        ControlError: a service has gone meanwhile, and with it what could be told.
+    """
+    from shunt.errors import ControlError
+
+    there = {service["name"]: service for service in status["services"]}
     left = []
-    for service in status["services"]:
-        if services and service["name"] not in services:
-            continue
-        for row in service["servers"]:
-            if row["server"] != name:
-                continue
-            needs = [
-                f"{row['share']:.1%} of the slots" if row["share"] else "",
-                f"{row['elder_slots']:,} slots with older flows" if row["elder_slots"] else "",
-                f"{row['exceptions']:,} remembered flows" if row["exceptions"] else "",
-                "not counted yet" if row["exceptions"] is None else "",
-            ]
-            if any(needs):
+    for name, address in sorted(members):
+        if name not in there:
+            raise ControlError(
+                f"the service {name} has gone: whether {address} has flows of it cannot be told",
+                hint="look at the connections on the server itself",
+            )
+        for row in there[name]["servers"]:
+            if row["address"] == address and (needs := _needs(row)):
                 rate = row["rates"].get("packets", 0)
-                words = ", ".join(filter(None, needs))
-                left.append(f"{service['name']}: {words}; {rate:,.0f} packets a second")
+                left.append(f"{name}: {', '.join(needs)}; {rate:,.0f} packets a second")
     return left
+
+
+def _needs(row: dict[str, Any]) -> list[str]:
+    found = (
+        f"{row['share']:.1%} of the slots" if row["share"] else "",
+        f"{row['elder_slots']:,} slots with older flows" if row["elder_slots"] else "",
+        f"{row['exceptions']:,} remembered flows" if row["exceptions"] else "",
+        "not counted yet" if row["exceptions"] is None else "",
+    )
+    return [words for words in found if words]

@@ -96,6 +96,9 @@ def render(document: dict[str, Any]) -> Group:
         head.append("no daemon runs; the kernel forwards by the tables that it left\n", "yellow")
     for name, link in document["interfaces"].items():
         refused = f" (native refused: {link['native_refused']})" if link["native_refused"] else ""
+        if link["mode"] == "gone":
+            head.append(f"interface {name} is gone: nothing is taken there\n", "red")
+            continue
         head.append(f"interface {name}: {link['mode']} mode{refused}\n")
         if link["not_sent"]:
             head.append(

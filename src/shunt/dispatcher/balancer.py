@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,18 +34,20 @@ from shunt.model.addresses import ZERO
 from shunt.model.config import Track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from shunt.dataplane.plane import Plane
     from shunt.dispatcher.ledger import Place, Shares
-    from shunt.dispatcher.wishes import Claim, Wish
+    from shunt.dispatcher.wishes import Claim, Way, Wish
+    from shunt.model.addresses import Mac
 
 _TRACKS = {Track.AUTO: "TRACK_AUTO", Track.ALL: "TRACK_ALL", Track.NONE: "TRACK_NONE"}
 _CACHED_TABLES = 64
 _LEAST_MEMBERS = 8
 _SLOTS_IN_A_PAIR = 2
+NOWHERE: Mapping[bytes, Way] = MappingProxyType({})
 
 
 class Balancer:
@@ -85,8 +88,12 @@ class Balancer:
             users.setdefault(placed.table, []).append(placed)
         return users
 
-    def apply(self, wishes: Sequence[Wish]) -> int:
+    def apply(self, wishes: Sequence[Wish], ways: Mapping[bytes, Way] = NOWHERE) -> int:
         """Make the kernel's maps what is wished; return how many slots changed hands.
+
+        Args:
+            wishes: one for each service.
+            ways: to servers that have left a service and still have flows, by identity.
 
         Raises:
             DataplaneError: the kernel refused; what was written so far is consistent, and applying
@@ -107,7 +114,7 @@ class Balancer:
             placed.service, placed.claims = wish.service, claims[placed.place]
         self._write_wildcards()
         for table, users in self._users().items():
-            self._make(table, users)
+            self._make(table, users, ways)
             for placed in users:  # at once: the next table may take seconds, or the room just left
                 self._write_service(placed)
         return self.moved - moved_before
@@ -186,7 +193,7 @@ class Balancer:
 
     # Tables and members.
 
-    def _make(self, table: Table, services: Sequence[Placed]) -> None:
+    def _make(self, table: Table, services: Sequence[Placed], ways: Mapping[bytes, Way]) -> None:
         claims = services[0].claims
         for claim in claims:
             table.number_of(claim.identity)
@@ -194,7 +201,7 @@ class Balancer:
         self._fit_slots(table, services)
         rows: _Rows | None = None
         for placed in services:
-            rows = self._write_members(placed, rows)
+            rows = self._write_members(placed, rows, ways)
         made_for = shares_of(claims), frozenset(c.identity for c in claims if c.flags & Flag.MOVE)
         if table.made_for == made_for:
             return
@@ -256,7 +263,9 @@ class Balancer:
         self.sights_of(table)[:] = sights
         self.slots_of(table)[:] = slots
 
-    def _write_members(self, placed: Placed, like: _Rows | None) -> _Rows:
+    def _write_members(
+        self, placed: Placed, like: _Rows | None, ways: Mapping[bytes, Way]
+    ) -> _Rows:
         """Write a service's members; `like`: another's of the same table, mostly the same."""
         members = self.plane.maps["members"]
         present = members.view()[placed.members.span].copy()
@@ -264,7 +273,7 @@ class Balancer:
         if like and like.claims == rows.claims and like.present.tobytes() == present.tobytes():
             rows = like
         else:
-            rows.wished = _wished_members(placed, present)
+            rows.wished = _wished_members(placed, present, ways)
         changed = np.flatnonzero(rows.wished != present)
         members.store(placed.members.base + changed, rows.wished[changed])
         return rows
@@ -289,6 +298,10 @@ class Balancer:
         key = service_key(self.plane, placed.place)
         services = services_map(self.plane, placed.place)
         present = services.get(key)
+        placed.hashed_as_before = present is not None and _hashed(present) != _hashed(record)
+        if placed.hashed_as_before:  # else every flow that is not remembered would change its slot
+            for field in ("sticky", "sticky_mask"):
+                record[field] = present[field]
         if present is None or present != record:
             services.put(key, record)
 
@@ -308,8 +321,8 @@ class Balancer:
         """Return the identities of servers that have left their service but still have flows."""
         return frozenset(
             identity
-            for placed in self.placed.values()
-            for identity in placed.table.locals.keys() - {claim.identity for claim in placed.claims}
+            for placed in tuple(self.placed.values())  # the worker may be adding one
+            for identity in frozenset(placed.table.locals) - {c.identity for c in placed.claims}
         )
 
 
@@ -322,8 +335,10 @@ class _Rows:
     wished: NDArray[Any]
 
 
-def _wished_members(placed: Placed, present: NDArray[Any]) -> NDArray[Any]:
-    """Return a service's members as its claims want them."""
+def _wished_members(
+    placed: Placed, present: NDArray[Any], ways: Mapping[bytes, Way]
+) -> NDArray[Any]:
+    """Return a service's members as its claims want them, and where those who left are now."""
     wished = present.copy()
     claimed = {claim.identity: claim for claim in placed.claims}
     for identity, local in placed.table.locals.items():
@@ -332,9 +347,21 @@ def _wished_members(placed: Placed, present: NDArray[Any]) -> NDArray[Any]:
         claim = claimed.get(identity)
         if claim is None:  # has left the service: takes its old flows, and no others
             row["flags"] |= Flag.AVOID
+            way = ways.get(identity)
+            if way is not None and way.mac is not None:
+                _lead(row, way.mac, way.ifindex)
             continue
         row["flags"] = claim.flags
         if claim.mac != ZERO:
-            row["mac"] = np.frombuffer(claim.mac.octets, np.uint8)
-            row["ifindex"] = claim.ifindex
+            _lead(row, claim.mac, claim.ifindex)
     return wished
+
+
+def _hashed(record: Any) -> tuple[bool, bytes]:
+    """Return what decides which bytes of a packet choose its slot."""
+    return bool(record["sticky"]), record["sticky_mask"].tobytes()
+
+
+def _lead(row: Any, mac: Mac, ifindex: int) -> None:
+    row["mac"] = np.frombuffer(mac.octets, np.uint8)
+    row["ifindex"] = ifindex

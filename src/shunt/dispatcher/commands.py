@@ -17,12 +17,12 @@ from shunt.dispatcher import snapshot
 from shunt.dispatcher.flows import Filter, flows
 from shunt.dispatcher.tracing import Packet, trace
 from shunt.errors import UsageError
-from shunt.model.addresses import packed16
+from shunt.model.addresses import packed16, unpacked16
 from shunt.model.config import Protocol
 from shunt.network.ethtool import frames_not_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from shunt.advisors.check import Check
     from shunt.dispatcher.control import Client, Handler
@@ -57,6 +57,7 @@ class Commands:
         now = await daemon.work(
             snapshot.sample, daemon.engine.balancer, asyncio.get_running_loop().time()
         )
+        there = await daemon.work(daemon.engine.attached)
         before = daemon.samples[0] if daemon.samples else None
         growth = snapshot.rates(now, before) if before else None
         context = snapshot.Context(now, growth, daemon.report, self._names())
@@ -72,7 +73,7 @@ class Commands:
             },
             "interfaces": {
                 name: {
-                    "mode": str(found.mode),
+                    "mode": str(found.mode) if there[name] else "gone",
                     "native_refused": found.native_refused or None,
                     "not_sent": frames_not_sent(name),
                 }
@@ -100,7 +101,7 @@ class Commands:
     async def weight(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Set a server's weight until told otherwise; None gives it back to the file."""
         weight = request["weight"]
-        if weight is not None and not (isinstance(weight, int) and 0 <= weight <= 0xFFFF):
+        if weight is not None and not (type(weight) is int and 0 <= weight <= 0xFFFF):
             raise UsageError(f"a weight is a number from 0 to 65535, not {weight}")
         return await self._change(request, weight=weight)
 
@@ -123,14 +124,15 @@ class Commands:
                 {"service": service, "server": server} | asdict(override)
                 for (service, server), override in sorted(engine.overrides.entries.items())
             ],
+            "kept": engine.kept(),
         }
 
     async def trace(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Run the program on one made packet."""
         with _reading():
             packet = Packet(
-                ip_address(request["client"]), request["client_port"],
-                ip_address(request["cluster"]), request["port"],
+                ip_address(request["client"]), _port(request["client_port"]),
+                ip_address(request["cluster"]), _port(request["port"]),
                 Protocol(request["protocol"]), bool(request["syn"]),
             )  # fmt: skip
         daemon = self._daemon
@@ -147,7 +149,11 @@ class Commands:
                 int(request["limit"]),
             )
         daemon = self._daemon
-        return await daemon.work(flows, daemon.engine.balancer, wanted, self._names())
+        config, balancer = daemon.engine.config, daemon.engine.balancer
+        leaving = (str(unpacked16(identity)) for identity in balancer.leaving())
+        _known("service", wanted.service, (service.name for service in config.services))
+        _known("server", wanted.server, (*config.servers, *leaving))
+        return await daemon.work(flows, balancer, wanted, self._names())
 
     async def advise(self, request: Mapping[str, Any], client: Client) -> dict[str, Any]:
         """Make one check at a server, and return its verdict and dialogue."""
@@ -166,7 +172,8 @@ class Commands:
         return {packed16(server.addresses[0]): server.name for server in servers}
 
     async def _change(self, request: Mapping[str, Any], **change: Any) -> dict[str, Any]:
-        keys = self._keys(request["server"], request.get("services") or [])
+        with _reading():
+            keys = self._keys(str(request["server"]), list(request.get("services") or ()))
         changed = self._daemon.engine.overrides.with_change(keys, **change)
         moved = await self._daemon.change(changed)
         return {"changed": [{"service": s, "server": n} for s, n in keys], "moved": moved}
@@ -174,10 +181,7 @@ class Commands:
     def _keys(self, server: str, services: list[str]) -> list[Key]:
         """Return (service, server) for each service that is meant: those named, or all it is in."""
         config = self._daemon.engine.config
-        if server not in config.servers:
-            raise UsageError(
-                f"there is no server {server!r}", hint=f"there are {', '.join(config.servers)}"
-            )
+        _known("server", server, config.servers)
         members = {s.name: s for s in config.services if any(m.server == server for m in s.members)}
         for name in services:
             if name not in members:
@@ -210,6 +214,24 @@ def allow(client: Client, kind: str, check: Check | None = None) -> None:
             f"the advisor {kind} {what}: the daemon does that for root only",
             hint="become root; or leave it out of a check by hand",
         )
+
+
+def _known(kind: str, name: str, names: Iterable[str]) -> None:
+    """Refuse a name that nothing has; no name is fine.
+
+    Raises:
+        UsageError: with those that there are.
+    """
+    there = tuple(names)
+    if name and name not in there:
+        raise UsageError(f"there is no {kind} {name!r}", hint=f"there are {', '.join(there)}")
+
+
+def _port(number: object) -> int:
+    port = int(str(number))
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError(f"{port} is no port")
+    return port
 
 
 @contextlib.contextmanager

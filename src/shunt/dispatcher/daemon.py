@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from shunt.config import load_located, warnings
 from shunt.dataplane.features import require
 from shunt.dataplane.memory import give_back
 from shunt.dispatcher import control, overrides, snapshot
-from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.commands import Commands
 from shunt.dispatcher.engine import Engine
 from shunt.dispatcher.events import Events, Kind
@@ -28,15 +26,14 @@ from shunt.dispatcher.following import Following
 from shunt.dispatcher.guarding import Guardian
 from shunt.dispatcher.health import HealthWatch
 from shunt.dispatcher.health_counts import Counts, Reading
-from shunt.dispatcher.health_jobs import check_advisors
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
+from shunt.dispatcher.reloading import FIRST_ANSWERS, Reloading
 from shunt.dispatcher.sweep import Report, sweep
-from shunt.errors import ShuntError
+from shunt.errors import DataplaneError, ShuntError
 from shunt.network.announce import Announcer, Schedule
-from shunt.network.links import links
 from shunt.network.watch import NeighbourWatch
 
 if TYPE_CHECKING:
@@ -45,13 +42,12 @@ if TYPE_CHECKING:
     from shunt.config import Located
     from shunt.dispatcher.places import Places
     from shunt.model.addresses import Address
-    from shunt.model.config import Dispatcher
     from shunt.network.links import Link
 
 Result = TypeVar("Result")
 
-_FIRST_ANSWERS = 0.5  # seconds that a first start waits for servers' MACs
 _GATHER = 0.02  # seconds in which changes are gathered into one
+_AGAIN = 5.0  # seconds after the kernel refused
 _SWEEP = 5.0
 _SAMPLE = 1.0
 _MINUTE = 60.0
@@ -69,7 +65,7 @@ class Daemon:
         samples: the last two readings of all counters, older first.
         health: what the checks found.
         events: what happened.
-        reloading: held by who changes what the program is attached to.
+        reloading: puts the file in force again.
     """
 
     engine: Engine
@@ -85,7 +81,7 @@ class Daemon:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
-        self.reloading = asyncio.Lock()
+        self.reloading = Reloading(self)
         self._attending: list[asyncio.Task[None]] = []
         self._remove = False
         self._full = 0
@@ -108,7 +104,7 @@ class Daemon:
             ConfigError, HostError, DataplaneError: it could not start; nothing was changed.
         """
         require()
-        located, interfaces = self._checked()
+        located, interfaces = self.reloading.checked()
         with locked(self.places):
             await self._run(located, interfaces)
             if self._remove:
@@ -120,7 +116,10 @@ class Daemon:
         self._worker.shutdown()
 
     async def _run(self, located: Located, interfaces: tuple[Link, ...]) -> None:
-        changes = overrides.read(self.places.overrides).for_config(located.config)
+        kept = overrides.read(self.places.overrides)
+        changes = kept.for_config(located.config)
+        if changes != kept:
+            overrides.write(self.places.overrides, changes)
         self.engine = await self.work(Engine.open, located.config, self.places, changes)
         self._counts = Counts(self.engine.balancer)
         self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
@@ -140,7 +139,7 @@ class Daemon:
             )
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(watch.settled(), _FIRST_ANSWERS)
+                    await asyncio.wait_for(watch.settled(), FIRST_ANSWERS)
                 # Tables take their time to make: each service begins as soon as it has its own.
                 await self._enter(interfaces)
             await self.apply()
@@ -166,7 +165,7 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as tasks:
                 loop.add_signal_handler(
-                    signal.SIGHUP, lambda: tasks.create_task(self._reload_quietly())
+                    signal.SIGHUP, lambda: tasks.create_task(self.reloading.reload_quietly())
                 )
                 self._tasks = tasks
                 loops = (
@@ -174,7 +173,7 @@ class Daemon:
                     self.health.run(),
                 )  # fmt: skip
                 running = [tasks.create_task(each) for each in loops]
-                self._attend()
+                self.attend()
                 self._say_ready()
                 await self._stop.wait()
                 notify("STOPPING=1")
@@ -183,7 +182,7 @@ class Daemon:
         except* ShuntError as failures:
             raise _first(failures) from None
 
-    def _attend(self) -> None:
+    def attend(self) -> None:
         """Announce and guard the cluster addresses on the interfaces that they are at now.
 
         Raises:
@@ -246,13 +245,21 @@ class Daemon:
             await self._changed.wait()
             await asyncio.sleep(_GATHER)
             self._changed.clear()
-            await self.apply()
-            self.health.follow()
+            try:
+                await self.apply()
+                self.health.follow()
+            except DataplaneError as error:
+                log.error("not in force yet, and tried again", reason=error.message)  # noqa: TRY400 - said in one line
+                await asyncio.sleep(_AGAIN)
+                self.wake()
+
+    def wake(self) -> None:
+        """Bring the kernel up to date soon."""
+        self._changed.set()
 
     async def apply(self) -> int:
         """Bring the kernel up to date; return how many slots changed hands."""
-        self.engine.learn(self.watch.neighbours)
-        moved = await self.work(self.engine.apply)
+        moved = await self.work(self.engine.apply, self.watch.neighbours)
         if moved:
             self.report = None  # it counts who was elder before
             log.info("slots changed hands", slots=moved)
@@ -295,79 +302,13 @@ class Daemon:
 
     # Changes.
 
-    def _checked(self) -> tuple[Located, tuple[Link, ...]]:
-        """Return the file and its interfaces, once all that can be checked beforehand is right.
-
-        Raises:
-            ConfigError, HostError, UsageError: something is not.
-        """
-        located = load_located(self.file)
-        interfaces = check_host(located)
-        check_advisors(located)
-        control.group_number(located.config.dispatcher.group)
-        for problem in warnings(located):
-            log.warning("configuration", where=problem.render(str(self.file)))
-        return located, interfaces
-
     async def reload(self) -> dict[str, Any]:
-        """Read the file again and apply it; a broken one changes nothing.
-
-        Raises:
-            ConfigError, HostError: the old state stays in force.
-        """
-        async with self.reloading:
-            return await self._reload()
-
-    async def _reload(self) -> dict[str, Any]:
-        located, interfaces = self._checked()
-        before = self.engine.config
-        await self._open_to(located.config.dispatcher, interfaces)
-        self.engine.config = located.config
-        self.events.hooks.folder = Path(located.config.dispatcher.hooks)
-        self.engine.overrides = self.engine.overrides.for_config(located.config)
-        self.watch.watch(self.engine.watched())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.watch.settled(), _FIRST_ANSWERS)
-        moved = await self.apply()
-        self.health.take()
-        await self.work(self.engine.write_addresses)
-        self.watch.watch(self.engine.watched())
-        if located.config.dispatcher == before.dispatcher:
-            self.announcer.take(self.addresses())
-        else:
-            self._attend()
-        log.info("reloaded", file=str(self.file), slots=moved)
-        return {
-            "moved": moved,
-            "services": len(located.config.services),
-            "before": len(before.services),
-        }
-
-    async def _open_to(self, settings: Dispatcher, interfaces: tuple[Link, ...]) -> None:
-        """Take requests at these interfaces, and commands from this group; or leave all as it is.
-
-        Raises:
-            HostError, DataplaneError: one of them refuses.
-        """
-        now = self.engine.config.dispatcher
-        try:
-            control.permit(self.places.socket, settings.group)
-            await self.work(self.engine.attach, interfaces, settings)
-        except ShuntError:
-            control.permit(self.places.socket, now.group)
-            old = tuple(link for link in links() if link.name in now.interfaces)
-            await self.work(self.engine.attach, old, now)
-            raise
-
-    async def _reload_quietly(self) -> None:
-        try:
-            await self.reload()
-        except ShuntError as error:
-            log.error("reload refused; the old state stays", problem=error.message)  # noqa: TRY400
+        """Read the file again and apply it; for what it raises see `Reloading.reload`."""
+        return await self.reloading.reload()
 
     async def change(self, changed: overrides.Overrides) -> int:
         """Put run-time changes in force, on disk first; return how many slots changed hands."""
-        overrides.write(self.places.overrides, changed)
+        await self.work(overrides.write, self.places.overrides, changed)
         self.engine.overrides = changed
         self.health.follow()
         return await self.apply()

@@ -20,13 +20,13 @@ from shunt.dispatcher.arena import power_of_two
 from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.overrides import NOTHING, Overrides
 from shunt.dispatcher.snapshot import name_of
+from shunt.dispatcher.whereabouts import Whereabouts
 from shunt.dispatcher.wishes import Flag, Health, Way, watched, wishes
 from shunt.errors import LayoutError
 from shunt.model.addresses import Mac, packed16, unpacked16
 from shunt.model.config import Mode
 from shunt.network.addresses import addresses
 from shunt.network.links import Link, links
-from shunt.network.neighbours import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from shunt.network.neighbours import Neighbour
 
 _MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
-_UNREACHABLE = (State.FAILED, State.NOARP)
 log = structlog.get_logger()
 _MORE_PORTS = 64
 _ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
@@ -71,7 +70,7 @@ class Engine:
         config: in force.
         balancer: writes the tables.
         overrides: run-time changes in force.
-        ways: how frames get to each server, by name.
+        ways: how frames get to each server, by name; another mapping when something has changed.
         health: by (service name, server name).
         fresh: the data plane was made anew, not taken over.
     """
@@ -80,9 +79,11 @@ class Engine:
     balancer: Balancer
     fresh: bool
     overrides: Overrides = NOTHING
-    ways: dict[str, Way] = field(default_factory=dict)
+    ways: Mapping[str, Way] = field(default_factory=dict)
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
+    _whereabouts: Whereabouts = field(default_factory=Whereabouts)
     _apart: frozenset[frozenset[Place]] = frozenset()
+    _kept: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, config: Config, places: Places, overrides: Overrides) -> Engine:
@@ -108,10 +109,6 @@ class Engine:
         else:
             plane = Plane.take_over(pins)
         _check_flags(plane)
-        for difference in kept(config, plane):
-            log.warning(
-                "kept from before; `shunt down`, then `shunt up` changes it", what=difference
-            )
         engine = cls(config, Balancer(plane), fresh, overrides)
         engine._remember_ways()
         return engine
@@ -123,34 +120,56 @@ class Engine:
 
     def _remember_ways(self) -> None:
         """After a take-over: until the neighbours answer, servers are where the members say."""
-        by_identity = {packed16(s.addresses[0]): s.name for s in self.config.servers.values()}
         members = self.plane.maps["members"].view()
         for placed in self.balancer.placed.values():
             for identity, local in placed.table.locals.items():
                 row = members[placed.members.base + local]
-                name = by_identity.get(identity)
-                if name is not None and row["flags"] & Flag.READY:
-                    self.ways[name] = Way(Mac(row["mac"].tobytes()), int(row["ifindex"]))
+                if row["flags"] & Flag.READY:
+                    way = Way(Mac(row["mac"].tobytes()), int(row["ifindex"]))
+                    self._whereabouts.remember(unpacked16(identity), way)
+        self.ways = self._whereabouts.by_server(self.config)
 
     def watched(self) -> tuple[Address, ...]:
         """Return the addresses whose MACs are needed, those of leaving servers included."""
         leaving = (unpacked16(identity) for identity in self.balancer.leaving())
         return tuple(dict.fromkeys((*watched(self.config), *leaving)))
 
-    def learn(self, neighbours: Mapping[Address, Neighbour]) -> None:
-        """Take what the neighbour table says about the servers."""
-        for server in self.config.servers.values():
-            found = neighbours.get(server.addresses[0])
-            if found is not None:
-                self.ways[server.name] = way_to(found, self.ways.get(server.name))
+    def apply(self, neighbours: Mapping[Address, Neighbour]) -> int:
+        """Bring the kernel's tables up to date; return how many slots changed hands.
 
-    def apply(self) -> int:
-        """Bring the kernel's tables up to date; return how many slots changed hands."""
-        wished = wishes(self.config, self.overrides, self.ways, self.health)
+        Args:
+            neighbours: what the neighbour table says of the watched addresses.
+
+        Raises:
+            DataplaneError: the kernel refused; applying again goes on from there.
+        """
+        self._whereabouts.learn(neighbours, self.watched())
+        ways = self._whereabouts.by_server(self.config)
+        if ways != self.ways:
+            self.ways = ways
+        wished = wishes(self.config, self.overrides, ways, self.health)
         self._write_ports()
-        moved = self.balancer.apply(wished)
+        moved = self.balancer.apply(wished, self._whereabouts.by_identity())
+        self._say_what_is_kept()
         self._say_what_is_apart(wished)
         return moved
+
+    def kept(self) -> list[str]:
+        """Return what is in force otherwise than the configuration says, until `shunt down`."""
+        sticky = [
+            f"sticky of {name_of(placed.place)}"
+            for placed in tuple(self.balancer.placed.values())
+            if placed.hashed_as_before
+        ]
+        return [*kept(self.config, self.plane), *sticky]
+
+    def _say_what_is_kept(self) -> None:
+        found = frozenset(self.kept())
+        for difference in sorted(found - self._kept):
+            log.warning(
+                "kept from before; `shunt down`, then `shunt up` changes it", what=difference
+            )
+        self._kept = found
 
     def _say_what_is_apart(self, wished: Sequence[Wish]) -> None:
         found = placing.apart(wished, self.balancer.placed)
@@ -183,7 +202,7 @@ class Engine:
     def _write_ports(self) -> None:
         """Tell the program the MACs of the interfaces that frames come in and leave by."""
         by_index = {link.index: link for link in links()}
-        needed = {way.ifindex for way in tuple(self.ways.values())} - {0}  # others come meanwhile
+        needed = {way.ifindex for way in self._whereabouts.by_identity().values()} - {0}
         needed |= {
             link.index
             for link in by_index.values()
@@ -239,29 +258,6 @@ def kept(config: Config, plane: Plane) -> list[str]:
     if wished.exceptions != flows:
         found.append(f"dispatcher.exceptions: {flows}, the file says {wished.exceptions}")
     return found
-
-
-def way_to(found: Neighbour, before: Way | None) -> Way:
-    """Return how frames get to a server, from what the neighbour table says; pure.
-
-    A server that once answered and answers no more keeps its MAC for the flows that it has. One
-    that is being asked, and has not failed to answer, is where it was.
-    """
-    if found.gateway is not None:
-        return Way(
-            None, found.index,
-            f"not on this segment but behind the router {found.gateway}: a rewritten MAC cannot "
-            "reach it",
-        )  # fmt: skip
-    if found.mac is not None:
-        return Way(found.mac, found.index)
-    if before is not None and before.mac is not None:
-        if found.hop is not None and found.state not in _UNREACHABLE:
-            return before
-        return Way(before.mac, before.ifindex, found.reason, lost=True)
-    first = before is None or before.asked
-    asked = first and found.hop is not None and found.state not in _UNREACHABLE
-    return Way(None, found.index, found.reason, asked=asked)
 
 
 def _address(plane: Plane, address: Address) -> Any:

@@ -26,11 +26,7 @@ class Following:
         self._followed = Surroundings.look(daemon.engine.config)
 
     async def adapt(self) -> None:
-        """Follow what has changed since the last call.
-
-        Raises:
-            ShuntError: the kernel refused what it never refuses.
-        """
+        """Follow what has changed since the last call."""
         daemon, before = self._daemon, self._followed
         now = Surroundings.look(daemon.engine.config)
         if gone := now.missing - before.missing:
@@ -46,13 +42,13 @@ class Following:
         if now.own != before.own:
             await daemon.work(daemon.engine.write_addresses)
         if now.places != before.places:
-            await daemon.apply()
+            daemon.wake()
             daemon.announcer.take(daemon.addresses())
         self._followed = now
 
     async def _attach(self, now: Surroundings) -> None:
         daemon = self._daemon
-        async with daemon.reloading:
+        async with daemon.reloading.lock:
             settings = daemon.engine.config.dispatcher
             there = tuple(
                 now.interfaces[name] for name in settings.interfaces if name in now.interfaces

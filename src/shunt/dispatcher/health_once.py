@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from shunt.advisors.check import At
 from shunt.advisors.run import run
 from shunt.dataplane.features import require
-from shunt.dispatcher.engine import way_to
 from shunt.dispatcher.health_path import HealthPath
+from shunt.dispatcher.whereabouts import way_to
 from shunt.errors import NetworkError, UsageError
 from shunt.model.config import Forward
 from shunt.network.watch import NeighbourWatch

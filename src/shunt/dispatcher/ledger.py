@@ -56,7 +56,12 @@ class Table:
 
 @dataclass(slots=True, eq=False)
 class Placed:
-    """A service in the kernel; `service` and `claims` are of the last change that was applied."""
+    """A service in the kernel.
+
+    Attributes:
+        service, claims: of the last change that was applied.
+        hashed_as_before: the file's `sticky` would send flows to other slots, and is not in force.
+    """
 
     place: Place
     number: int
@@ -65,6 +70,7 @@ class Placed:
     members: Region
     service: Service | None = None
     claims: tuple[Claim, ...] = ()
+    hashed_as_before: bool = False
 
 
 def place_of(service: Service) -> Place:

@@ -11,6 +11,7 @@ from shunt.servers.drivers.linux import (
     alias,
     choice,
     files,
+    filters,
     parse,
     paths,
     persistence,
@@ -63,6 +64,8 @@ class Linux:
         result = Plan(findings=_no_sense(wish))
         if _is_unfit(result):
             return result
+        past = (*persistence.obsolete(observed, wish), *filters.obsolete(observed, wish))
+        result += Plan(obsolete=past)
         result += silence.plan(observed, wish)
         result += persistence.plan_silence(observed, wish)
         if _is_unfit(result):

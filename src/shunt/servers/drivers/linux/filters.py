@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from shunt.servers.drivers.linux import choice
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 from shunt.servers.wish import Silence, Wish
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 ARP_TABLE = "arp shunt"
 REDIRECT_TABLE = "inet shunt_redirect"
+_NFT = "silence:nft"
+_ARPTABLES = "silence:arptables:"
+_REDIRECT = "silence:redirect"
 _WHY = (
     "without it the server answers ARP for the cluster address, or puts it into its own requests;"
     " dropping without rewriting would leave it unable to ask for anybody"
@@ -87,11 +91,24 @@ def arp(host: Host, wish: Wish, method: Silence) -> Plan:
     own = own_address(host, wish)
     if own is None:
         return Plan(findings=(_nobody(),))
-    if set(wish.clusters4) <= host.filtered:
-        return Plan()
+    wanted = frozenset(wish.clusters4)
     if method is Silence.NFT:
-        return Plan((_nft_step(wish, own),))
-    return Plan((_arptables_step(wish, own),))
+        # An address that has left may be the server's own next: nobody would find it.
+        done = wanted <= host.filtered and wanted == host.in_arp_table
+        return Plan() if done else Plan((_nft_step(wish, own),))
+    missing = [address for address in wish.clusters4 if address not in host.filtered]
+    return Plan(tuple(_arptables_step(address, own) for address in missing))
+
+
+def obsolete(host: Host, wish: Wish) -> tuple[str, ...]:
+    """Return the recorded filters that serve no address that is wanted."""
+    wanted = {f"{_ARPTABLES}{address}" for address in wish.clusters4}
+    past = {i for i in host.record.ids if i.startswith(_ARPTABLES)} - wanted
+    if not wish.clusters4:
+        past.add(_NFT)
+    if not wish.clusters or choice.method(host, wish) is not Silence.REDIRECT:
+        past.add(_REDIRECT)
+    return tuple(sorted(past & host.record.ids))
 
 
 def _nft_step(wish: Wish, own: IPv4Address) -> Step:
@@ -100,7 +117,7 @@ def _nft_step(wish: Wish, own: IPv4Address) -> Step:
         for a in wish.clusters4
     )
     return Step(
-        id="silence:nft",
+        id=_NFT,
         what="drop ARP for the cluster addresses, and rewrite the server's own, by nftables",
         why=_WHY,
         do=(Command(("nft", "-f", "-"), arp_rules(wish.clusters4, own)),),
@@ -115,18 +132,17 @@ def _forget(table: str) -> Command:
     )
 
 
-def _arptables_step(wish: Wish, own: IPv4Address) -> Step:
-    lines = arptables_lines(wish.clusters4, own)
+def _arptables_step(address: IPv4Address, own: IPv4Address) -> Step:
+    lines = arptables_lines([address], own)
     remove = "; ".join(f"while arptables -D {line} 2>/dev/null; do :; done" for line in lines)
     add = " && ".join(f"arptables -A {line}" for line in lines)
     checks = " && ".join(
-        f"echo \"$t\" | grep -qE -- '-j {target} .*-{side} {a}'"
-        for a in wish.clusters4
+        f"echo \"$t\" | grep -qE -- '-j {target} .*-{side} {address}( |$)'"
         for target, side in (("DROP", "d"), ("mangle", "s"))
     )
     return Step(
-        id="silence:arptables",
-        what="drop ARP for the cluster addresses, and rewrite the server's own, by arptables",
+        id=f"{_ARPTABLES}{address}",
+        what=f"drop ARP for {address}, and rewrite the server's own, by arptables",
         why=_WHY,
         do=(Command.sh(f"{remove}; {add}"),),
         check=(Command.sh(f"t=$(arptables -n -L) && {checks}"),),
@@ -136,6 +152,8 @@ def _arptables_step(wish: Wish, own: IPv4Address) -> Step:
 
 def redirect(host: Host, wish: Wish) -> Plan:
     """Return the plan that accepts the cluster addresses without holding them."""
+    if not wish.clusters:
+        return Plan()
     price = Finding(
         Severity.NOTE,
         "the cluster addresses are redirected, not held",
@@ -152,11 +170,11 @@ def redirect(host: Host, wish: Wish) -> Plan:
         for address in wish.clusters
         for link, _ in host.holders(address)
     )
-    if set(wish.clusters) <= host.filtered:
+    if set(wish.clusters) == host.redirected:
         return Plan(findings=(price, *aliases))
     checks = " && ".join(f"echo \"$t\" | grep -qF ' {a} redirect'" for a in wish.clusters)
     step = Step(
-        id="silence:redirect",
+        id=_REDIRECT,
         what="redirect packets for the cluster addresses to this host, without an alias",
         why="a server without the address drops what the dispatcher sends to it",
         do=(Command(("nft", "-f", "-"), redirect_rules(wish)),),

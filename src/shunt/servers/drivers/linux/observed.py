@@ -138,7 +138,9 @@ class Host:
     managers: Managers = Managers()
     settings: tuple[Setting, ...] = ()
     files: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
-    filtered: frozenset[Address] = frozenset()  # cluster addresses in the tables that Shunt makes
+    filtered: frozenset[Address] = frozenset()  # dropped and rewritten for ARP, or redirected
+    in_arp_table: frozenset[Address] = frozenset()  # named in the table of Shunt's own
+    redirected: frozenset[Address] = frozenset()
     record: Record = field(default_factory=Record)
 
     def holders(self, address: Address) -> Iterator[tuple[Link, Held]]:

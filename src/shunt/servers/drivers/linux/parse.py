@@ -7,7 +7,7 @@ import json
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shunt.errors import ParseError
 from shunt.servers.drivers.linux.observed import (
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+
+class _Filters(NamedTuple):
+    """Addresses for which ARP is dropped *and* rewritten, or that are redirected; and by whom."""
+
+    silent: frozenset[Address]
+    tabled: frozenset[Address]
+    redirected: frozenset[Address]
+
+
 _NAME = re.compile(r"[\w.:@+-]{1,15}")
 _REQUIRED = ("ipv4/ip_forward", "ipv4/conf/all/arp_ignore", "ipv4/conf/all/arp_announce")
 _KEYS_THAT_SELECT = frozenset(
@@ -47,6 +56,7 @@ def host(outputs: Mapping[str, Output]) -> Host:
         ParseError: An output is missing, failed, cut off or in an unknown form.
     """
     values, writable = _values(_text(outputs, "values"))
+    filters = _filters(list(_lines(outputs, "filters")))
     return Host(
         links=_links(outputs),
         routes=(*_rows(outputs, "routes4", _route4), *_rows(outputs, "routes6", _route6)),
@@ -58,7 +68,9 @@ def host(outputs: Mapping[str, Output]) -> Host:
         managers=_managers(list(_lines(outputs, "managers"))),
         settings=tuple(_setting(line) for line in _lines(outputs, "settings")),
         files=MappingProxyType(dict(_file(line) for line in _lines(outputs, "files"))),
-        filtered=_filtered(list(_lines(outputs, "filters"))),
+        filtered=filters.silent,
+        in_arp_table=filters.tabled,
+        redirected=filters.redirected,
         record=parse_record(outputs["record"]),
     )
 
@@ -216,6 +228,9 @@ def _values(text: str) -> tuple[Mapping[str, int], bool]:
 
 
 def _managers(lines: list[str]) -> Managers:
+    strange = [line for line in lines if "=" not in line]
+    if strange:
+        raise ParseError(f"what is told of a network manager is not understood: {strange[0]!r}")
     found = dict(line.split("=", 1) for line in lines)
     version = found.get("network-manager")
     numbers = re.match(r"(\d+)\.(\d+)", version) if version else None
@@ -248,17 +263,33 @@ def _file(line: str) -> tuple[str, str | None]:
         return path, None
     if not content.endswith("."):
         raise ParseError(f"the content of {path} is cut off")
-    return path, base64.b64decode(content[:-1]).decode("utf-8", errors="surrogateescape")
+    try:
+        text = base64.b64decode(content[:-1], validate=True)
+    except ValueError as error:
+        raise ParseError(f"the content of {path} is not understood: {error}") from error
+    return path, text.decode("utf-8", errors="surrogateescape")
 
 
-def _filtered(lines: list[str]) -> frozenset[Address]:
-    """Return the addresses for which an ARP filter drops *and* rewrites, or that are redirected."""
-    dropped, rewritten, redirected = set(), set(), set()
+def _filters(lines: list[str]) -> _Filters:
+    dropped, rewritten, tabled, redirected = set(), set(), set(), set()
     for line in lines:
-        if found := re.search(r"arp daddr ip (\S+) .*drop|-j DROP (?:.* )?-d (\S+)", line):
-            dropped.add(ip_address(found[1] or found[2]))
-        elif found := re.search(r"arp saddr ip (\S+) .*set|-j mangle (?:.* )?-s (\S+)", line):
-            rewritten.add(ip_address(found[1] or found[2]))
-        elif found := re.search(r"ip6? daddr (\S+) redirect", line):
-            redirected.add(ip_address(found[1]))
-    return frozenset((dropped & rewritten) | redirected)
+        for pattern, places in (
+            (r"arp daddr ip (\S+) .*drop", (dropped, tabled)),
+            (r"arp saddr ip (\S+) .*set", (rewritten, tabled)),
+            (r"-j DROP (?:.* )?(?<!! )-d (\S+)", (dropped,)),
+            (r"-j mangle (?:.* )?(?<!! )-s (\S+)", (rewritten,)),
+            (r"ip6? daddr (\S+) redirect", (redirected,)),
+        ):
+            found = re.search(pattern, line)
+            if found and "/" not in found[1]:  # whole networks are somebody else's
+                for place in places:
+                    place.add(_address(found[1], line))
+    silent = frozenset((dropped & rewritten) | redirected)
+    return _Filters(silent, frozenset(tabled), frozenset(redirected))
+
+
+def _address(text: str, line: str) -> Address:
+    try:
+        return ip_address(text)
+    except ValueError as error:
+        raise ParseError(f"a packet filter's rule is not understood: {line!r}") from error

@@ -38,7 +38,8 @@ def plan_silence(host: Host, wish: Wish) -> Plan:
     if not values:
         return Plan()
     file = _File(files.SYSCTL, files.sysctl_text(values))
-    step = _file_step(host, "persist:sysctl", file, "keep these settings over a reboot", _WHY_LOUD)
+    # Silence, by its name: it outlives every alias, and is taken back after all of them.
+    step = _file_step(host, "silence", file, "keep these settings over a reboot", _WHY_LOUD)
     return Plan(step, _contradictions(host, values))
 
 
@@ -67,15 +68,41 @@ def plan_alias(host: Host, wish: Wish) -> Plan:
         return Plan(findings=(_nobody(wish),))
     if chosen is Manager.NETWORK_MANAGER and host.managers.loopback_profile:
         return Plan(findings=_not_in_profile(host.managers, wish))
-    kept = _kept(host, wish, chosen)
     what = f"have {chosen} bring the cluster addresses back"
     return Plan(
         tuple(
             step
-            for number, file in enumerate(kept)
-            for step in _file_step(host, f"persist:alias-{number}", file, what, _WHY)
+            for file in _kept(host, wish, chosen)
+            for step in _file_step(host, "persist", file, what, _WHY)
         )
     )
+
+
+def obsolete(host: Host, wish: Wish) -> tuple[str, ...]:
+    """Return the recorded steps whose files bring back what is not wanted, or is another's task.
+
+    So it is after the host got another network manager, or when no address is left. Where nothing
+    needs to last, a file may stay only as long as it says what is wanted.
+    """
+    chosen = choice.manager(host, wish)
+    foreign = chosen is Manager.NETWORK_MANAGER and host.managers.loopback_profile
+    right = {}
+    if wish.clusters and chosen and not foreign:
+        right = {_id("persist", file): file for file in _kept(host, wish, chosen)}
+    return tuple(
+        step
+        for step in sorted(host.record.ids)
+        if step.startswith("persist:")
+        and (
+            step not in right
+            or (not wish.persist and host.files.get(right[step].path) != right[step].text)
+        )
+    )
+
+
+def _id(kind: str, file: _File) -> str:
+    """Return the id of a file's step: each path has its own, for each has an undo of its own."""
+    return f"{kind}:{file.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +125,17 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
     if chosen is Manager.NETPLAN:
         told = (Command(("netplan", "generate")),)
         text = files.netplan_text(wish.clusters)
-        return (_File(files.NETPLAN, text, "600", after=told, after_undo=told),)
+        undone = (_if_there("netplan", "netplan generate"),)
+        return (_File(files.NETPLAN, text, "600", after=told, after_undo=undone),)
     if chosen is Manager.NETWORK_MANAGER:
         reload = Command(("nmcli", "connection", "reload"))
         # It would activate the profile by itself, some time: this waits until it has.
         up = Command(("nmcli", "-w", "60", "connection", "up", "shunt-lo"))
+        undone = _if_there(
+            "nmcli", "! systemctl is-active -q NetworkManager || nmcli connection reload"
+        )
         text = files.network_manager_text(wish.clusters)
-        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=(reload,)),)
+        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=(undone,)),)
     if chosen is Manager.IFCFG:
         return tuple(
             _File(f"{files.IFCFG}{number}", files.ifcfg_text(address, number))
@@ -120,18 +151,23 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
             files.UNIT_TEXT,
             after=(Command.sh(f"systemctl daemon-reload && systemctl enable --now -q {_UNIT}"),),
             before_undo=(Command.sh(f"systemctl disable --now -q {_UNIT} 2>/dev/null || true"),),
-            after_undo=(Command(("systemctl", "daemon-reload")),),
+            after_undo=(_if_there("systemctl", "systemctl daemon-reload"),),
         ),
     )
 
 
-def _file_step(host: Host, name: str, file: _File, what: str, why: str) -> tuple[Step, ...]:
+def _if_there(tool: str, line: str) -> Command:
+    """Return a command that is content where its tool has been uninstalled since."""
+    return Command.sh(f"if command -v {tool} >/dev/null 2>&1; then {line}; fi")
+
+
+def _file_step(host: Host, kind: str, file: _File, what: str, why: str) -> tuple[Step, ...]:
     """Return the step that makes a file what it shall be, or none if it is."""
     before = host.files.get(file.path)
     if before == file.text:
         return ()
     step = Step(
-        id=name,
+        id=_id(kind, file),
         what=f"{what} ({file.path})",
         why=why,
         do=(Command.write(file.path, file.text, mode=file.mode), *file.after),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
 from shunt.errors import UsageError
 from shunt.model.config import OperatingSystem, Server
-from shunt.servers.scripts import powershell
+from shunt.servers.scripts import powershell, sh
 from shunt.servers.scripts.writing import write_script
 from shunt.servers.steps import Command, Plan, Step
 from shunt.servers.wish import Silence, Wish
@@ -73,6 +75,15 @@ def test_quotes_survive_in_powershell() -> None:
     assert "Check = { (Get-It 'x') }" in text
 
 
+def test_a_powershell_script_undoes_nothing_while_another_ones_steps_are_there() -> None:
+    """Its notes are believed only if administrators own them."""
+    _, _, undo = write_script(_wish(OperatingSystem.WINDOWS)).partition("if ($Job -eq 'undo')")
+    assert undo.index("$Foreign = ") < undo.index("exit 1") < undo.index("Undo-Steps")
+    text = write_script(_wish(OperatingSystem.WINDOWS))
+    for function in ("function Get-Done", "function Set-Done"):
+        assert "GetOwner" in text.partition(function)[2].partition("$State)")[0]
+
+
 def test_nothing_to_do_is_said() -> None:
     server = Server("s1", ())
     with pytest.raises(UsageError, match="nothing to do"):
@@ -88,9 +99,12 @@ class _Script:
         lab.segment("lan")
         lab.join(self.host, "lan", addresses=["192.0.2.21/24"])
         self.state = directory / "state"
-        text = write_script(_wish(persist=False, silence=silence))
         self.path = directory / "shunt-s1.sh"
-        self.path.write_text(text.replace("/var/lib/shunt", str(self.state)))
+        self.write(_wish(persist=False, silence=silence))
+
+    def write(self, wish: Wish) -> None:
+        """Write the script, perhaps anew for another wish."""
+        self.path.write_text(write_script(wish).replace("/var/lib/shunt", str(self.state)))
 
     def run(self, job: str) -> tuple[int, str]:
         done = self.host.run(["sh", str(self.path), job], check=False)
@@ -136,6 +150,34 @@ def test_a_script_that_fails_goes_back(lab: Lab, tmp_path: Path) -> None:
     assert status == 1
     assert "undo:" in said
     assert state(script.host) == before
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("last", [("192.0.2.9", "192.0.2.10"), ("192.0.2.9",)])
+def test_undo_takes_back_what_every_script_for_the_server_did(
+    lab: Lab, tmp_path: Path, last: tuple[str, ...]
+) -> None:
+    """Steps are known by their names: their numbers differ from script to script."""
+    script = _Script(lab, tmp_path)
+    before = state(script.host)
+    wish = _wish(persist=False)
+    script.write(replace(wish, clusters=ADDRESSES[:1]))
+    assert script.run("apply")[0] == 0
+    script.write(replace(wish, clusters=tuple(ip_address(text) for text in last)))
+    assert script.run("apply")[0] == 0
+    assert script.run("check")[0] == 0
+    status, said = script.run("undo")
+    assert (status, "add 192.0.2.10/32" in said) == (0, True)
+    assert said.rindex("undo:    add") < said.index("arp_ignore")  # silence goes last
+    assert state(script.host) == before
+    assert not script.state.exists()
+
+
+@pytest.mark.parametrize("step", ["a_b", "persist:/etc/x y", "a%b", "née", "alias:2001:db8::1"])
+def test_the_name_of_a_step_is_part_of_a_files_name(step: str) -> None:
+    name = sh._name(step)
+    assert not set("/_ *?[']\"") & set(name)
+    assert unquote(name) == step
 
 
 def test_usage(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.servers.powershell import quoted, statement
+from shunt.servers.powershell import FOLDER, own_folder, quoted, statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,16 +23,16 @@ _HEAD = """\
 {notes}
 param([ValidateSet('check', 'apply', 'undo')] [string] $Job = 'check')
 $ErrorActionPreference = 'Stop'
-$State = 'C:\\ProgramData\\shunt\\script-{name}.txt'
+$State = {state}
 
 $Steps = @(
 """
 _TAIL = """)
 
 function Test-Step($Step) { try { & $Step.Check } catch { $false } }
-function Get-Done { if (Test-Path $State) { @(Get-Content $State) } else { @() } }
+function Get-Done { TRUSTED; if (Test-Path $State) { @(Get-Content $State) } else { @() } }
 function Set-Done($Ids) {
-    New-Item -Force -ItemType Directory (Split-Path $State) | Out-Null
+    FOLDER
     if ($Ids.Count) { Set-Content $State $Ids }
     else { Remove-Item -Force -ErrorAction Ignore $State }
 }
@@ -47,6 +47,11 @@ function Undo-Steps($Some) {
 
 if ($Job -eq 'undo') {
     $Done = Get-Done
+    $Foreign = @($Done | Where-Object { @($Steps | ForEach-Object { $_.Id }) -notcontains $_ })
+    if ($Foreign) {
+        Write-Output "FAILED:  undo with the script that did them first: $Foreign ($State)"
+        exit 1
+    }
     Undo-Steps @($Steps | Where-Object { $Done -contains $_.Id })
     exit 0
 }
@@ -69,14 +74,17 @@ exit $Missing
 def script(wish: Wish, plan: Plan) -> str:
     """Return the plan as a PowerShell script."""
     name = wish.server.name
+    state = rf"{FOLDER}\script-{name}.txt"
     notes = (f"# Note: {finding.what}. {finding.why}." for finding in plan.findings)
     head = _HEAD.format(
         name=name,
         clusters=", ".join(str(address) for address in wish.clusters),
         file=f"shunt-{name}.ps1",
         notes="\n".join(notes),
+        state=quoted(state),
     )
-    return head + "".join(_step(number, step) for number, step in enumerate(plan.steps, 1)) + _TAIL
+    tail = _TAIL.replace("TRUSTED", trusted(state)).replace("FOLDER", own_folder(state))
+    return head + "".join(_step(number, step) for number, step in enumerate(plan.steps, 1)) + tail
 
 
 def _step(number: int, step: Step) -> str:

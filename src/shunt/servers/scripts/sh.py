@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from shunt.model.config import OperatingSystem
 
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 # `./shunt-a.sh` gets the better shell where there is one; `sh shunt-a.sh` must do as well.
 _SHELLS = {OperatingSystem.SOLARIS10: "/usr/xpg4/bin/sh"}
 _MARK = "SHUNT_END"
+_UNDO = "SHUNT_UNDO"
 _HEAD = """\
 #!{shell}
 # Sets up {name} as a server of {clusters}.
 #
 #   sh {file} check   says what is missing; exit status 1 if anything is
 #   sh {file} apply   does what is missing, each step checked; undoes its steps if one fails
-#   sh {file} undo    takes back what `apply` did
+#   sh {file} undo    takes back what `apply` did, of this script and of others for {name}
 #
-# Run it as root. Every part may be repeated. Former contents of changed files are kept in
-# {state} until `undo`.
+# Run it as root. Every part may be repeated. Former contents of changed files, and how each step
+# is undone, are kept in {state} until `undo`.
 {notes}
 set -u
 PATH=$PATH:/usr/sbin:/sbin
@@ -53,10 +55,23 @@ give_back() {{
 }}
 """
 _TAIL = """
-title() {{
-    case $1 in
-{titles}
-    esac
+# did: names of files, one for each step done, the newest first; each says how it is undone.
+did() {{
+    ls "$state" 2>/dev/null | grep '^did_[0-9]*_' | sort -r
+}}
+
+file_of() {{
+    name=`mark "$1"`
+    did | grep "^did_[0-9]*_$name\\$"
+}}
+
+# note STEP: write down how it is undone, before it is done; the first word on it stays.
+note() {{
+    if [ -n "`file_of $1`" ]; then return 0; fi
+    ( umask 077; mkdir -p "$state" ) || return 1
+    last=`did | sed -n '1s/^did_\\([0-9]*\\)_.*/\\1/p'`
+    file="$state/did_`expr ${{last:-999}} + 1`_`mark $1`"
+    "note_$1" > "$state/new" && mv "$state/new" "$file"
 }}
 
 check() {{
@@ -70,14 +85,20 @@ check() {{
 
 undo_these() {{
     failed=0
-    for step in "$@"; do
-        if [ ! -f "$state/did_$step" ]; then continue; fi
-        echo "undo:    `title $step`"
-        if "undo_$step"; then rm -f "$state/did_$step"
-        else echo "FAILED:  undo `title $step`" >&2; failed=1; fi
+    for file in "$@"; do
+        what=`sed -n '1s/^# //p' "$state/$file"`
+        echo "undo:    $what"
+        if ( . "$state/$file" ); then rm -f "$state/$file"
+        else echo "FAILED:  undo $what" >&2; failed=1; fi
     done
     rmdir "$state" /var/lib/shunt 2>/dev/null
     return $failed
+}}
+
+# Aliases go before and silence goes last, whatever the order in which they came.
+undo() {{
+    undo_these `did | grep '_alias:'` `did | egrep -v '_(alias|silence):'` \\
+        `did | grep '_silence:'`
 }}
 
 apply() {{
@@ -85,11 +106,12 @@ apply() {{
     for step in $steps; do
         if "check_$step" 2>/dev/null; then echo "right:   `title $step`"; continue; fi
         echo "do:      `title $step`"
-        reached="$step $reached"
-        mkdir -p "$state" && : > "$state/did_$step"
-        if "do_$step" && "check_$step"; then continue; fi
+        if note $step; then
+            reached="$step $reached"
+            if "do_$step" && "check_$step"; then continue; fi
+        fi
         echo "FAILED:  `title $step`" >&2
-        undo_these $reached
+        undo_these `for one in $reached; do file_of $one; done`
         return 1
     done
 }}
@@ -97,7 +119,7 @@ apply() {{
 case ${{1:-}} in
     check) check ;;
     apply) apply ;;
-    undo) undo_these $backwards ;;
+    undo) undo ;;
     *) echo "usage: sh $0 check|apply|undo" >&2; exit 2 ;;
 esac
 """
@@ -116,11 +138,21 @@ def script(wish: Wish, plan: Plan) -> str:
         state=shlex.quote(f"/var/lib/shunt/script-{name}"),
         notes="\n".join(notes),
     )
-    numbers = [str(number) for number, _ in steps]
-    lists = f'\nsteps="{" ".join(numbers)}"\nbackwards="{" ".join(reversed(numbers))}"\n'
-    titles = "\n".join(f"        {n}) echo {shlex.quote(step.what)} ;;" for n, step in steps)
+    numbers = " ".join(str(number) for number, _ in steps)
+    known = _cases("title", ((n, step.what) for n, step in steps))
+    known += _cases("mark", ((n, _name(step.id)) for n, step in steps))
     bodies = "".join(_step(number, step) for number, step in steps)
-    return head + bodies + lists + _TAIL.format(titles=titles)
+    return head + bodies + f'\nsteps="{numbers}"\n{known}' + _TAIL.format()
+
+
+def _name(step: str) -> str:
+    """Return the id as part of a file's name: `_` ends what stands before it."""
+    return quote(step, safe=":@").replace("_", "%5F")
+
+
+def _cases(name: str, texts: Iterable[tuple[int, str]]) -> str:
+    cases = "".join(f"        {n}) echo {shlex.quote(text)} ;;\n" for n, text in texts)
+    return f"\n{name}() {{\n    case $1 in\n{cases}    esac\n}}\n"
 
 
 def _step(number: int, step: Step) -> str:
@@ -130,21 +162,23 @@ def _step(number: int, step: Step) -> str:
         f"\n# {number}. {step.what}\n# Why: {step.why}.\n{note}"
         + _function(f"check_{number}", (_line(command) for command in step.check))
         + _function(f"do_{number}", (text for command in step.do for text in _do(command)))
-        + _function(f"undo_{number}", undo)
+        + f"note_{number}() {{\n    cat <<'{_UNDO}'\n# {step.what}\n"
+        + "".join(f"{_or(line, 'exit 1')}\n" for line in undo)
+        + f"{_UNDO}\n}}\n"
     )
 
 
 def _function(name: str, lines: Iterable[str]) -> str:
-    body = "".join(f"{_or_return(line)}\n" for line in lines) or "    :\n"
+    body = "".join(f"    {_or(line, 'return 1')}\n" for line in lines) or "    :\n"
     return f"{name}() {{\n{body}}}\n"
 
 
-def _or_return(line: str) -> str:
-    """Return the line, ending the function if it fails; a here-document follows its first line."""
+def _or(line: str, end: str) -> str:
+    """Return the line, with `end` if it fails; a here-document follows its first line."""
     first, newline, rest = line.partition("\n")
-    if not newline or f"<<'{_MARK}'" in first:
-        return f"    {first} || return 1{newline}{rest}"
-    return f"    {line} || return 1"
+    if newline and f"<<'{_MARK}'" in first:
+        return f"{first} || {end}\n{rest}"
+    return f"{line} || {end}"
 
 
 def _do(command: Command) -> tuple[str, ...]:

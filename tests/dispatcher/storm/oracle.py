@@ -139,7 +139,7 @@ class _Judge:
     def __init__(self, course: Course) -> None:
         self.course = course
         told = read(course.lines, course.service)
-        self.out, self.alerts = told.spells, told.alerts
+        self.out, self.downs, self.alerts = told.spells, told.downs, told.alerts
         self.away = [t.spell for t in course.troubles if t.what is What.DAEMON]
         self.misled = [self._misleading(t) for t in course.troubles if t.what is What.CLAIM]
         self.of_servers = [
@@ -229,7 +229,7 @@ class _Judge:
             ]
             if said:
                 delays.append(said[0] - self._watched_since(begin, said[0]))
-            known = any(spell.has(end) for spell in self.out.get(trouble.host, ()))
+            known = any(spell.has(begin) for spell in self.downs.get(trouble.host, ()))
             there = not any(spell.has(end) for spell in self.away)
             if there and not said and not known and end - since > NOTICED:
                 late.append((begin, f"never noticed: {trouble}"))
@@ -273,15 +273,18 @@ class _Reader:
         spells: when each server was out by the daemons' words: no new connection may go there. It
             lasts from the change of slots that follows upon "server down" until "server up"; a
             daemon that ends changes nothing. While every server is down, none is out.
+        downs: when each was down, from word to word, be it in service or not.
         alerts: when every server was down by their words.
     """
 
     def __init__(self, service: str) -> None:
         self.spells: defaultdict[str, list[Spell]] = defaultdict(list)
+        self.downs: defaultdict[str, list[Spell]] = defaultdict(list)
         self.alerts: list[Spell] = []
         self.begun: dict[str, float] = {}  # by server: from when on no new connection may go there
         self._service = service
         self._failing: dict[str, float] = {}
+        self._down: dict[str, float] = {}
         self._alert: float | None = None  # since when
 
     def take(self, line: Line) -> None:
@@ -300,9 +303,12 @@ class _Reader:
     def _turned(self, event: str, server: str, at: float) -> None:
         if event == DOWN:
             self._failing.setdefault(server, at)
+            self._down.setdefault(server, at)
         elif event in (UP, KEPT):
             self._failing.pop(server, None)
             self.close(server, at)
+            if event == UP and server in self._down:
+                self.downs[server].append(Spell(self._down.pop(server), at))
         elif event == ALERT:
             self._alert = at if self._alert is None else self._alert
             for name in list(self.begun):
@@ -318,6 +324,8 @@ class _Reader:
 
     def end(self) -> None:
         """Close what lasts still."""
+        for server, since in self._down.items():
+            self.downs[server].append(Spell(since, float("inf")))
         self._clear(float("inf"))
         for server in list(self.begun):
             self.close(server, float("inf"))

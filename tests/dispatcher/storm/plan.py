@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STRAY = "stray"
 _AT_ONCE = 2  # servers in trouble: one of three is always well
 _REST = 0.2  # seconds that a server is well, at least, before something else befalls it
+_GUST = 20.0  # seconds without a lull; after them servers have time to earn their return, at times
 
 
 class What(StrEnum):
@@ -56,7 +57,9 @@ def _troubles(chance: Random, seconds: float, servers: Sequence[str]) -> Iterato
         lasting = chance.choice([chance.uniform(0.1, 1.0), chance.uniform(1.0, 4.0)])
         yield Act(at, name, what, lasting)
         well[name] = at + lasting + _REST
-        heapq.heappush(tracks, at + lasting + _REST + chance.uniform(0.0, 2.0))
+        lull = at > _GUST and chance.random() < 0.5
+        pause = chance.uniform(5.0, 25.0) if lull else chance.uniform(0.0, 2.0)
+        heapq.heappush(tracks, at + lasting + _REST + pause)
 
 
 def _kills(chance: Random, seconds: float) -> Iterator[Act]:

@@ -6,7 +6,7 @@ answer is heard a little later. One examination takes milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -52,13 +52,17 @@ class Machine:
     knows: set[Address] = field(default_factory=set)
     late: float = 0.0005  # seconds until it answers ARP and ND for `publishes`
     publishes: set[Address] = field(default_factory=set)
+    hands_to: list[Machine] = field(default_factory=list)  # a dispatcher's servers
+    second: Mac | None = None  # of another card, on which it takes frames and is silent itself
+    pings: bool = True  # it answers them
+    dead: bool = False
 
     def own(self, version: int) -> Address:
         return next(a for a in self.speaks_for if a.version == version)
 
     def hear(self, frame: Frame) -> Iterator[bytes]:
         to = frame.link.destination
-        if to != self.mac and not to.octets[0] & 1:
+        if self.dead or (to not in (self.mac, self.second) and not to.octets[0] & 1):
             return
         network, message = frame.network, frame.message
         if isinstance(network, Arp):
@@ -73,12 +77,18 @@ class Machine:
             else:
                 yield neighbour_advertisement(self.mac, message.target, frame.link.source, source)
         elif isinstance(network, Ip) and network.destination in self.holds:
-            yield from self._answer(frame, network)
+            if self.hands_to and isinstance(message, Segment):
+                server = self.hands_to[message.source % len(self.hands_to)]
+                yield from server.hear(
+                    replace(frame, link=replace(frame.link, destination=server.mac))
+                )
+            else:
+                yield from self._answer(frame, network)
 
     def _answer(self, frame: Frame, packet: Ip) -> Iterator[bytes]:
         envelope = Envelope(self.mac, frame.link.source, packet.destination, packet.source)
         message = frame.message
-        if isinstance(message, Echo) and not message.reply:
+        if isinstance(message, Echo) and self.pings and not message.reply:
             yield from self._ask(packet)
             yield echo_reply(envelope, message.identifier, message.sequence, message.data)
         elif isinstance(message, Segment) and message.flags == Flag.SYN:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import random
 from ipaddress import IPv4Address, ip_address
+from typing import TYPE_CHECKING
 
 import pytest
 
+from shunt.errors import UsageError
 from shunt.model.addresses import Address, Mac
 from shunt.model.config import Protocol
-from shunt.network.frames import Envelope, Frame, arp_request, echo_reply, tcp_syn
+from shunt.network.frames import (
+    Envelope,
+    Frame,
+    Segment,
+    arp_request,
+    echo_reply,
+    gratuitous_arp,
+    tcp_syn,
+)
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.judge import judge
 from shunt.verify.procedure import Procedure
 from shunt.verify.subject import Cluster, Examined, Port, Subject
 from tests.verify.simulated import Machine, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ME = Mac.parse("02:00:00:00:00:99")
 SPARE = {
@@ -127,29 +140,164 @@ def test_two_servers_with_one_mac_are_named() -> None:
     assert any("s2" in line for line in _finding(procedure, Check.OWN, "s1").evidence)
 
 
+def _dispatcher(number: int, servers: list[Machine], *addresses: Address) -> Machine:
+    held = set(addresses)
+    return Machine(_mac(number), held, held, {80}, hands_to=servers)
+
+
+def _live(subject: Subject, mac: Mac | None = None) -> Procedure:
+    return _procedure(Subject(subject.servers, subject.clusters, live=True, dispatcher=mac))
+
+
+def _addresses(subject: Subject) -> list[Address]:
+    return [cluster.address for cluster in subject.clusters]
+
+
 def test_with_live_the_dispatcher_is_found_excepted_and_tried() -> None:
     subject, machines = _segment(2, ["192.0.2.100", "192.0.2.101"])
-    addresses: set[Address] = {cluster.address for cluster in subject.clusters}
-    dispatcher = Machine(_mac(900), addresses, addresses, {80})
-    live = Subject(subject.servers, subject.clusters, live=True)
-    procedure = _procedure(live)
+    dispatcher = _dispatcher(900, machines, *_addresses(subject))
+    procedure = _live(subject)
     run(procedure, [*machines, dispatcher])
     assert _troubles(procedure) == {}
     found = _finding(procedure, Check.DISPATCHER, "")
     assert str(dispatcher.mac) in found.evidence[0]
+    rows = [each for each in judge(procedure.reading) if each.check is Check.DISPATCHER]
+    assert len(rows) == 4
+    assert all(row.evidence[0].endswith((": s1", ": s2")) for row in rows if row.port)
 
 
 @pytest.mark.parametrize("given", [True, False])
 def test_with_live_a_silent_dispatcher_and_a_second_one_are_wrong(given: bool) -> None:
     subject, machines = _segment(1, ["192.0.2.100", "192.0.2.101"])
-    first, second = (cluster.address for cluster in subject.clusters)
-    dispatcher = Machine(_mac(900), {first}, {first}, {80})
+    first, second = _addresses(subject)
+    dispatcher = _dispatcher(900, machines, first)
     other = Machine(_mac(901), {first}, {first})
-    mac = dispatcher.mac if given else None
-    procedure = _procedure(Subject(subject.servers, subject.clusters, live=True, dispatcher=mac))
-    run(procedure, [*machines, dispatcher, other])
+    procedure = _live(subject, dispatcher.mac if given else None)
+    run(procedure, [other, *machines, dispatcher])  # the other one is the first to answer
     causes = {(each.address, each.cause) for each in judge(procedure.reading) if each.cause}
     assert causes == {(first, Cause.SEVERAL_DISPATCHERS), (second, Cause.DISPATCHER_SILENT)}
+    assert str(dispatcher.mac) in _finding(procedure, Check.DISPATCHER, "").evidence[0]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_with_live_a_machine_that_serves_by_itself_is_no_dispatcher(given: bool) -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    held = set(_addresses(subject))
+    rogue = Machine(_mac(900), held, held, {80})
+    procedure = _live(subject, rogue.mac if given else None)
+    run(procedure, [*machines, rogue])
+    found = [each for each in judge(procedure.reading) if each.check is Check.DISPATCHER]
+    assert [each.cause for each in found] == [
+        None if given else Cause.DISPATCHER_UNPROVED,
+        Cause.DISPATCHER_ACCEPTS,
+    ]
+    assert found[1].verdict is Verdict.WRONG
+
+
+def test_with_live_a_servers_other_card_is_no_dispatcher() -> None:
+    """Its MAC is unknown, and connections through it are accepted by a server: by itself."""
+    subject, machines = _segment(2, ["192.0.2.100"])
+    server, cluster = machines[0], subject.clusters[0].address
+    server.second = _mac(800)
+    card = Machine(server.second, {cluster}, set())
+    procedure = _live(subject)
+    run(procedure, [*machines, card])
+    found = _troubles(procedure)
+    assert found[Check.SILENCE, "s1"] == (Verdict.WRONG, Cause.ANSWERS_OTHER_NIC)
+    assert found[Check.DISPATCHER, ""] == (Verdict.WRONG, Cause.DISPATCHER_SILENT)
+
+
+def test_with_live_a_server_that_drops_pings_and_has_another_card_is_no_dispatcher() -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    server, cluster = machines[0], subject.clusters[0].address
+    server.second = _mac(800)
+    server.pings = False
+    card = Machine(server.second, {cluster}, set())
+    procedure = _live(subject)
+    run(procedure, [*machines, card])
+    assert _troubles(procedure)[Check.SILENCE, "s1"][0] is Verdict.WRONG
+
+
+def test_with_live_connections_that_a_stranger_accepts_are_wrong() -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    held = set(_addresses(subject))
+    elsewhere = Machine(_mac(950), {ip_address("192.0.2.77")}, held, {80})
+    dispatcher = _dispatcher(900, [elsewhere], *held)
+    procedure = _live(subject)
+    run(procedure, [*machines, elsewhere, dispatcher])
+    causes = {each.cause for each in judge(procedure.reading) if each.verdict is Verdict.WRONG}
+    assert causes == {Cause.DISPATCHER_STRAYS}
+
+
+def test_with_live_who_only_announces_does_not_answer() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    (address,) = _addresses(subject)
+    assert isinstance(address, IPv4Address)
+    dispatcher = Machine(_mac(900), set(), {address}, hands_to=machines)
+    announced = gratuitous_arp(dispatcher.mac, address)[0]
+    procedure = _live(subject, dispatcher.mac)
+    run(procedure, [*machines, dispatcher], noise=lambda: announced)
+    found = _finding(procedure, Check.DISPATCHER, "")
+    assert (found.verdict, found.cause) == (Verdict.WRONG, Cause.DISPATCHER_SILENT)
+    assert "announces" in found.evidence[0]
+
+
+def test_with_live_one_lost_segment_is_no_lost_connection() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    dispatcher = _dispatcher(900, machines, *_addresses(subject))
+    procedure = _live(subject)
+    once = iter([True])
+
+    def lost(frame: Frame) -> bool:
+        knocks = isinstance(frame.message, Segment) and frame.link.destination == dispatcher.mac
+        return knocks and next(once, False)
+
+    run(procedure, [*machines, dispatcher], lost=lost)
+    assert next(once, None) is None, "one was lost"
+    assert _troubles(procedure) == {}
+
+
+def test_with_live_and_no_port_to_try_nothing_proves_a_dispatcher() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    clusters = tuple(Cluster("web", each.address, each.servers) for each in subject.clusters)
+    dispatcher = _dispatcher(900, machines, *_addresses(subject))
+    procedure = _live(Subject(subject.servers, clusters))
+    run(procedure, [*machines, dispatcher])
+    assert _troubles(procedure) == {
+        (Check.DISPATCHER, ""): (Verdict.UNKNOWN, Cause.DISPATCHER_UNPROVED)
+    }
+
+
+def test_a_servers_own_mac_is_refused_as_the_dispatchers() -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    machines[1].speaks_for |= set(_addresses(subject))
+    procedure = _live(subject, machines[1].mac)
+    with pytest.raises(UsageError, match="the MAC of server s2"):
+        run(procedure, machines)
+
+
+def _dying(procedure: Procedure, machine: Machine, phase: str) -> Callable[[Frame], bool]:
+    def lost(_: Frame) -> bool:
+        machine.dead = machine.dead or procedure.reading.transcript.phase == phase
+        return False
+
+    return lost
+
+
+@pytest.mark.parametrize("phase", ["silence", "answers", "silence again"])
+def test_a_server_that_dies_meanwhile_is_called_dead_and_nothing_else(phase: str) -> None:
+    subject, machines = _segment(2, ["192.0.2.100", "2001:db8::100"])
+    procedure = _procedure(subject)
+    run(procedure, machines, lost=_dying(procedure, machines[1], phase))
+    found = _troubles(procedure)
+    assert {name for _, name in found} == {"s2"}
+    wrong = {(each, cause) for (each, _), (verdict, cause) in found.items() if verdict == "wrong"}
+    assert wrong == {(Check.OWN, Cause.OWN_SILENT)}
+    gone = Verdict.UNKNOWN, Cause.NO_CONTROL
+    assert found[Check.AGAIN, "s2"] == gone
+    if phase != "silence again":
+        for check in (Check.SILENCE, Check.PING, Check.PORT, Check.FOREIGN):
+            assert found[check, "s2"] == gone
 
 
 def test_a_udp_port_that_says_nothing_is_not_called_wrong() -> None:

@@ -69,6 +69,9 @@ class Cause(StrEnum):
     SEVERAL_DISPATCHERS = "several-dispatchers"
     DISPATCHER_SILENT = "dispatcher-silent"
     DISPATCHER_LOSES = "dispatcher-does-not-forward"
+    DISPATCHER_ACCEPTS = "dispatcher-accepts-itself"
+    DISPATCHER_STRAYS = "dispatcher-forwards-elsewhere"
+    DISPATCHER_UNPROVED = "dispatcher-not-proved"
     NO_FREE_ADDRESS = "no-free-address"
     ONE_FREE_ADDRESS = "one-free-address"
     LEFT_BEHIND = "left-behind"
@@ -115,8 +118,11 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         ),
     ),
     Cause.NO_CONTROL: (
-        "the server's MAC is not known",
-        ("Without an answer for its own address, silence proves nothing and no frame can be sent."),
+        "the server's own address did not answer at that time",
+        (
+            "Without an answer for its own address, silence proves nothing, and without its MAC "
+            "no frame can be sent."
+        ),
     ),
     Cause.ANSWERS_ARP: (
         "the server answers ARP for the cluster address",
@@ -274,12 +280,33 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         ),
     ),
     Cause.DISPATCHER_SILENT: (
-        "the dispatcher does not answer for the cluster address",
+        "the dispatcher does not answer who has the cluster address",
         ("Nobody finds the cluster. The daemon is down, on standby, or does not know the address."),
     ),
     Cause.DISPATCHER_LOSES: (
         "the dispatcher answers, but a connection through it does not open",
         "It has no usable server for this port, or its frames do not reach the servers.",
+    ),
+    Cause.DISPATCHER_ACCEPTS: (
+        "the machine taken for the dispatcher accepts connections itself",
+        (
+            "A dispatcher hands them over to a server. This is another machine that has the "
+            "cluster address, and the dispatcher does not run."
+        ),
+    ),
+    Cause.DISPATCHER_STRAYS: (
+        "a connection through the dispatcher is accepted by no server of the cluster",
+        (
+            "Clients get their answers from a machine that is not in the list: an old "
+            "configuration runs, or this is not the dispatcher."
+        ),
+    ),
+    Cause.DISPATCHER_UNPROVED: (
+        "nothing shows that the machine which answers is the dispatcher",
+        (
+            "Whoever has the cluster address answers ARP. Only a connection that a server "
+            "accepts proves a dispatcher, and there was none."
+        ),
     ),
     Cause.NO_FREE_ADDRESS: (
         "no address of the segment is free to be borrowed",

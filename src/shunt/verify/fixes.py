@@ -75,6 +75,14 @@ _ANY: dict[Cause, tuple[str, ...]] = {
     ),
     Cause.DISPATCHER_SILENT: ("`shunt status` on the dispatcher.",),
     Cause.DISPATCHER_LOSES: ("`shunt status` on the dispatcher: has the service a usable server?",),
+    Cause.DISPATCHER_ACCEPTS: (
+        "Find the MAC in the switch's table and take the address off that machine.",
+        "`shunt status` on the dispatcher: does it run?",
+    ),
+    Cause.DISPATCHER_STRAYS: ("`shunt status` on the dispatcher: which servers has the service?",),
+    Cause.DISPATCHER_UNPROVED: (
+        "Name a TCP port to try (--port), or the dispatcher's MAC (--dispatcher MAC).",
+    ),
     Cause.NO_FREE_ADDRESS: ("Name an unused address: --borrow ADDRESS.",),
     Cause.ONE_FREE_ADDRESS: ("Name two unused addresses: --borrow ADDRESS --borrow ADDRESS.",),
     Cause.DID_NOT_ASK: ("Examine again, from another address: --borrow ADDRESS.",),

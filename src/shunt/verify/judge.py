@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shunt.verify import judge_packets, judge_segment
 from shunt.verify.findings import Cause, Check, Finding, Verdict
-from shunt.verify.ledger import Key, Purpose
+from shunt.verify.reading import AGAIN
 from shunt.verify.vendors import describe
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from shunt.verify.transcript import Voiced
 
 _LATE = 0.03  # seconds; an owner answers within milliseconds, a proxy waits at random up to 0.8 s
-AGAIN = "silence again"
 
 
 def judge(reading: Reading) -> tuple[Finding, ...]:
@@ -48,6 +47,9 @@ def _own_address(reading: Reading, server: Examined, address: Address) -> Findin
     if not reading.answers_for(address):
         cause = Cause.OWN_SILENT
         evidence.append(f"asked several times who has {address}; nobody answered")
+    elif not reading.answers_for(address, AGAIN):
+        cause = Cause.OWN_SILENT
+        evidence.append(f"asked at the end who has {address}; nobody answered any more")
     for other in reading.subject.servers.values():
         if other.name != server.name and macs.keys() & reading.macs(other).keys():
             cause = Cause.SAME_MAC
@@ -60,9 +62,8 @@ def _own_address(reading: Reading, server: Examined, address: Address) -> Findin
 
 def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check) -> Finding:
     owners = reading.owners()
-    excepted = {mac for _, mac in reading.dispatchers()}
     for mac, voices in reading.transcript.voices(cluster.address).items():
-        if owners.get(mac) != server.name or mac in excepted:
+        if owners.get(mac) != server.name:
             continue
         then = [
             voiced
@@ -78,7 +79,13 @@ def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check)
                 _why_it_answers(reading, server, cluster, mac, voices),
                 evidence=_heard(mac, then),
             )
-    if not reading.controlled(server, cluster.address.version):
+    version = cluster.address.version
+    there = reading.controlled(server, version) and (
+        reading.controlled(server, version, AGAIN)
+        if check is Check.AGAIN
+        else reading.lived_on(server, version)
+    )
+    if not there:
         return Finding(check, server.name, cluster.address, Verdict.UNKNOWN, Cause.NO_CONTROL)
     return Finding(check, server.name, cluster.address, Verdict.RIGHT)
 
@@ -108,10 +115,9 @@ def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
         return Finding(Check.LEAKS, server.name, cluster.address, verdict, cause, evidence=evidence)
 
     owners = reading.owners()
-    excepted = {mac for _, mac in reading.dispatchers()}
     for mac, voices in reading.transcript.voices(cluster.address).items():
         unasked = [voiced for voiced in voices if not voiced.answer]
-        if owners.get(mac) == server.name and mac not in excepted and unasked:
+        if owners.get(mac) == server.name and unasked:
             asks = unasked[0].claim.how.asks
             cause = Cause.ASKS_IN_ITS_NAME if asks else Cause.ANNOUNCES
             return finding(Verdict.WRONG, cause, *_heard(mac, unasked))
@@ -120,15 +126,8 @@ def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
     if cluster.address.version not in reading.identity.borrowed:
         return finding(Verdict.UNKNOWN, Cause.NO_FREE_ADDRESS)
     asked = reading.asked(server, cluster.address.version)
-    if asked is None or not _has_spoken(reading, server, cluster):
+    if asked is None or not reading.spoke(server, cluster):
         return finding(Verdict.UNKNOWN, Cause.DID_NOT_ASK)
     mac, whom = asked
     seen = f"{describe(mac)} asked who has {whom}, in its own name"
     return finding(Verdict.RIGHT, None, seen)
-
-
-def _has_spoken(reading: Reading, server: Examined, cluster: Cluster) -> bool:
-    """Whether the server has sent from the cluster address: only then could it ask in its name."""
-    keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
-    pinged = reading.echoes(Key(Purpose.PING, server.name, cluster.address))
-    return bool(pinged) or any(map(reading.replied, keys))

@@ -10,6 +10,7 @@ from shunt.network.frames import Arp
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.ledger import Key, Purpose
 from shunt.verify.procedure import FAR
+from shunt.verify.reading import DOUBTS
 from shunt.verify.vendors import describe
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
             return finding(
                 Verdict.RIGHT, Cause.PING_FILTERED, unanswered, f"port {each.port} answers"
             )
-    cause = _why_silent(reading, server, cluster)
+    if (cause := _why_silent(reading, server, cluster)) is None:
+        return finding(Verdict.UNKNOWN, Cause.NO_CONTROL, unanswered)
     tcp = any(port.protocol is Protocol.TCP for port in cluster.ports)
     unclear = cause is Cause.DROPS_ALL and not tcp
     verdict = Verdict.UNKNOWN if unclear else Verdict.WRONG
@@ -77,10 +79,7 @@ def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
 def takes_nothing(reading: Reading, server: Examined, cluster: Cluster) -> bool:
     """Whether the server was asked, and answers for its own address but not at the cluster's."""
     ping = Key(Purpose.PING, server.name, cluster.address)
-    keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
-    if reading.ledger.known(ping) is None or reading.echoes(ping):
-        return False
-    if any(map(reading.replied, keys)):
+    if reading.ledger.known(ping) is None or reading.spoke(server, cluster):
         return False
     return _why_silent(reading, server, cluster) is Cause.ALIAS_MISSING
 
@@ -95,14 +94,20 @@ def _own_evidence(reading: Reading, server: Examined, cluster: Cluster) -> Itera
             yield f"port {port} of {cluster.address} there: no answer"
 
 
-def _why_silent(reading: Reading, server: Examined, cluster: Cluster) -> Cause:
-    """Tell apart why nothing answers at the cluster address, by what the own address does."""
+def _why_silent(reading: Reading, server: Examined, cluster: Cluster) -> Cause | None:
+    """Tell apart why nothing answers at the cluster address, by what the own address does.
+
+    None: the server was asked once more who has its own address, and is not there any more.
+    """
     own = reading.own(server, cluster.address.version)
+    there = reading.controlled(server, cluster.address.version, DOUBTS)
     if own is None:
-        return Cause.ALIAS_MISSING
+        return Cause.ALIAS_MISSING if there else None
     keys = [Key(Purpose.OWN_PORT, server.name, own, port) for port in cluster.ports]
     if reading.echoes(Key(Purpose.OWN_PING, server.name, own)) or any(map(reading.replied, keys)):
         return Cause.ALIAS_MISSING
+    if not there:
+        return None
     if not isinstance(own, IPv4Address):
         return Cause.DROPS_ALL
     askers = {arp.target for arp in reading.transcript.arp_replies if arp.sender == own}
@@ -179,6 +184,10 @@ def foreign(reading: Reading, server: Examined) -> Iterator[Finding]:
             )
             continue
         signs = tuple(_signs_of_forwarding(reading, server, to, number))
+        if not signs and not reading.lived_on(server, version):
+            cause = Cause.NO_CONTROL
+            yield Finding(Check.FOREIGN, server.name, to, Verdict.UNKNOWN, cause)
+            continue
         yield Finding(
             Check.FOREIGN,
             server.name,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Mac
     from shunt.verify.reading import Reading
-    from shunt.verify.subject import Cluster
+    from shunt.verify.subject import Cluster, Port
 
 
 def segment(reading: Reading, cluster: Cluster) -> Iterator[Finding]:
@@ -62,35 +62,66 @@ def _stranger(reading: Reading, cluster: Cluster, mac: Mac, name: str | None) ->
 
 def _handed_to(reading: Reading, cluster: Cluster, mac: Mac) -> str | None:
     """Return the server that accepted a connection whose first segment went to `mac`."""
-    owners = reading.owners()
-    for port in cluster.ports:
-        opened = reading.opened(Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac))
-        if opened is not None and opened[0].mac in owners and opened[0].mac != mac:
-            return owners[opened[0].mac]
-    return None
+    return next(iter(reading.handed_over(cluster, mac).values()), None)
 
 
 def _dispatcher(reading: Reading, cluster: Cluster) -> Iterator[Finding]:
-    mac = dict(reading.dispatchers()).get(cluster)
-    if mac is None:
-        yield Finding(Check.DISPATCHER, "", cluster.address, Verdict.WRONG, Cause.DISPATCHER_SILENT)
-        return
-    yield Finding(
-        Check.DISPATCHER,
-        "",
-        cluster.address,
-        Verdict.RIGHT,
-        evidence=(f"{cluster.address} is at {describe(mac)}",),
-    )
-    for port in cluster.ports:
-        key = Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
-        if port.protocol is not Protocol.TCP or reading.ledger.known(key) is None:
-            continue
-        opened = reading.opened(key)
-        if opened is None:
-            verdict, cause, seen = Verdict.WRONG, Cause.DISPATCHER_LOSES, "SYN: no SYN-ACK"
-        else:
-            verdict, cause = Verdict.RIGHT, None
-            by = reading.owners().get(opened[0].mac, "nobody known")
-            seen = f"SYN-ACK from {opened[0].mac}: {by}"
-        yield Finding(Check.DISPATCHER, "", cluster.address, verdict, cause, port, evidence=(seen,))
+    """Yield whether the dispatcher answers, and whether each port leads to a server."""
+    chosen = dict(reading.dispatchers())
+    mac = chosen.get(cluster)
+    address = cluster.address
+    voices = [] if mac is None else reading.transcript.voices(address)[mac]
+    if mac is None or not any(voiced.answer for voiced in voices):
+        seen = _unanswered(reading, cluster, mac)
+        yield _about_dispatcher(cluster, Verdict.WRONG, Cause.DISPATCHER_SILENT, seen)
+    else:
+        proved = any(reading.handed_over(*each) for each in chosen.items())
+        proved = proved or mac == reading.subject.dispatcher
+        verdict, cause = (
+            (Verdict.RIGHT, None) if proved else (Verdict.UNKNOWN, Cause.DISPATCHER_UNPROVED)
+        )
+        seen = f"{address} is at {describe(mac)}"
+        yield _about_dispatcher(cluster, verdict, cause, seen)
+    if mac is not None:
+        for port in cluster.ports:
+            if port.protocol is Protocol.TCP:
+                yield _through(reading, cluster, mac, port)
+
+
+def _unanswered(reading: Reading, cluster: Cluster, mac: Mac | None) -> str:
+    """Return what was heard instead of an answer."""
+    given = reading.subject.dispatcher
+    if mac is not None:
+        return f"{describe(mac)} announces {cluster.address}, and answers no question for it"
+    if given is not None and (name := reading.owners().get(given)) is not None:
+        return f"{describe(given)} is {name}'s MAC, and no dispatcher's"
+    return f"asked several times who has {cluster.address}; no dispatcher answered"
+
+
+def _about_dispatcher(
+    cluster: Cluster, verdict: Verdict, cause: Cause | None, seen: str, port: Port | None = None
+) -> Finding:
+    address = cluster.address
+    return Finding(Check.DISPATCHER, "", address, verdict, cause, port, evidence=(seen,))
+
+
+def _through(reading: Reading, cluster: Cluster, mac: Mac, port: Port) -> Finding:
+    """Return what became of a connection through the dispatcher."""
+    key = Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
+    verdict, cause = Verdict.WRONG, Cause.DISPATCHER_LOSES
+    if reading.ledger.known(key) is None:
+        found = Verdict.UNKNOWN, Cause.NO_FREE_ADDRESS, "nothing was sent"
+    elif (opened := reading.opened(key)) is None:
+        refused = reading.refused(key)
+        found = verdict, cause, f"RST from {refused[0].mac}" if refused else "SYN: no SYN-ACK"
+    elif opened[0].mac == mac:
+        found = verdict, Cause.DISPATCHER_ACCEPTS, f"SYN-ACK from {mac} itself"
+    elif (by := reading.server_behind(cluster, opened[0].mac)) is None:
+        name = reading.owners().get(opened[0].mac, "nobody known")
+        seen = f"SYN-ACK from {describe(opened[0].mac)}: {name}"
+        found = verdict, Cause.DISPATCHER_STRAYS, seen
+    else:
+        return _about_dispatcher(
+            cluster, Verdict.RIGHT, None, f"SYN-ACK from {opened[0].mac}: {by}", port
+        )
+    return _about_dispatcher(cluster, *found, port)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
+from shunt.errors import UsageError
 from shunt.model.config import Protocol
 from shunt.network.frames import (
     Envelope,
@@ -24,7 +25,7 @@ from shunt.network.frames import (
 )
 from shunt.verify import borrow, responder
 from shunt.verify.ledger import Key, Ledger, Purpose
-from shunt.verify.reading import Reading
+from shunt.verify.reading import AGAIN, DOUBTS, Reading
 from shunt.verify.subject import Identity
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Procedure:
         for _ in range(ROUNDS - 1):
             if self.reading.unheard():
                 yield self._control_again()
+        self._check_dispatcher()
         self._borrow()
         yield self._silence(first=True)
         if self.identity.borrowed:
@@ -123,8 +125,11 @@ class Procedure:
                     "answers", "ask from an address that nobody knows", known, (), _PATIENCE
                 )
             if doubts := self._doubts():
-                yield Phase("doubts", "find out why something is wrong", doubts, (), _LISTEN)
-        yield replace(self._silence(first=False), name="silence again", patience=_LISTEN)
+                yield Phase(DOUBTS, "find out why something is wrong", doubts, (), _LISTEN)
+        yield self._silence_again()
+        for _ in range(ROUNDS - 1):
+            if self.reading.unheard(AGAIN):
+                yield self._control_again(AGAIN)
 
     def _control(self) -> Phase:
         own = [
@@ -148,19 +153,28 @@ class Procedure:
             settled=lambda: not probes and not self.reading.unheard(),
         )
 
-    def _control_again(self) -> Phase:
+    def _control_again(self, phase: str | None = None) -> Phase:
+        """Ask for who has not answered yet; with a `phase`, in that phase, as a part of it."""
         again = [
             Outgoing(frame)
-            for address in self.reading.unheard()
+            for address in self.reading.unheard(phase)
             for frame in self._who_has(address)
         ]
         return Phase(
-            "control",
+            phase or "control",
             "ask again for the servers that did not answer",
             tuple(again),
             patience=_PATIENCE,
-            settled=lambda: not self.reading.unheard(),
+            settled=lambda: not self.reading.unheard(phase),
         )
+
+    def _check_dispatcher(self) -> None:
+        given = self.subject.dispatcher
+        if given is not None and (name := self.reading.owners().get(given)) is not None:
+            raise UsageError(
+                f"{given} is the MAC of server {name}, not the dispatcher's",
+                hint="Give the MAC of the dispatcher's interface, or --live alone to find it.",
+            )
 
     def _borrow(self) -> None:
         packets, asker, spare = borrow.choose(self._offered, self.reading.transcript.claims)
@@ -189,6 +203,18 @@ class Procedure:
             (*self._announcements(), *everybody, *each) if first else tuple(everybody),
             patience=_PATIENCE if self.subject.live and self.subject.dispatcher is None else 0.0,
         )
+
+    def _silence_again(self) -> Phase:
+        """Ask for the cluster addresses once more, and whether the servers are still there."""
+        silence = self._silence(first=False)
+        own = [
+            Outgoing(frame)
+            for server in self.subject.servers.values()
+            for address in server.addresses
+            for frame in self._who_has(address)
+        ]
+        outgoing = (*silence.outgoing, *own)
+        return replace(silence, name=AGAIN, outgoing=outgoing, patience=_LISTEN)
 
     def _announcements(self) -> Iterator[Outgoing]:
         """Yield the announcements of what was borrowed (RFC 5227 section 2.3).
@@ -222,10 +248,7 @@ class Procedure:
                     requests.extend(self._request(server, cluster.address, port))
                 else:
                     raw.extend(map(Outgoing, self._knock(server, cluster.address, port)))
-        for cluster, mac in self.reading.dispatchers():
-            for port in cluster.ports:
-                key = Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
-                raw.extend(map(Outgoing, self._knock_at(mac, key)))
+        raw.extend(self._through_dispatcher())
         return Phase(
             "answers",
             "send to the cluster address at each server: a ping, its ports, a foreign frame",
@@ -250,7 +273,23 @@ class Procedure:
             and not self.reading.replied(Key(Purpose.PORT, server.name, cluster.address, port))
             for frame in self._knock(server, cluster.address, port)
         ]
-        return (*pings, *ports)
+        return (*pings, *ports, *self._through_dispatcher())
+
+    def _through_dispatcher(self) -> Iterator[Outgoing]:
+        """Yield, where one runs, a knock at every MAC that may be its, until it is answered.
+
+        Whoever hands it over to a server is the dispatcher.
+        """
+        if not self.subject.live:
+            return
+        given = self.subject.dispatcher
+        claimants = sorted(self.reading.claimants(), key=lambda each: each[1] != given)
+        macs = list(dict.fromkeys(mac for _, mac in claimants))[:_STRANGERS]
+        for cluster, mac in claimants:
+            for port in cluster.ports if mac in macs else ():
+                key = Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
+                if port.protocol is Protocol.TCP and not self.reading.replied(key):
+                    yield from map(Outgoing, self._knock_at(mac, key))
 
     def _from_spare(self) -> tuple[Outgoing, ...]:
         """Return pings to servers that answered and had not to ask for the first address."""
@@ -270,6 +309,10 @@ class Procedure:
         """Return what tells the possible causes apart, where something is wrong."""
         frames: list[bytes] = []
         for server, cluster in self.reading.doubtful():
+            for address in server.addresses:  # is it there at all, still?
+                frames.extend(self._who_has(address))
+            if not self.reading.echoes(Key(Purpose.PING, server.name, cluster.address)):
+                frames.extend(self._ping(server, cluster.address, Purpose.PING, ROUNDS))
             own = self.reading.own(server, cluster.address.version)
             if own is None:
                 continue
@@ -282,7 +325,21 @@ class Procedure:
                 frames.append(arp_request(self.identity.mac, own, FAR))
         for cluster, mac in self.reading.strangers()[:_STRANGERS]:
             frames.extend(self._look_into(cluster, mac))
-        return tuple(Outgoing(frame, _GAP * turn) for turn in range(2) for frame in frames)
+        for cluster, mac in self.reading.dispatchers():
+            handed = set(self.reading.handed_over(cluster, mac).values())
+            for name in handed or cluster.servers:
+                frames.extend(self._whose(cluster, name, mac))
+        twice = dict.fromkeys(frames)
+        return tuple(Outgoing(frame, _GAP * turn) for turn in range(2) for frame in twice)
+
+    def _whose(self, cluster: Cluster, name: str, mac: Mac) -> Iterator[bytes]:
+        """Ask a MAC whether it is a server's: for the server's own address, no router between."""
+        for own in self.subject.servers[name].addresses:
+            yield from self._ping_at(mac, Key(Purpose.WHOSE_MAC, name, own, None, mac), ttl=1)
+            for port in cluster.ports:
+                if port.protocol is Protocol.TCP:
+                    key = Key(Purpose.WHOSE_MAC, name, own, port, mac)
+                    yield from self._knock_at(mac, key, ttl=1)
 
     def _look_into(self, cluster: Cluster, mac: Mac) -> Iterator[bytes]:
         """Ask a MAC that nobody knows whether it is a server's, and what it does with packets."""
@@ -346,10 +403,10 @@ class Procedure:
         if mac is not None:
             yield from self._knock_at(mac, key or Key(Purpose.PORT, server.name, address, port))
 
-    def _knock_at(self, mac: Mac, key: Key) -> Iterator[bytes]:
+    def _knock_at(self, mac: Mac, key: Key, *, ttl: int = 64) -> Iterator[bytes]:
         assert key.address is not None
         assert key.port is not None
-        envelope = self._envelope(mac, key.address)
+        envelope = self._envelope(mac, key.address, ttl)
         if envelope is None:
             return
         number = self.reading.ledger.number(key)

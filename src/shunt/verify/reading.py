@@ -14,8 +14,11 @@ from shunt.verify.transcript import Transcript
 if TYPE_CHECKING:
     from shunt.model.addresses import Address, Mac
     from shunt.network.frames import IcmpError, Segment
-    from shunt.verify.subject import Cluster, Examined, Subject
+    from shunt.verify.subject import Cluster, Examined, Port, Subject
     from shunt.verify.transcript import Answer, Voiced
+
+
+DOUBTS, AGAIN = "doubts", "silence again"  # names of phases
 
 
 class Reading:
@@ -44,26 +47,47 @@ class Reading:
                 return voiced.claim.mac
         return None
 
-    def unheard(self) -> tuple[Address, ...]:
-        """Return the servers' own addresses for which nobody has answered yet."""
+    def unheard(self, phase: str | None = None) -> tuple[Address, ...]:
+        """Return the servers' own addresses for which nobody has answered yet, or in a phase."""
         return tuple(
             address
             for server in self.subject.servers.values()
             for address in server.addresses
-            if not self.answers_for(address)
+            if not self.answers_for(address, phase)
         )
 
-    def answers_for(self, address: Address) -> bool:
-        """Whether somebody has answered who has the address."""
-        return any(voiced.answer for voiced in self.transcript.claims.get(address, ()))
+    def answers_for(self, address: Address, phase: str | None = None) -> bool:
+        """Whether somebody has answered who has the address, ever or in a phase."""
+        return any(
+            voiced.answer and (phase is None or voiced.phase == phase)
+            for voiced in self.transcript.claims.get(address, ())
+        )
 
-    def controlled(self, server: Examined, version: int) -> bool:
+    def controlled(self, server: Examined, version: int, phase: str | None = None) -> bool:
         """Whether silence means something: the own address of that IP version has answered.
 
-        A server without an own address of the version is known by another one.
+        A server without an own address of the version is known by another one. With a `phase`:
+        whether it answered in that phase.
         """
         own = [each for each in server.addresses if each.version == version] or server.addresses
-        return any(map(self.answers_for, own))
+        return any(self.answers_for(each, phase) for each in own)
+
+    def lived_on(self, server: Examined, version: int) -> bool:
+        """Whether the server was there after it had been asked for silence."""
+        if any(self.controlled(server, version, phase) for phase in (DOUBTS, AGAIN)):
+            return True
+        clusters = [
+            cluster
+            for cluster in self.subject.clusters
+            if server.name in cluster.servers and cluster.address.version == version
+        ]
+        return any(self.spoke(server, cluster) for cluster in clusters)
+
+    def spoke(self, server: Examined, cluster: Cluster) -> bool:
+        """Whether the server has answered anything from the cluster address."""
+        keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
+        pinged = self.echoes(Key(Purpose.PING, server.name, cluster.address))
+        return bool(pinged) or any(map(self.replied, keys))
 
     def own(self, server: Examined, version: int) -> Address | None:
         """Return the server's own address of an IP version."""
@@ -88,49 +112,78 @@ class Reading:
         return found
 
     def _owner_of(self, mac: Mac) -> str | None:
+        """Return the server that takes its own address's packets at a MAC: pings, or segments."""
         for server in self.subject.servers.values():
             for own in server.addresses:
                 if self.echoes(Key(Purpose.WHOSE_MAC, server.name, own, None, mac)):
                     return server.name
+        for cluster in self.subject.clusters:
+            for name in cluster.servers:
+                for own in self.subject.servers[name].addresses:
+                    for port in cluster.ports:
+                        if self.segments(Key(Purpose.WHOSE_MAC, name, own, port, mac)):
+                            return name
         return None
 
     def strangers(self) -> tuple[tuple[Cluster, Mac], ...]:
         """Return the MACs, no server's and not the dispatcher's, that claim a cluster address."""
-        owners = self.owners()
         excepted = {mac for _, mac in self.dispatchers()}
+        return tuple((cluster, mac) for cluster, mac in self.claimants() if mac not in excepted)
+
+    def claimants(self) -> tuple[tuple[Cluster, Mac], ...]:
+        """Return the MACs, no server's, that claim a cluster address, first come first."""
+        owners = self.owners()
         return tuple(
             (cluster, mac)
             for cluster in self.subject.clusters
             for mac in self.transcript.voices(cluster.address)
-            if mac not in owners and mac not in excepted
+            if mac not in owners
         )
 
     def dispatchers(self) -> tuple[tuple[Cluster, Mac], ...]:
         """Return, where one runs, the dispatcher's MAC for each cluster address that it claims.
 
-        Without a given MAC it is the one that claims the most cluster addresses, the first of
-        equals, if it is no server's.
+        Without a given MAC it is the one that hands the most connections over to servers; of
+        equals the one that claims the most cluster addresses, then the first. It is no server's.
         """
         if not self.subject.live:
             return ()
-        claimed = {
-            cluster.address: list(self.transcript.voices(cluster.address))
-            for cluster in self.subject.clusters
-        }
+        claimants = self.claimants()
         chosen = self.subject.dispatcher
         if chosen is None:
-            owners = self.owners()
-            count: dict[Mac, int] = {}
-            for macs in claimed.values():
-                for mac in macs:
-                    if mac not in owners:
-                        count[mac] = count.get(mac, 0) + 1
-            chosen = max(count, key=lambda mac: count[mac], default=None)
-        return tuple(
-            (cluster, chosen)
-            for cluster in self.subject.clusters
-            if chosen is not None and chosen in claimed[cluster.address]
-        )
+            worth: dict[Mac, tuple[int, int]] = {}
+            for cluster, mac in claimants:
+                handed, claimed = worth.get(mac, (0, 0))
+                handed += len(self.handed_over(cluster, mac))
+                worth[mac] = handed, claimed + 1
+            chosen = max(worth, key=lambda mac: worth[mac], default=None)
+        return tuple((cluster, mac) for cluster, mac in claimants if mac == chosen)
+
+    def handed_over(self, cluster: Cluster, mac: Mac) -> dict[Port, str]:
+        """Return, by port, the server that accepted a connection which was sent to `mac`.
+
+        What the machine accepts itself is not handed over, nor what a stranger accepts.
+        """
+        found: dict[Port, str] = {}
+        for port in cluster.ports:
+            opened = self.opened(Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac))
+            if opened is None or opened[0].mac == mac:
+                continue
+            if (name := self.server_behind(cluster, opened[0].mac)) is not None:
+                found[port] = name
+        return found
+
+    def server_behind(self, cluster: Cluster, mac: Mac) -> str | None:
+        """Return the cluster's server that sends from `mac`, also if it gets frames at another."""
+        name = self.owners().get(mac)
+        if name is not None:
+            return name if name in cluster.servers else None
+        for name in cluster.servers:
+            for port in cluster.ports:
+                opened = self.opened(Key(Purpose.PORT, name, cluster.address, port))
+                if opened is not None and opened[0].mac == mac:
+                    return name
+        return None
 
     def echoes(self, key: Key) -> list[Answer]:
         """Return the answers to a ping, whichever attempt."""

@@ -147,10 +147,35 @@ def test_files(contents: dict[str, str]) -> None:
     [
         ("/a.conf:net.ipv4.conf.all.arp_ignore = 1", ("net.ipv4.conf.all.arp_ignore", "1")),
         ("/a.conf:-net/ipv4/conf/all/rp_filter=2", ("net.ipv4.conf.all.rp_filter", "2")),
+        ("/a.conf:-net.ipv4.conf.all.rp_filter", ("net.ipv4.conf.all.rp_filter", None)),
+        ("/a.conf: - net.ipv4.conf.all.rp_filter ", ("net.ipv4.conf.all.rp_filter", None)),
+        ("/a.conf:net.ipv4.conf.*.rp_filter = 2", ("net.ipv4.conf.*.rp_filter", "2")),
+        ("/a.conf:net/ipv4/conf/eth0.5/arp_ignore=3", ("net.ipv4.conf.eth0/5.arp_ignore", "3")),
+        ("/a.conf:net.ipv4.conf.eth0/5.arp_ignore=3", ("net.ipv4.conf.eth0/5.arp_ignore", "3")),
     ],
 )
-def test_lines_of_sysctl_files(line: str, setting: tuple[str, str]) -> None:
+def test_lines_of_sysctl_files(line: str, setting: tuple[str, str | None]) -> None:
     assert _host(settings=f"{line}\nend\n").settings == (Setting("/a.conf", *setting),)
+
+
+def test_what_is_neither_set_nor_excluded_is_passed_over_and_garbage_is_not() -> None:
+    assert _host(settings="/a.conf:net.ipv4.conf.all.rp_filter\nend\n").settings == ()
+    with pytest.raises(ParseError, match="sysctl file"):
+        _host(settings="/a.conf:what?\nend\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("managers", "systemd=yes\nError: NetworkManager is not running.\nend\n"),
+        ("files", "/etc/a abc.\nend\n"),
+        ("files", "/etc/a a b.\nend\n"),
+        ("filters", "\t\tarp daddr ip what drop\nend\n"),
+    ],
+)
+def test_an_answer_half_of_which_makes_sense_is_an_error(name: str, text: str) -> None:
+    with pytest.raises(ParseError):
+        _host(**{name: text})
 
 
 @pytest.mark.parametrize(
@@ -170,6 +195,11 @@ def test_lines_of_sysctl_files(line: str, setting: tuple[str, str]) -> None:
             {"192.0.2.10"},
         ),
         (["\t\tip6 daddr 2001:db8::10 redirect"], {"2001:db8::10"}),
+        (["-j DROP -s 10.1.0.0/16 -d 10.0.0.0/24 ", "-j mangle -s 10.0.0.0/24 "], set()),
+        (
+            ["-j DROP ! -d 192.0.2.10 ", "-j mangle -s 192.0.2.10 --mangle-ip-s 192.0.2.21 "],
+            set(),
+        ),
     ],
 )
 def test_a_filter_counts_only_if_it_drops_and_rewrites(

@@ -76,6 +76,7 @@ class Linux:
         if choice.method(observed, wish) is not Silence.REDIRECT:
             result += alias.plan(observed, wish)
         result += paths.plan(observed, wish)
+        result += persistence.undone_at_boot(observed, wish)
         if _is_unfit(result):
             return result  # what is not right yet shall not come back at every boot
         return result + persistence.plan_alias(observed, wish)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shunt.servers.drivers.linux import files
 from shunt.servers.steps import Command, Fact
 
 if TYPE_CHECKING:
@@ -59,12 +60,40 @@ fi
 if [ -d /etc/network/if-up.d ] && [ -s /etc/network/interfaces ] && command -v ifup >/dev/null 2>&1
 then echo ifupdown=yes; fi
 if [ -d /etc/sysconfig/network-scripts ] && [ -e /etc/init.d/network ]; then echo ifcfg=yes; fi
+"""
+_HEEDED = f"""\
+if [ -d /run/systemd/system ] && [ -e {files.UNIT} ]; then
+    if [ "$(systemctl is-enabled {files.UNIT_NAME} 2>/dev/null)" != enabled ] ||
+        [ "$(systemctl is-active {files.UNIT_NAME} 2>/dev/null)" != active ]
+    then echo unheeded={files.UNIT}; fi
+fi
+if [ -e {files.IF_UP} ] && [ ! -x {files.IF_UP} ]; then echo unheeded={files.IF_UP}; fi
+if [ -e {files.PROFILE} ] && [ -n "$(find {files.PROFILE} '(' -perm /077 -o ! -user 0 ')')" ]
+then echo unheeded={files.PROFILE}; fi
 echo end
 """
-_SETTINGS = """\
-grep -sHE '^[[:space:]]*-?net.ipv4.conf.(all|default|lo).(arp_ignore|arp_announce|rp_filter)' \
-/etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf \
-/usr/lib/sysctl.d/*.conf /lib/sysctl.d/*.conf
+# The lines that matter: of these keys, or with a pattern at the end of the key.
+_LINE = (
+    r"^[[:space:]]*-?[[:space:]]*net[./]([^=]*[./])?"
+    r"(arp_ignore|arp_announce|rp_filter|[^./=]*[*?[][^./=]*)[[:space:]]*(=|$)"
+)
+# A file hides those of its name in the directories after its own, also if it is empty or a device.
+_SETTINGS = f"""\
+told() {{
+    if [ -f "$1" ]; then
+        grep -HE '{_LINE}' "$1"
+        if [ $? -gt 1 ]; then exit 1; fi
+    fi
+}}
+seen=' '
+for folder in /etc /run /usr/local/lib /usr/lib /lib; do
+    for file in $folder/sysctl.d/*.conf; do
+        name=${{file##*/}}
+        case $seen in *" $name "*) continue ;; esac
+        if [ -e "$file" ]; then seen="$seen$name "; told "$file"; fi
+    done
+done
+told /etc/sysctl.conf
 echo end
 """
 _FILTERS = """\
@@ -76,8 +105,8 @@ echo end
 """
 
 
-def facts(files: Iterable[str]) -> tuple[Fact, ...]:
-    """Return the questions; `files` are those whose contents are asked for."""
+def facts(paths: Iterable[str]) -> tuple[Fact, ...]:
+    """Return the questions; `paths` are the files whose contents are asked for."""
     return (
         Fact("links", Command(("ip", "-d", "-j", "address", "show"))),
         Fact("routes4", _ip(4, "-d -j route show table all")),
@@ -88,9 +117,9 @@ def facts(files: Iterable[str]) -> tuple[Fact, ...]:
         Fact("proxies6", _ip(6, "-j neighbour show proxy")),
         Fact("values", Command.sh(_VALUES)),
         Fact("tools", Command.sh(_TOOLS)),
-        Fact("managers", Command.sh(_PROBE)),
+        Fact("managers", Command.sh(_PROBE + _HEEDED)),
         Fact("settings", Command.sh(_SETTINGS)),
-        Fact("files", Command.sh(_contents(files))),
+        Fact("files", Command.sh(_contents(paths))),
         Fact("filters", Command.sh(_FILTERS)),
     )
 
@@ -101,9 +130,9 @@ def _ip(version: int, words: str) -> Command:
     return Command.sh(f"if [ -d /proc/sys/net/ipv6 ]; then ip -6 {words}; else echo '[]'; fi")
 
 
-def _contents(files: Iterable[str]) -> str:
+def _contents(paths: Iterable[str]) -> str:
     return f"""\
-for file in {" ".join(files)}; do
+for file in {" ".join(paths)}; do
     if [ -e "$file" ]; then echo "$file $(base64 < "$file" | tr -d '\\n')."; else echo "$file -"; fi
 done
 echo end

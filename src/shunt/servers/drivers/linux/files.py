@@ -32,22 +32,28 @@ _HEAD = (
 )
 _DROP_IN = "/50-shunt.conf"
 
+# Each may take away what the unit has set up: at a restart, at a reload (`nft -f` with a `flush
+# ruleset`), and when it is stopped and started again, which PartOf= alone does not follow.
+_FOLLOWED = "networking.service systemd-networkd.service NetworkManager.service nftables.service"
 UNIT_TEXT = f"""\
 {_HEAD}[Unit]
 Description=Cluster addresses of this server: silence first, then the alias
 Documentation=file://{SCRIPT}
-After=systemd-sysctl.service network-pre.target networking.service
-After=systemd-networkd.service NetworkManager.service nftables.service
-PartOf=networking.service systemd-networkd.service NetworkManager.service nftables.service
+After=systemd-sysctl.service network-pre.target
+After={_FOLLOWED}
+PartOf={_FOLLOWED}
+ReloadPropagatedFrom={_FOLLOWED}
 Before=network-online.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh {SCRIPT}
+ExecReload=/bin/sh {SCRIPT}
 
 [Install]
 WantedBy=multi-user.target
+WantedBy={_FOLLOWED}
 """
 
 

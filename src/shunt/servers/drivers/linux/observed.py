@@ -98,6 +98,8 @@ class Managers:
         networkd_file: The .network file that systemd-networkd uses for `lo`, if any.
         loopback_profile: The file of a NetworkManager profile for `lo` that somebody else made.
         profile_addresses: The addresses of that profile, each with its prefix length.
+        unheeded: Shunt's own files that are there, but that nobody acts upon at boot: a unit that
+            is not enabled, a script that cannot be executed.
     """
 
     systemd: bool = False
@@ -109,15 +111,19 @@ class Managers:
     networkd_file: str | None = None
     loopback_profile: str | None = None
     profile_addresses: frozenset[str] = frozenset()
+    unheeded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A line of a sysctl file: where it stands, the key with dots, the value."""
+    """A line of a sysctl file: where it stands, the key with dots (or a pattern), the value.
+
+    Without a value it takes the key out of what is set at boot.
+    """
 
     file: str
     key: str
-    value: str
+    value: str | None
 
 
 @dataclass(frozen=True, slots=True)

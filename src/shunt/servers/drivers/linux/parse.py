@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shunt.errors import ParseError
+from shunt.servers.drivers.linux.commands import dotted
 from shunt.servers.drivers.linux.observed import (
     Held,
     Host,
@@ -24,7 +25,7 @@ from shunt.servers.drivers.linux.observed import (
 from shunt.servers.record import parse as parse_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from shunt.model.addresses import Address
     from shunt.servers.steps import Output
@@ -40,6 +41,7 @@ class _Filters(NamedTuple):
     redirected: frozenset[Address]
 
 
+_SETTING = re.compile(r"\s*(?P<minus>-?)\s*(?P<key>net[./][^=\s]*)\s*(?:=(?P<value>.*))?", re.ASCII)
 _NAME = re.compile(r"[\w.:@+-]{1,15}")
 _REQUIRED = ("ipv4/ip_forward", "ipv4/conf/all/arp_ignore", "ipv4/conf/all/arp_announce")
 _KEYS_THAT_SELECT = frozenset(
@@ -66,7 +68,7 @@ def host(outputs: Mapping[str, Output]) -> Host:
         writable=writable,
         tools=frozenset(_lines(outputs, "tools")),
         managers=_managers(list(_lines(outputs, "managers"))),
-        settings=tuple(_setting(line) for line in _lines(outputs, "settings")),
+        settings=tuple(_settings(_lines(outputs, "settings"))),
         files=MappingProxyType(dict(_file(line) for line in _lines(outputs, "files"))),
         filtered=filters.silent,
         in_arp_table=filters.tabled,
@@ -246,15 +248,28 @@ def _managers(lines: list[str]) -> Managers:
         networkd_file=found.get("networkd-file"),
         loopback_profile=found.get("loopback-profile"),
         profile_addresses=frozenset(found.get("profile-addresses", "").split()),
+        unheeded=frozenset(
+            line.partition("=")[2] for line in lines if line.startswith("unheeded=")
+        ),
     )
 
 
-def _setting(line: str) -> Setting:
-    file, _, assignment = line.partition(":")
-    key, equals, value = assignment.partition("=")
-    if not equals:
-        raise ParseError(f"a line of a sysctl file is not understood: {line!r}")
-    return Setting(file, key.strip().lstrip("-").replace("/", "."), value.strip())
+def _settings(lines: Iterable[str]) -> Iterator[Setting]:
+    for line in lines:
+        file, _, text = line.partition(":")
+        found = _SETTING.fullmatch(text)
+        if not found:
+            raise ParseError(f"a line of a sysctl file is not understood: {line!r}")
+        value = found["value"]
+        if value is None and not found["minus"]:
+            continue  # no assignment and no exclusion: whoever reads these files passes over it
+        yield Setting(file, _dotted(found["key"]), None if value is None else value.strip())
+
+
+def _dotted(key: str) -> str:
+    """Return a key in the form of `commands.dotted`; its first separator tells which it has."""
+    slashes = key if key[len("net")] == "/" else key.translate(str.maketrans("./", "/."))
+    return dotted(slashes.removeprefix("net/"))
 
 
 def _file(line: str) -> tuple[str, str | None]:
@@ -271,7 +286,10 @@ def _file(line: str) -> tuple[str, str | None]:
 
 
 def _filters(lines: list[str]) -> _Filters:
-    dropped, rewritten, tabled, redirected = set(), set(), set(), set()
+    dropped: set[Address] = set()
+    rewritten: set[Address] = set()
+    tabled: set[Address] = set()
+    redirected: set[Address] = set()
     for line in lines:
         for pattern, places in (
             (r"arp daddr ip (\S+) .*drop", (dropped, tabled)),

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shunt.servers.drivers.linux import choice, files, silence
+from shunt.servers.drivers.linux import boot_settings, choice, files, silence
 from shunt.servers.drivers.linux.choice import Manager
-from shunt.servers.drivers.linux.commands import content_is, dotted, restore
+from shunt.servers.drivers.linux.commands import content_is, restore
 from shunt.servers.drivers.linux.paths import on_segment
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 from shunt.servers.wish import Silence, Wish
@@ -29,18 +29,28 @@ _WHY_LOUD = "without it the server answers ARP for the cluster address after its
 
 def plan_silence(host: Host, wish: Wish) -> Plan:
     """Return what keeps the settings over a reboot."""
-    if not wish.persist or not wish.clusters4:
-        return Plan()
-    values: dict[str, int] = {}
-    if choice.method(host, wish) is Silence.SYSCTL and host.writable:
-        values.update(silence.wanted_values(host, wish))
-    values.update(_loose(host, wish))
+    values = _kept_values(host, wish)
     if not values:
         return Plan()
     file = _File(files.SYSCTL, files.sysctl_text(values))
     # Silence, by its name: it outlives every alias, and is taken back after all of them.
-    step = _file_step(host, "silence", file, "keep these settings over a reboot", _WHY_LOUD)
-    return Plan(step, _contradictions(host, values))
+    return Plan(_file_step(host, "silence", file, "keep these settings over a reboot", _WHY_LOUD))
+
+
+def undone_at_boot(host: Host, wish: Wish) -> Plan:
+    """Return which lines of other files undo the settings at boot."""
+    values = _kept_values(host, wish)
+    return Plan(findings=tuple(boot_settings.contradictions(host, wish, values)))
+
+
+def _kept_values(host: Host, wish: Wish) -> dict[str, int]:
+    """Return the settings that must hold after a reboot, too."""
+    values: dict[str, int] = {}
+    if not wish.persist or not wish.clusters4:
+        return values
+    if choice.method(host, wish) is Silence.SYSCTL and host.writable:
+        values.update(silence.wanted_values(host, wish))
+    return values | _loose(host, wish)
 
 
 def _loose(host: Host, wish: Wish) -> dict[str, int]:
@@ -113,6 +123,7 @@ class _File:
     text: str
     mode: str = "644"
     after: tuple[Command, ...] = ()
+    works: tuple[Command, ...] = ()  # checks, besides the content
     before_undo: tuple[Command, ...] = ()
     after_undo: tuple[Command, ...] = ()
 
@@ -125,17 +136,17 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
     if chosen is Manager.NETPLAN:
         told = (Command(("netplan", "generate")),)
         text = files.netplan_text(wish.clusters)
-        undone = (_if_there("netplan", "netplan generate"),)
-        return (_File(files.NETPLAN, text, "600", after=told, after_undo=undone),)
+        forgotten = _if_there("netplan", "netplan generate")
+        return (_File(files.NETPLAN, text, "600", after=told, after_undo=(forgotten,)),)
     if chosen is Manager.NETWORK_MANAGER:
         reload = Command(("nmcli", "connection", "reload"))
         # It would activate the profile by itself, some time: this waits until it has.
         up = Command(("nmcli", "-w", "60", "connection", "up", "shunt-lo"))
-        undone = _if_there(
+        forgotten = _if_there(
             "nmcli", "! systemctl is-active -q NetworkManager || nmcli connection reload"
         )
         text = files.network_manager_text(wish.clusters)
-        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=(undone,)),)
+        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=(forgotten,)),)
     if chosen is Manager.IFCFG:
         return tuple(
             _File(f"{files.IFCFG}{number}", files.ifcfg_text(address, number))
@@ -143,13 +154,17 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
         )
     script = files.script_text(host, wish, guard=chosen is Manager.IFUPDOWN)
     if chosen is Manager.IFUPDOWN:
-        return (_File(files.IF_UP, script, "755"),)
+        executable = Command(("test", "-x", files.IF_UP))
+        return (_File(files.IF_UP, script, "755", works=(executable,)),)
     return (
         _File(files.SCRIPT, script, "755"),
         _File(
             files.UNIT,
             files.UNIT_TEXT,
             after=(Command.sh(f"systemctl daemon-reload && systemctl enable --now -q {_UNIT}"),),
+            works=(
+                Command.sh(f"systemctl is-enabled -q {_UNIT} && systemctl is-active -q {_UNIT}"),
+            ),
             before_undo=(Command.sh(f"systemctl disable --now -q {_UNIT} 2>/dev/null || true"),),
             after_undo=(_if_there("systemctl", "systemctl daemon-reload"),),
         ),
@@ -162,38 +177,21 @@ def _if_there(tool: str, line: str) -> Command:
 
 
 def _file_step(host: Host, kind: str, file: _File, what: str, why: str) -> tuple[Step, ...]:
-    """Return the step that makes a file what it shall be, or none if it is."""
+    """Return the step that makes a file what it shall be, or none if it is, and is heeded."""
     before = host.files.get(file.path)
     if before == file.text:
-        return ()
+        if file.path not in host.managers.unheeded:
+            return ()
+        before = None  # it is Shunt's own
     step = Step(
         id=_id(kind, file),
         what=f"{what} ({file.path})",
         why=why,
         do=(Command.write(file.path, file.text, mode=file.mode), *file.after),
-        check=(content_is(file.path, file.text),),
+        check=(content_is(file.path, file.text), *file.works),
         undo=(*file.before_undo, restore(file.path, before, mode=file.mode), *file.after_undo),
     )
     return (step,)
-
-
-def _contradictions(host: Host, values: dict[str, int]) -> tuple[Finding, ...]:
-    """Return the lines of other sysctl files that may undo the settings at boot."""
-    wanted = {dotted(path): value for path, value in values.items()}
-    ours = files.SYSCTL.rsplit("/", 1)[1]
-    return tuple(
-        Finding(
-            Severity.WARNING,
-            f"{line.file} sets {line.key} to {line.value}",
-            f"it may be read after {files.SYSCTL}, and undo it",
-            f"set it to {wanted[line.key]} there, or delete the line",
-        )
-        for line in host.settings
-        if line.key in wanted
-        and line.value != str(wanted[line.key])
-        and line.file != files.SYSCTL
-        and (line.file == "/etc/sysctl.conf" or line.file.rsplit("/", 1)[1] > ours)
-    )
 
 
 def _not_in_profile(managers: Managers, wish: Wish) -> tuple[Finding, ...]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shunt.cli import watch as watch_command
+from shunt.cli.output import Output
 from shunt.model.addresses import Address, Mac
 from shunt.network import frames
 from shunt.network.frames import Envelope, Frame, parse
@@ -93,6 +95,15 @@ def test_made_up_claimants_are_few_by_name_and_the_others_a_number() -> None:
     afresh = news.take(made_up(0), 161.0)
     assert afresh is not None
     assert afresh.times == 1
+
+
+def test_the_command_says_how_many_it_does_not_name(capsys: pytest.CaptureFixture[str]) -> None:
+    claim = Claim(FOUR, STRANGER, How.GRATUITOUS)
+    watch_command._tell(Sighting(claim, 100.0, 1, 4711), Output())
+    watch_command._tell(Sighting(claim, 100.0, 2), Output())
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("(and 4711 claims by many others)")
+    assert "others" not in second
 
 
 def deep_size(thing: object) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shunt.verify.borrow import CANDIDATES, candidates, choose, home
+from shunt.verify.borrow import CANDIDATES, candidates, choose, home, refusal
 
 _interfaces = st.one_of(
     st.builds(
@@ -70,3 +71,29 @@ def test_what_is_taken_is_not_chosen() -> None:
     assert choose(offered, {one, three}) == ({4: two}, {4: two}, {})
     assert choose(offered, {one, two, three}) == ({}, {}, {})
     assert choose(offered, set()) == ({4: one}, {4: two}, {4: three})
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("192.0.2.77", None),
+        ("2001:db8::77", None),
+        ("192.0.2.1", "this machine's own"),
+        ("192.0.2.10", "a cluster address"),
+        ("192.0.2.0", "broadcast"),
+        ("192.0.2.255", "broadcast"),
+        ("10.9.9.9", "not in the interface's network"),
+        ("2001:db8:5::1", "not in the interface's network"),
+        ("224.0.0.5", "no machine's"),
+        ("0.0.0.0", "no machine's"),
+        ("ff02::1", "no machine's"),
+    ],
+)
+def test_what_has_an_owner_is_refused(address: str, reason: str | None) -> None:
+    here = [ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")]
+    taken = {
+        ip_address("192.0.2.1"): "it is this machine's own",
+        ip_address("192.0.2.10"): "it is a cluster address",
+    }
+    found = refusal(ip_address(address), here, taken)
+    assert found is None if reason is None else reason in str(found)

@@ -219,6 +219,37 @@ def test_bad_requests_leave_with_2(standing: Topology, words: list[str]) -> None
     assert "Traceback" not in done.stderr
 
 
+def test_what_has_an_owner_is_not_borrowed(standing: Topology) -> None:
+    """An announcement of it would cut its owner off; nothing may have been sent."""
+    other = "192.0.2.12"
+    file = standing.lab.dir / "two.yaml"
+    mail = f"  mail: {{address: {other}, ports: [{{port: 25, servers: [a]}}]}}\nservers:"
+    file.write_text(standing.configuration().replace("servers:\n", mail + "\n", 1))
+    assert "mail" in file.read_text()
+    for address in ("192.0.2.1", "192.0.2.10", other, "192.0.2.22", "10.9.9.9", "192.0.2.255"):
+        words = ["verify", "web", "-c", str(file), "--borrow", address]
+        done = standing.client.run([SHUNT, *words], check=False)
+        assert done.status == 2, done.stdout
+        assert f"{address} cannot be borrowed" in done.stderr
+
+
+@pytest.mark.parametrize(("host", "named"), [("a", "192.0.2.21 of server a"), ("client", None)])
+def test_a_part_of_what_is_examined_is_no_place(
+    standing: Topology, host: str, named: str | None
+) -> None:
+    here, file = standing.lab.hosts[host], str(standing.lab.dir / "shunt.yaml")
+    if named is None:
+        here.ip("address", "add", f"{FOUR}/32", "dev", "lo")
+    try:
+        done = here.run([SHUNT, "verify", "-c", file], check=False)
+    finally:
+        if named is None:
+            here.ip("address", "delete", f"{FOUR}/32", "dev", "lo")
+    assert done.status == 2, done.stdout
+    assert (named or f"takes the cluster address {FOUR} itself") in done.stderr
+    assert "another machine" in done.stderr
+
+
 def test_watch_reports_a_claim_and_leaves_the_dispatcher_alone(standing: Topology) -> None:
     dispatcher, stranger = standing.dispatcher, standing.servers["a"]
     allowed = str(dispatcher.interface("eth0").mac)

@@ -57,6 +57,14 @@ def test_a_cluster_is_chosen_by_name_or_address() -> None:
     assert raised.value.hint == "The file has: web, far."
 
 
+def test_every_address_of_the_file_is_reserved_whatever_is_chosen() -> None:
+    subject, _ = from_config(
+        parse(FILE, "shunt.yaml"), ("2001:db8::10",), live=False, dispatcher=None
+    )
+    every = ["192.0.2.10", "2001:db8::10", "192.0.2.21", "2001:db8::21", "192.0.2.22"]
+    assert subject.reserved == set(map(ip_address, every))
+
+
 def test_words_give_the_same_without_a_file() -> None:
     subject = from_words(
         ["192.0.2.10"],

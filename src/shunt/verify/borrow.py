@@ -35,6 +35,32 @@ def home(
     return max(own, key=worth, default=None)
 
 
+def refusal(
+    address: Address,
+    interfaces: Iterable[IPv4Interface | IPv6Interface],
+    taken: Mapping[Address, str],
+) -> str | None:
+    """Return why an address must not be borrowed, None if it may if nobody objects.
+
+    `taken` has the words for those that have an owner. What is borrowed is announced: an owner
+    would lose its traffic.
+    """
+    if address.is_unspecified or address.is_multicast or address.is_loopback:
+        return "it is no machine's address"
+    if address in taken:
+        return taken[address]
+    networks = [each.network for each in interfaces if address in each.network]
+    if not networks:
+        return "it is not in the interface's network"
+    for network in networks:
+        ends = {network.network_address}
+        if network.version == 4:
+            ends.add(network.broadcast_address)
+        if network.num_addresses > 2 and address in ends:
+            return "it is the network's own or its broadcast address"
+    return None
+
+
 def candidates(
     where: IPv4Interface | IPv6Interface, avoid: Collection[Address], chance: random.Random
 ) -> tuple[Address, ...]:

@@ -10,26 +10,22 @@ import random
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
 from shunt.errors import HostError
 from shunt.model.addresses import Mac
-from shunt.network.addresses import addresses as local_addresses
 from shunt.network.filters import claims_and_frames_to
 from shunt.network.footprint import footprint
-from shunt.network.links import find
 from shunt.network.packets import PacketSocket
 from shunt.network.pseudo_host import PseudoHost
-from shunt.verify import borrow
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.judge import judge
+from shunt.verify.place import find_place
 from shunt.verify.procedure import Phase, Procedure
 from shunt.verify.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Interface, IPv6Interface
 
     from shunt.model.addresses import Address
     from shunt.network.links import Link
@@ -88,14 +84,17 @@ async def examine(
     """Examine `subject` from this machine.
 
     Raises:
-        HostError: no CAP_NET_RAW, no such interface, or none in the servers' network.
+        HostError: no CAP_NET_RAW, no such interface, none in the servers' network, or this
+            machine is a part of what is examined.
+        UsageError: an address must not be borrowed.
         NetworkError: the interface went away.
     """
     begin = time.monotonic()
-    link, own = _place(subject, manner.interface)
+    place = find_place(subject, manner.interface)
+    link = place.link
     chance = random.SystemRandom()
     mac = manner.mac or _made_up(chance)
-    offered = _offered(subject, manner, own, chance)
+    offered = place.offered(subject, manner.borrow, chance)
     phases: list[Phase] = []
     left_out: list[str] = []
 
@@ -136,52 +135,6 @@ async def examine(
         transcript.malformed,
         dropped,
     )
-
-
-def _place(
-    subject: Subject, interface: str | None
-) -> tuple[Link, tuple[IPv4Interface | IPv6Interface, ...]]:
-    """Return the interface to examine from, and its addresses with their networks."""
-    servers = [address for server in subject.servers.values() for address in server.addresses]
-    mine: dict[str, list[IPv4Interface | IPv6Interface]] = {}
-    for each in local_addresses():
-        mine.setdefault(each.interface, []).append(ip_interface((each.address, each.prefix)))
-    if interface is None:
-        near = {
-            name: sum(address in one.network for address in servers for one in own)
-            for name, own in mine.items()
-        }
-        interface = max(near, key=lambda name: near[name], default=None)
-        if interface is None or not near[interface]:
-            raise HostError(
-                "no interface here is in the servers' network",
-                hint="Run it on a machine of their segment, or name the interface with --from.",
-            )
-    link = find(interface)
-    if not link.up:
-        raise HostError(f"{interface} is down", hint=f"ip link set {interface} up")
-    return link, tuple(mine.get(interface, ()))
-
-
-def _offered(
-    subject: Subject,
-    manner: Manner,
-    own: tuple[IPv4Interface | IPv6Interface, ...],
-    chance: random.Random,
-) -> dict[int, tuple[Address, ...]]:
-    """Return, by IP version, the addresses that may be borrowed if they turn out to be free."""
-    servers = [address for server in subject.servers.values() for address in server.addresses]
-    wanted = [*servers, *(cluster.address for cluster in subject.clusters)]
-    avoid = {*wanted, *(each.ip for each in own)}
-    offered: dict[int, tuple[Address, ...]] = {}
-    for version in subject.versions:
-        given = tuple(address for address in manner.borrow if address.version == version)
-        home = borrow.home(own, wanted, version)
-        if given:
-            offered[version] = given
-        elif home is not None:
-            offered[version] = borrow.candidates(home, avoid, chance)
-    return offered
 
 
 def _stack(kept: ExitStack, link: Link, left_out: list[str]) -> PseudoHost | None:

@@ -47,7 +47,16 @@ def from_config(
         for cluster in clusters
         for name in cluster.servers
     }
-    return Subject(servers, clusters, live, dispatcher), tuple(left_out)
+    subject = Subject(servers, clusters, live, dispatcher, _reserved(config))
+    return subject, tuple(left_out)
+
+
+def _reserved(config: Config) -> frozenset[Address]:
+    """Return every address that the file gives to somebody, whatever is examined."""
+    servers = config.servers.values()
+    gateways = {server.gateway for server in servers if server.gateway is not None}
+    own = {address for server in servers for address in server.addresses}
+    return frozenset({*config.cluster_addresses, *own, *gateways})
 
 
 def from_words(

@@ -58,12 +58,16 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """All that is examined. `live`: a dispatcher runs, and `dispatcher` is its MAC, if known."""
+    """All that is examined. `live`: a dispatcher runs, and `dispatcher` is its MAC, if known.
+
+    `reserved` are further addresses of the configuration, examined or not: never to be borrowed.
+    """
 
     servers: Mapping[str, Examined]
     clusters: tuple[Cluster, ...]
     live: bool = False
     dispatcher: Mac | None = None
+    reserved: frozenset[Address] = frozenset()
 
     @property
     def pairs(self) -> tuple[tuple[Examined, Cluster], ...]:

@@ -138,7 +138,7 @@ class Scene:
 
     def down(self) -> None:
         """End the dispatcher if there is one."""
-        end(self.places)
+        self.dispatcher.call(lambda: end(self.places))
         if self.process is not None:
             self.process.kill()
             self.process = None

@@ -20,7 +20,7 @@ from shunt.network.frames.arp import Arp
 from shunt.network.frames.neighbour import Advertisement
 from shunt.network.packets import PacketSocket
 from tests.dispatcher.load import Load
-from tests.dispatcher.scene import FOUR, SIX, Scene, configuration, eventually
+from tests.dispatcher.scene import FOUR, SHUNT, SIX, Scene, configuration, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,11 +147,42 @@ def test_down_leaves_no_trace(scene: Scene, killed: bool) -> None:
     assert trace(scene) == before
 
 
+def test_down_touches_nothing_where_no_dispatcher_has_been(scene: Scene) -> None:
+    files = [scene.places.run / "precious", scene.places.state / "db", scene.places.overrides]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    before = trace(scene)
+    ended = scene.shunt("down")
+    assert (ended.status, ended.stdout.strip()) == (0, "nothing was there to end")
+    assert trace(scene) == before
+    scene.places.overrides.unlink()
+    scene.up(FILE)
+    scene.down()
+    assert {path for path in scene.root.rglob("*") if path.is_file()} == {*files[:2]}, (
+        "what is not a dispatcher's is left where one has been"
+    )
+    for file in files[:2]:
+        file.unlink()
+        file.parent.rmdir()
+
+
+def test_who_may_end_it_need_not_be_root(scene: Scene) -> None:
+    process = scene.up(FILE.replace("  secret", "  group: nogroup\n  secret", 1))
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    command = [SHUNT, "down", "--root", str(scene.root)]
+    ended = scene.dispatcher.run([*drop, *command], check=False)
+    assert (ended.status, ended.stderr) == (0, "")
+    assert "the dispatcher has ended" in ended.stdout
+    assert process.wait() == 0
+    assert scene.carried() is None
+
+
 def test_down_and_up_in_one_breath(scene: Scene) -> None:
     """What ends must not take away what begins."""
     scene.up(FILE)
     for _ in range(2):
-        end(scene.places)
+        scene.dispatcher.call(lambda: end(scene.places))
         scene.up()
         assert scene.ask("status")["daemon"]["took_over"] is False
         assert scene.places.lock.exists()
@@ -248,6 +279,13 @@ def test_readiness_is_told_to_who_started_it(scene: Scene, tmp_path: Path) -> No
         scene.fetch(10)
         process.terminate()
         assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_a_manager_that_does_not_listen_ends_nothing(scene: Scene) -> None:
+    process = scene.up(FILE, NOTIFY_SOCKET="/nonexistent")
+    eventually(lambda: "not told to who started this" in scene.said(), "it is said")
+    scene.fetch(10)
+    assert process.terminate() == 0
 
 
 def test_the_addresses_are_announced_at_the_start(scene: Scene) -> None:

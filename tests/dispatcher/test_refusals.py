@@ -25,6 +25,7 @@ COVER = "mount -n -t tmpfs none {0} && exec {1}"
 @pytest.fixture(scope="module")
 def laboratory() -> Iterator[Scene]:
     with Scene.made() as made:
+        made.dispatcher.ip("tuntap", "add", "dev", "tun7", "mode", "tun")
         yield made
 
 
@@ -57,6 +58,8 @@ def check(scene: Scene, refused: Completed, *words: str) -> None:
         (GOOD.replace("port: 9,", "port: 80,"), ("192.0.2.10 port 80/tcp is a service already",)),
         (GOOD.replace("eth0", "eth7"), ("there is no interface eth7", "eth0", ":3:")),
         (GOOD.replace("eth0", "[eth7, eth8]"), ("eth7", "eth8")),
+        (GOOD.replace("eth0", "[eth0, lo]"), ("lo is the loopback", ":3:")),
+        (GOOD.replace("eth0", "tun7"), ("tun7 has no MAC address", "Ethernet", ":3:")),
         (
             configuration({"a": 1}, clusters=(type(FOUR)("192.0.2.2"), type(SIX)("2001:db8::2"))),
             (
@@ -71,6 +74,7 @@ def check(scene: Scene, refused: Completed, *words: str) -> None:
     ids=[
         "unknown key", "bad address", "port out of range", "server not defined",
         "two services in one place", "absent interface", "two absent interfaces",
+        "loopback", "tunnel",
         "cluster address of the host", "unknown group", "empty file",
     ],
 )  # fmt: skip

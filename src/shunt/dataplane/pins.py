@@ -92,11 +92,17 @@ class PinDirectory:
         return cls(path)
 
     def names(self) -> frozenset[str]:
-        """Return the names in use; none if the directory does not exist."""
+        """Return the names in use; none if the directory does not exist.
+
+        Raises:
+            HostError: it may not be read.
+        """
         try:
             return frozenset(entry.name for entry in self.path.iterdir())
         except FileNotFoundError:
             return frozenset()
+        except PermissionError as error:
+            raise HostError(f"{self.path}: {error.strerror}", hint="run as root") from error
 
     def pin(self, name: str, handle: Handle) -> None:
         """Give a map, program or link a name, in place of whatever had it, without a gap.

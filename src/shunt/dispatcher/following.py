@@ -1,4 +1,4 @@
-"""Follows what changes around a running dispatcher: interfaces made anew, MACs, own addresses."""
+"""Follows what changes around a running dispatcher: interfaces, MACs, own addresses, groups."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from shunt.dispatcher.groups import Groups
 from shunt.dispatcher.surroundings import Surroundings
 from shunt.errors import ShuntError
+from shunt.network.groups import memberships_for
 
 if TYPE_CHECKING:
     from shunt.dispatcher.daemon import Daemon
@@ -24,11 +26,14 @@ class Following:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._followed = Surroundings.look(daemon.engine.config)
+        self._groups = Groups(daemon.places.groups)
+        self._failed: str | None = None
 
     async def adapt(self) -> None:
         """Follow what has changed since the last call."""
         daemon, before = self._daemon, self._followed
         now = Surroundings.look(daemon.engine.config)
+        await self._join(now)
         if gone := now.missing - before.missing:
             log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
         if new := now.unattached(await daemon.work(daemon.engine.attached)):
@@ -54,3 +59,16 @@ class Following:
                 now.interfaces[name] for name in settings.interfaces if name in now.interfaces
             )
             await daemon.work(daemon.engine.attach, there, settings)
+
+    async def _join(self, now: Surroundings) -> None:
+        """Hear solicitations for the cluster addresses; without it, some switches withhold them."""
+        indices = [link.index for link in now.interfaces.values()]
+        wanted = memberships_for(indices, self._daemon.addresses())
+        failed = None
+        try:
+            await self._daemon.work(self._groups.follow, wanted)
+        except ShuntError as error:
+            failed = error.message
+            if failed != self._failed:
+                log.error("groups are not followed", reason=failed)  # noqa: TRY400 - said in one line
+        self._failed = failed

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from shunt.dataplane.pins import BPFFS, is_bpffs, unmount_bpffs
 from shunt.dispatcher import overrides
+from shunt.dispatcher.groups import Groups
 from shunt.errors import ControlError, HostError, ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from shunt.dispatcher.places import Places
 
@@ -63,10 +64,15 @@ def _lock(places: Places) -> int | None:
 
 
 def remove_places(places: Places) -> None:
-    """Remove what a dispatcher leaves in the file system, except for run-time changes.
+    """Leave the groups, and remove what a dispatcher leaves in the file system.
 
-    For the owner of the lock, whose file goes too: the next owner makes a new one.
+    Run-time changes stay, and so does whatever is not a dispatcher's. For the owner of the lock,
+    whose file goes last: the next owner makes a new one.
+
+    Raises:
+        HostError, NetworkError: something would not go.
     """
+    Groups(places.groups).give_up()
     if places.bpffs != BPFFS and places.bpffs.is_mount() and is_bpffs(places.bpffs):
         unmount_bpffs(places.bpffs)
     try:
@@ -74,5 +80,14 @@ def remove_places(places: Places) -> None:
     except ParseError:  # the next start says what is wrong with it
         is_changed = True
     if not is_changed:
-        shutil.rmtree(places.state, ignore_errors=True)
-    shutil.rmtree(places.run, ignore_errors=True)
+        _remove((places.overrides,), places.state)
+    _remove((places.socket, places.health, places.groups, places.lock), places.run)
+
+
+def _remove(files: Iterable[Path], folder: Path) -> None:
+    """Remove files, drafts that a cut off writing left of them, and their folder if it is empty."""
+    for file in files:
+        for each in (file, file.with_name(f".{file.name}"), file.with_suffix(".new")):
+            each.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -35,6 +35,11 @@ class Places:
         return self.run / "health.json"
 
     @property
+    def groups(self) -> Path:
+        """Return the file of the groups that interfaces are in for the cluster addresses."""
+        return self.run / "groups.json"
+
+    @property
     def overrides(self) -> Path:
         """Return the file of what an operator has changed at run time."""
         return self.state / "overrides.json"

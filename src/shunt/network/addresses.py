@@ -53,12 +53,15 @@ class Held:
 def addresses() -> tuple[LocalAddress, ...]:
     """Return every address of this network namespace, in the kernel's order.
 
+    Groups that are joined by an address (`shunt.network.groups`) are none.
+
     Raises:
         NetworkError: the kernel did not tell.
     """
     with Netlink() as netlink:
         told = netlink.dump(_GETADDR, _HEADER.pack(0, 0, 0, 0, 0))
-    return tuple(_local(message) for message in told if message.kind == _NEWADDR)
+    found = (_local(message) for message in told if message.kind == _NEWADDR)
+    return tuple(local for local in found if not local.address.is_multicast)
 
 
 def held_by_host(address: Address) -> Held | None:

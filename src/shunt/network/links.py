@@ -13,7 +13,7 @@ from shunt.network.netlink import Message, Netlink, attributes, number, text
 
 _NEWLINK, _GETLINK = 16, 18
 _HEADER = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
-_UP, _LOWER_UP = 0x1, 0x10000
+_UP, _LOOPBACK, _LOWER_UP = 0x1, 0x8, 0x10000
 
 _ADDRESS, _NAME, _MTU, _PEER, _MASTER, _LINKINFO, _PEER_NAMESPACE, _XDP = 1, 3, 4, 5, 10, 18, 37, 43
 _KIND = 1
@@ -62,6 +62,7 @@ class Link:
     peer_namespace: int | None = None
     master: int | None = None
     xdp: Xdp | None = None
+    loopback: bool = False
 
 
 def links() -> tuple[Link, ...]:
@@ -106,6 +107,7 @@ def _link(message: Message) -> Link:
         peer_namespace=_optional(found, _PEER_NAMESPACE),
         master=_optional(found, _MASTER),
         xdp=_xdp(attributes(found.get(_XDP, b""))),
+        loopback=bool(flags & _LOOPBACK),
     )
 
 

@@ -173,6 +173,60 @@ def test_undo_takes_back_what_every_script_for_the_server_did(
     assert not script.state.exists()
 
 
+def _ip(script: _Script, *words: str) -> str:
+    return script.host.run(["ip", *words]).stdout
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "address add 192.0.2.10/24 dev lo",
+        "address add 192.0.2.10/24 brd 192.0.2.255 dev lo label lo:dsr",
+        "address add 2001:db8::10/64 dev lo",
+        "route add local 192.0.2.0/24 dev lo",
+        "-6 route add local 2001:db8::/64 dev lo",
+    ],
+)
+def test_a_script_finds_wide_masks_and_extra_routes(lab: Lab, tmp_path: Path, trap: str) -> None:
+    """They are noted, taken away, and given back as they were."""
+    script = _Script(lab, tmp_path)
+    script.host.ip(*trap.split())
+    before = state(script.host)
+    assert script.run("check")[0] == 1
+    assert script.run("apply")[0] == 0
+    assert script.run("check")[0] == 0
+    show = ("route", "show", "table", "all")
+    routes = _ip(script, *show) + _ip(script, "-6", *show)
+    for row in ("local 192.0.2.0/24", "local 2001:db8::/64", "2001:db8::/64 dev lo"):
+        assert row not in routes
+    assert script.run("undo")[0] == 0
+    assert state(script.host) == before
+    assert not script.state.exists()
+
+
+@pytest.mark.lab
+def test_a_done_server_with_a_wide_mask_beside_is_not_right(lab: Lab, tmp_path: Path) -> None:
+    script = _Script(lab, tmp_path)
+    assert script.run("apply")[0] == 0
+    script.host.ip("address", "add", "192.0.2.10/24", "dev", "lo")
+    status, said = script.run("check")
+    assert (status, said.count("missing:")) == (1, 2)  # the mask, and the route that it made
+    assert script.run("apply")[0] == 0
+    assert "192.0.2.10/24" not in _ip(script, "address", "show", "dev", "lo")
+
+
+@pytest.mark.lab
+def test_an_address_on_a_wire_stops_a_script(lab: Lab, tmp_path: Path) -> None:
+    script = _Script(lab, tmp_path)
+    (name,) = [link for link in _ip(script, "-br", "link").split() if "@" in link]
+    script.host.ip("address", "add", "192.0.2.10/32", "dev", name.partition("@")[0])
+    before = state(script.host)
+    assert script.run("check")[0] == 1
+    assert script.run("apply")[0] == 1
+    assert state(script.host) == before
+
+
 @pytest.mark.parametrize("step", ["a_b", "persist:/etc/x y", "a%b", "née", "alias:2001:db8::1"])
 def test_the_name_of_a_step_is_part_of_a_files_name(step: str) -> None:
     name = sh._name(step)

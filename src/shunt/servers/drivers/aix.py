@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix import boot
+from shunt.servers.drivers.unix.boot import Sweep
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import UnixDriver
 from shunt.servers.steps import Command, Driver, Plan, Step
@@ -51,6 +52,12 @@ class Aix(UnixDriver):
             return f"ifconfig {held.interface} alias {held.address} netmask {mask}"
         return f"ifconfig {held.interface} inet6 {held.address}/{held.prefix} alias"
 
+    def sweep(self, address: Address) -> Sweep:
+        """Return how the extra routes of an address are found and deleted, unseen."""
+        family, option = ("inet", "-net") if address.version == 4 else ("inet6", "-inet6 -net")
+        delete = f"route delete {option} $1 {address}"
+        return Sweep(f"netstat -rn -f {family}", boot.by_flags(address), delete)
+
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return the attributes of lo0, and the check for extra routes at boot."""
         words = {word for line in host.kept for word in line.split()}
@@ -61,7 +68,7 @@ class Aix(UnixDriver):
             if word.replace("/", ",").split(",")[0] == str(address) and word != _kept(address)
         ]
         steps += [_attribute(a) for a in wish.clusters if _kept(a) not in words]
-        lines = [_sweep(address) for address in wish.clusters]
+        lines = [self.sweep(address).line for address in wish.clusters]
         if lines and not boot.is_current(lines, host.kept):
             steps.append(boot.step(SCRIPT, lines))
         return Plan(tuple(steps))
@@ -97,14 +104,6 @@ def _attribute(address: Address) -> Step:
         check=(Command.sh(there),),
         undo=(Command.sh(f"if {there}; then chdev -l lo0 -P -a del{name}={value}; fi"),),
     )
-
-
-def _sweep(address: Address) -> str:
-    if address.version == 4:
-        delete, listing = f"route delete -net $1 {address}", "netstat -rn -f inet"
-    else:
-        delete, listing = f"route delete -inet6 -net $1 {address}", "netstat -rn -f inet6"
-    return boot.sweep(listing, boot.by_flags(address), delete)
 
 
 DRIVER: Driver[Host] = Aix()

@@ -113,8 +113,6 @@ class AixWpar:
         assert name is not None
         assert gateway is not None
         steps = []
-        if observed.routing is None:
-            steps.append(_only(name))
         if str(gateway) not in observed.gateways:
             steps.append(_routing(name, gateway, observed))
         own = [n for n in observed.networks if n.wpar == name and n.interface == "lo0"]
@@ -233,7 +231,7 @@ def _on_the_wire(network: Network) -> Finding:
     )
 
 
-def _only(name: str) -> Step:
+def only(name: str) -> Step:
     """Return the step that refuses a second partition, for scripts: nobody has looked before."""
     program = '$2 == "lo0" && $1 != name && $3 !~ /^127[.]/ && $3 != "::1" { f = 1 } END { exit f }'
     alone = f"{_NETWORKS} >/dev/null && {_NETWORKS} | awk '{program}' {_named(name)}"
@@ -308,8 +306,28 @@ def _narrow(network: Network) -> Step:
     )
 
 
+def narrow_any(name: str, address: Address) -> Step:
+    """Return the step that takes the address away if its mask is wide, for scripts."""
+    mask, asked = _host_mask(address), f"{_NETWORKS} {shlex.quote(name)}"
+    row = f'$2 == "lo0" && $3 == "{address}" && $4 != "{mask}" {{ f = 1 }} END {{ exit 1 - f }}'
+    wide = f"{asked} | awk '{row}'"
+    return Step(
+        id=f"narrow:{address}",
+        what=f"take {address} from the loopback interface of {name} if its mask is too wide",
+        why="its mask makes a route that keeps traffic for its neighbours in this host",
+        do=(when(wide, _undo(name, address), asked=asked),),
+        check=(false_is_right(wide, asked=asked),),
+        undo=(),
+        note="the wide mask is not given back",
+    )
+
+
+def _host_mask(address: Address) -> str:
+    return _HOST_MASK if address.version == 4 else "128"
+
+
 def _alias(name: str, address: Address) -> Step:
-    mask = _HOST_MASK if address.version == 4 else "128"
+    mask = _host_mask(address)
     there, asked = _held(name, address, mask), f"{_NETWORKS} {shlex.quote(name)}"
     do = _add(name, address, mask)
     return Step(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix import boot
+from shunt.servers.drivers.unix.boot import Sweep
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
 from shunt.servers.drivers.unix.words import unless, when
@@ -23,9 +24,14 @@ _NETCONF = "/etc/rc.config.d/netconf"
 _HOST_MASK = "255.255.255.255"
 _ENTRY = re.compile(r'(?P<name>[A-Z0-9_]+)\[(?P<number>\d+)\]="?(?P<value>[^"]*)"?')
 STRONG = "ip_strong_es_model"
-_ALL = "for i in `netstat -in | awk 'NR > 1 { print $1 }'`; do ifconfig $i; done"
-_NAMES6 = "netstat -in -f inet6 2>/dev/null | awk 'NR > 1 { print $1 }'"
-_ALL6 = f"for i in `{_NAMES6}`; do ifconfig $i inet6; done"
+_NAMES = "awk '$1 ~ /^[a-z]+[0-9]/ { print $1 }' | sed 's/[*]$//'"  # a star: it is down
+_ALL = (
+    f'v=`netstat -in -f inet` || exit 1; for i in `echo "$v" | {_NAMES}`;'
+    " do ifconfig $i || exit 1; done"
+)
+_ALL6 = (  # without the product for IPv6 there is no such family
+    f"for i in `netstat -in -f inet6 2>/dev/null | {_NAMES}`; do ifconfig $i inet6 || exit 1; done"
+)
 _FREE = "n=1; while ifconfig lo0:$n >/dev/null 2>&1; do n=`expr $n + 1`; done"
 
 
@@ -70,6 +76,18 @@ class HpUx(UnixDriver):
             return f"ifconfig {held.interface} {held.address} netmask {netmask(held.prefix)} up"
         return f"ifconfig {held.interface} inet6 {held.address} up prefix {held.prefix}"
 
+    def sweep(self, address: Address) -> Sweep:
+        """Return how the extra routes of an address are found and deleted, unseen."""
+        if address.version == 6:
+            delete = f"route inet6 delete net $1 {address}"
+            return Sweep("netstat -rnv -f inet6", boot.by_flags(address), delete)
+        join = "netstat -rnv | awk 'NF == 1 { d = $1; next } { print d, $0; d = \"\" }'"
+        delete = (
+            f"net=`echo $1 | cut -d/ -f1`; mask=`echo $1 | cut -d/ -f2`;"
+            f" route delete net $net netmask $mask {address}"
+        )
+        return Sweep(join, boot.by_flags(address), delete)
+
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return netconf's entries, nddconf's, and the check for extra routes at boot."""
         kept = {line.replace('"', "").split("=", 1)[-1] for line in host.kept if "ADDRESS" in line}
@@ -77,7 +95,7 @@ class HpUx(UnixDriver):
         steps += [step for a in wish.clusters4 for step in _masks(host, a)]
         if self._wrong(host, wish):
             steps.append(_nddconf())
-        lines = [_sweep(address) for address in wish.clusters]
+        lines = [self.sweep(address).line for address in wish.clusters]
         if lines and not boot.is_current(lines, host.kept):
             steps.append(boot.step(SCRIPT, lines, link=LINK))
         return Plan(tuple(steps))
@@ -173,18 +191,6 @@ def _nddconf() -> Step:
     echo = "; ".join(f'echo "{name}[$n]={value}"' for name, value in pairs)
     words = _entries(file, "NDD_NAME", f"{{ {echo}; }} >> {file}", STRONG, index="NDD_NAME")
     return _numbered(STRONG, f"keep {STRONG}=0 in {file}", words)
-
-
-def _sweep(address: Address) -> str:
-    if address.version == 4:
-        join = "netstat -rnv | awk 'NF == 1 { d = $1; next } { print d, $0; d = \"\" }'"
-        delete = (
-            f"net=`echo $1 | cut -d/ -f1`; mask=`echo $1 | cut -d/ -f2`;"
-            f" route delete net $net netmask $mask {address}"
-        )
-        return boot.sweep(join, boot.by_flags(address), delete)
-    delete = f"route inet6 delete net $1 {address}"
-    return boot.sweep("netstat -rnv -f inet6", boot.by_flags(address), delete)
 
 
 DRIVER: Driver[Host] = HpUx()

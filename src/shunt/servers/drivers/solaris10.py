@@ -13,6 +13,7 @@ from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.boot import Sweep
     from shunt.servers.drivers.unix.observed import Held, Host
     from shunt.servers.wish import Wish
 
@@ -58,6 +59,10 @@ class Solaris10(UnixDriver):
             return f"ifconfig {name} addif {held.address} netmask {netmask(held.prefix)} up"
         return f"ifconfig {name} inet6 addif {held.address}/{held.prefix} up"
 
+    def sweep(self, address: Address) -> Sweep:
+        """Return how the extra routes of an address are found and deleted, unseen."""
+        return boot.solaris(address)
+
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return the files of the aliases, and the script for switches and extra routes."""
         steps = [
@@ -72,7 +77,7 @@ class Solaris10(UnixDriver):
             for s in self.switches
             if s.version in {address.version for address in wish.clusters}
         ]
-        lines += [_sweep(address) for address in wish.clusters]
+        lines += [self.sweep(address).line for address in wish.clusters]
         if lines and not boot.is_current(lines, host.kept):
             steps.append(boot.step(SCRIPT, lines, link=LINK))
         return Plan(tuple(steps))
@@ -109,16 +114,6 @@ def _hostname(address: Address) -> Step:
         note="for a zone that shares the global zone's IP: run this in the global zone, and add"
         " `zone NAME` to the line",
     )
-
-
-def _sweep(address: Address) -> str:
-    if address.version == 4:
-        rows = f'$3 == "{address}" && $2 != "255.255.255.255"'
-        return boot.sweep(
-            "netstat -rnv -f inet", rows, f"route delete -net $1 {address} -netmask $2"
-        )
-    listing = "netstat -rn -f inet6"
-    return boot.sweep(listing, boot.by_flags(address), f"route delete -inet6 $1 {address}")
 
 
 DRIVER: Driver[Host] = Solaris10()

@@ -8,6 +8,7 @@ from shunt.errors import UsageError
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.registry import driver_for
 from shunt.servers.scripts import batch, powershell, sh
+from shunt.servers.scripts.traps import with_traps
 
 if TYPE_CHECKING:
     from shunt.servers.wish import Wish
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 def write_script(wish: Wish) -> str:
     """Return the script that sets the server up, proves it, and takes it back.
 
-    Nobody has looked at the server, so the script is that of a host as delivered; what it changes
-    it saves first, on the server, and gives back.
+    Nobody has looked at the server, so the script is that of a host as delivered, with a look for
+    traps added; what it changes it saves first, on the server, and gives back.
 
     Raises:
         UsageError: No service uses the server, so there is nothing to write.
@@ -28,6 +29,7 @@ def write_script(wish: Wish) -> str:
         said = "; ".join(f"{finding.what}: {finding.fix}" for finding in plan.findings)
         bare = "a server of nat services only must not hold the addresses" if wish.bare else None
         raise UsageError(f"there is nothing to do on {wish.server.name}", hint=said or bare)
+    plan = with_traps(plan, wish)
     if wish.server.os is OperatingSystem.WINDOWS:
         return powershell.script(wish, plan)
     if wish.server.os is OperatingSystem.WINDOWS2003:

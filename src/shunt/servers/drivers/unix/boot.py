@@ -6,6 +6,7 @@ such rows at every boot and deletes them; where there are none it does nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.unix.words import has_line, when, write
@@ -22,20 +23,51 @@ _MARK = "# Made by Shunt: sets this machine up as a server of cluster addresses.
 _EACH_ROW = "| while read row; do set -- $row; "
 
 
-def sweep(listing: str, rows: str, delete: str) -> str:
-    """Return a line of the script that deletes the network rows of a cluster address.
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """How the network rows of a cluster address are found and deleted.
 
-    Args:
+    Attributes:
         listing: The words that list the routes.
         rows: The condition of `awk` that a row of them must fulfil.
         delete: The words that delete it; `$1` and so on are the columns of the row.
     """
-    return f"{listing} | awk '{rows}' {_EACH_ROW}{delete}; done"
+
+    listing: str
+    rows: str
+    delete: str
+
+    @property
+    def line(self) -> str:
+        """Return the line of shell that deletes them all."""
+        return f"{self.listing} | awk '{self.rows}' {_EACH_ROW}{self.delete}; done"
+
+    @property
+    def clean(self) -> str:
+        """Return words that are true if there is none, and false if that cannot be told."""
+        asked = self.listing.partition(" | ")[0]
+        rows = f"{self.rows} {{ f = 1 }} END {{ exit f + 0 }}"
+        return f"{asked} >/dev/null && {self.listing} | awk '{rows}'"
 
 
 def by_flags(address: Address) -> str:
     """Return the condition where the gateway is the second column and the flags are the third."""
     return f'$2 == "{address}" && $3 !~ /H/'
+
+
+def bsd(address: Address) -> Sweep:
+    """Return the sweep where gateway and flags are the second and third column of netstat."""
+    family, option = ("inet", "-net") if address.version == 4 else ("inet6", "-inet6")
+    delete = f"route delete {option} $1 {address}"
+    return Sweep(f"netstat -rn -f {family}", by_flags(address), delete)
+
+
+def solaris(address: Address) -> Sweep:
+    """Return the sweep of Solaris, which shows masks of IPv4 with -v only."""
+    if address.version == 6:
+        return Sweep("netstat -rn -f inet6", by_flags(address), f"route delete -inet6 $1 {address}")
+    rows = f'$3 == "{address}" && $2 != "255.255.255.255"'
+    return Sweep("netstat -rnv -f inet", rows, f"route delete -net $1 {address} -netmask $2")
 
 
 def script(lines: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward, OperatingSystem
 from shunt.servers import record
-from shunt.servers.drivers.unix import elsewhere, parse, plan, words
+from shunt.servers.drivers.unix import boot, elsewhere, parse, plan, words
 from shunt.servers.drivers.unix.observed import Held, Host
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.sight import command
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.boot import Sweep
     from shunt.servers.wish import Wish
 
 
@@ -83,6 +84,10 @@ class UnixDriver(ABC):
     @abstractmethod
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return the steps that make it last over a reboot."""
+
+    def sweep(self, address: Address) -> Sweep:
+        """Return how the extra routes of an address are found and deleted, unseen."""
+        return boot.bsd(address)
 
     def more(self, host: Host, wish: Wish) -> Plan:
         """Return steps and findings that only this system has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
 from shunt.servers.drivers.unix.words import unless, when
 from shunt.servers.steps import Finding, Plan, Severity
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.boot import Sweep
     from shunt.servers.drivers.unix.observed import Held, Host
     from shunt.servers.steps import Step
     from shunt.servers.wish import Wish
@@ -89,6 +91,10 @@ class IpadmDriver(UnixDriver):
                 for link in links
             )
         )
+
+    def sweep(self, address: Address) -> Sweep:
+        """Return how the extra routes of an address are found and deleted, unseen."""
+        return boot.solaris(address)
 
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Delete objects with a wide mask that are not up now, and will be at the next boot.

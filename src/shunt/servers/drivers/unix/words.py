@@ -31,6 +31,18 @@ def shown(address: Address, listing: str = "ifconfig lo0", *, prefix: int | None
     return f"{listing} | egrep 'inet6 {name}(%[a-z0-9]*)?(/| prefix(len)? ){bits}' >/dev/null"
 
 
+def wide(address: Address, listing: str) -> str:
+    """Return words: does `listing` show the address under another mask than a host's?"""
+    name = str(address).replace(".", r"\.")
+    if address.version == 4:
+        start, mask = f"inet {name}", "(/32| netmask (0x)?ffffffff)"
+        any_mask = "(/| netmask )"
+    else:
+        start, mask = f"inet6 {name}(%[a-z0-9]*)?", "(/| prefix(len)? )128"
+        any_mask = "(/| prefix(len)? )"
+    return f"{listing} | egrep '{start}{any_mask}' | egrep -v '{start}{mask}' >/dev/null"
+
+
 def when(condition: str, words: str, *, asked: str = "") -> Command:
     """Return a command that does `words` only if `condition` is true, and else is content.
 

@@ -7,6 +7,9 @@
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
 
+/* Which abi.h the pinned maps were made by: compared before another release takes them over. */
+const volatile __u32 abi_version = SHUNT_ABI_VERSION;
+
 /* Key of the flow hash; the same on every start, so that flows keep their slots. */
 const volatile __u64 hash_key[2] = {0, 0};
 

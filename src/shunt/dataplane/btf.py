@@ -81,7 +81,8 @@ class Type:
         target: type number that it points to, names or qualifies; for an array, of its elements.
         count: elements of an array.
         signed: an integer or enumeration is signed.
-        members: fields of a struct or union; for a data section, its variables.
+        members: fields of a struct or union; for a data section, its variables (at offset 0 in an
+            object, at their own in the kernel).
         values: names and values of an enumeration.
     """
 
@@ -180,7 +181,9 @@ def _record(data: bytes, offset: int, texts: bytes) -> tuple[Type, int]:
             values = _values(kind, tail, texts, signed=flag)
             found = Type(kind, text, size=size_or_type, signed=flag, values=values)
         case Kind.DATASEC:
-            variables = tuple(Member("", tail[at], 0, 0) for at in range(0, words, 3))
+            variables = tuple(
+                Member("", tail[at], 8 * tail[at + 1], 0) for at in range(0, words, 3)
+            )
             found = Type(kind, text, size=size_or_type, members=variables)
         case Kind.FLOAT:
             found = Type(kind, text, size=size_or_type)

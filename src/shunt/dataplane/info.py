@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shunt.dataplane.btf import Btf, Kind, parse_btf
 from shunt.dataplane.kernel import LinkType
-from shunt.dataplane.layouts import AnyDtype, dtype_of
+from shunt.dataplane.layouts import AnyDtype, dtype_of, section_of
 from shunt.dataplane.libbpf import checked, libbpf
 
 if TYPE_CHECKING:
@@ -161,9 +161,10 @@ def map_info(fd: int) -> MapInfo:
     btf = _kernel_btf(info.btf_id) if info.btf_id else None
 
     def dtype(type_id: int) -> AnyDtype | None:
-        # A data section's offsets are in the object's symbol table, not in the kernel's types.
-        if btf is None or not type_id or btf[type_id].kind is Kind.DATASEC:
+        if btf is None or not type_id:
             return None
+        if btf[type_id].kind is Kind.DATASEC:
+            return section_of(btf, type_id)
         return dtype_of(btf, type_id)
 
     return MapInfo(
@@ -177,6 +178,25 @@ def map_info(fd: int) -> MapInfo:
         key=dtype(info.btf_key_type_id),
         value=dtype(info.btf_value_type_id),
     )
+
+
+def map_enums(fd: int) -> dict[str, dict[str, int]]:
+    """Return the enumerations of the object that made a map, as the kernel keeps them; maybe none.
+
+    Raises:
+        LayoutError: the kernel's types are of a kind that is not known here.
+    """
+    info = _MapInfo()
+    _fill(fd, info, "a map")
+    if not info.btf_id:
+        return {}
+    btf = _kernel_btf(info.btf_id)
+    return {
+        found.name: dict(found.values)
+        for kind in (Kind.ENUM, Kind.ENUM64)
+        for found in btf.of_kind(kind)
+        if found.name
+    }
 
 
 @lru_cache(maxsize=4)  # the maps of one object share their types; the kernel counts numbers on

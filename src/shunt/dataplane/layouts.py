@@ -151,6 +151,20 @@ def dtype_of(btf: Btf, type_id: int) -> AnyDtype:
     return _dtype(btf, type_id, 0)
 
 
+def section_of(btf: Btf, type_id: int) -> AnyDtype:
+    """Return the dtype of a data section as the kernel has it, with the offsets of its variables.
+
+    Raises:
+        LayoutError: a variable has no layout.
+    """
+    section = btf[type_id]
+    fields = {
+        btf[each.type_id].name: (dtype_of(btf, btf[each.type_id].target), each.bit_offset // 8)
+        for each in section.members
+    }
+    return _struct_dtype(section.name, fields, section.size)
+
+
 def _dtype(btf: Btf, type_id: int, depth: int) -> AnyDtype:
     if depth > _MAX_DEPTH:
         raise LayoutError(f"type {type_id} of the object is nested too deep")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from shunt.dataplane.attach import Link
 from shunt.dataplane.libbpf import checked, error_name, libbpf
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 BPFFS = Path("/sys/fs/bpf")
 _MAGIC = 0xCAFE4A11
 _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
+_NOT_IN_FILES = re.compile("[.%~]")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -65,7 +68,9 @@ def unmount_bpffs(target: Path) -> None:
 class PinDirectory:
     """Names for maps, programs and links that outlive the process.
 
-    Names are plain words: the bpf filesystem keeps names with a dot for itself.
+    A name may be anything without a slash. The bpf filesystem keeps files with a dot for itself,
+    so a dot is written `%2e` there. A name is given in two steps, by way of a file that ends in
+    `~`; where a process was killed between them, that file is as good as the other.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +103,7 @@ class PinDirectory:
             HostError: it may not be read.
         """
         try:
-            return frozenset(entry.name for entry in self.path.iterdir())
+            return frozenset(_name(entry) for entry in self.path.iterdir())
         except FileNotFoundError:
             return frozenset()
         except PermissionError as error:
@@ -110,15 +115,34 @@ class PinDirectory:
         Raises:
             DataplaneError: the kernel refused.
         """
-        target, fresh = self.path / name, self.path / f"{name}~"
-        fresh.unlink(missing_ok=True)
+        target, fresh = self._files(name)
         doing = f"pin {target}"
+        self._finish(name)
         checked(libbpf().bpf_obj_pin(handle.fd, os.fsencode(fresh)), doing)
         try:
             fresh.rename(target)
         except OSError as error:
             fresh.unlink(missing_ok=True)
             checked(-(error.errno or errno.EIO), doing)
+
+    def rename(self, name: str, becomes: str) -> None:
+        """Give what has one name another one, in place of whatever had that, without a gap.
+
+        Raises:
+            DataplaneError: nothing has the name (ENOENT), or the kernel refused.
+        """
+        self._finish(name)
+        self._finish(becomes)
+        source, target = self._files(name)[0], self._files(becomes)[0]
+        try:
+            source.rename(target)
+        except OSError as error:
+            checked(-(error.errno or errno.EIO), f"rename {source} to {target}")
+
+    def tidy(self) -> None:
+        """Finish or drop what a process that was killed had begun to name."""
+        for name in self.names():
+            self._finish(name)
 
     def open_map(self, name: str, spec: MapSpec | None = None) -> Map:
         """Open a pinned map.
@@ -139,11 +163,10 @@ class PinDirectory:
 
     def unpin(self, name: str) -> bool:
         """Remove a name; False if there is none. The object goes when nothing else holds it."""
-        try:
-            (self.path / name).unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        there = [file for file in self._files(name) if file.exists()]
+        for file in there:
+            file.unlink()
+        return bool(there)
 
     def remove(self) -> None:
         """Remove every name and the directory; a second time does nothing.
@@ -157,5 +180,25 @@ class PinDirectory:
             self.path.rmdir()
 
     def _open(self, name: str) -> int:
-        target = self.path / name
-        return checked(libbpf().bpf_obj_get(os.fsencode(target)), f"open {target}")
+        target, fresh = self._files(name)
+        result: int = libbpf().bpf_obj_get(os.fsencode(target))
+        if result == -errno.ENOENT:
+            result = libbpf().bpf_obj_get(os.fsencode(fresh))
+        return checked(result, f"open {target}")
+
+    def _files(self, name: str) -> tuple[Path, Path]:
+        """Return the file that has a name, and the one by way of which it is given."""
+        written = _NOT_IN_FILES.sub(lambda found: f"%{ord(found[0]):02x}", name)
+        return self.path / written, self.path / f"{written}~"
+
+    def _finish(self, name: str) -> None:
+        target, fresh = self._files(name)
+        if fresh.exists():
+            if target.exists():
+                fresh.unlink()
+            else:
+                fresh.rename(target)
+
+
+def _name(file: Path) -> str:
+    return unquote(file.name.removesuffix("~"))

@@ -17,6 +17,7 @@ from shunt.dataplane.attach import Attachment, Mode, attach, query
 from shunt.dataplane.kernel import PER_CPU
 from shunt.dataplane.layouts import Layouts
 from shunt.dataplane.object import Object
+from shunt.dataplane.release import open_pinned, pinned_key
 from shunt.errors import LayoutError
 from shunt.model.addresses import Address, packed16
 
@@ -38,6 +39,7 @@ _MAPS = (
     "flows", "affinities", "fragments",
 )  # fmt: skip
 _PROGRAM, _TRACE = "shunt", "shunt_trace"
+_SLOTS_IN_A_PAIR = 2
 _LINK = "link_"
 NANOSECONDS = 1_000_000_000
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h; Python does not name it
@@ -56,7 +58,7 @@ class Sizes:
     def by_map(self) -> dict[str, int]:
         """Return entries by map."""
         return {
-            "slots": self.slots // 2,  # pairs
+            "slots": self.slots // _SLOTS_IN_A_PAIR,
             "sights": self.slots,
             "members": self.members,
             "tallies": self.members,
@@ -64,6 +66,9 @@ class Sizes:
             "affinities": self.affinities,
             "ports": self.ports,
         }
+
+
+_SIZED = Sizes().by_map().keys()
 
 
 def address_key(address: Address) -> NDArray[np.uint64]:
@@ -123,6 +128,7 @@ class Plane:
         """
         plane = cls._reload(pins, {}, {})
         plane._replace_everywhere()
+        pins.tidy()
         return plane
 
     @staticmethod
@@ -150,11 +156,10 @@ class Plane:
             DataplaneError: nothing usable is pinned.
         """
         layouts = Layouts.read(OBJECT)
-        maps = {name: pins.open_map(name, layouts.maps[name]) for name in _MAPS}
-        plane = cls(
-            layouts, maps, pins.open_program(_PROGRAM), pins.open_program(_TRACE),
-            _pinned_key(pins, layouts), pins,
-        )  # fmt: skip
+        key = pinned_key(pins, _CONSTANTS, layouts)
+        maps = open_pinned(pins, layouts, _MAPS, _SIZED)
+        program, trace = pins.open_program(_PROGRAM), pins.open_program(_TRACE)
+        plane = cls(layouts, maps, program, trace, key, pins)
         plane._open_links()
         return plane
 
@@ -179,8 +184,10 @@ class Plane:
         cls, pins: PinDirectory, sizes: Mapping[str, int], copied: Mapping[str, Map]
     ) -> Plane:
         layouts = Layouts.read(OBJECT)
-        key = _pinned_key(pins, layouts)
-        reuse = {n: pins.open_map(n, layouts.maps[n]) for n in _MAPS if n not in sizes}
+        key = pinned_key(pins, _CONSTANTS, layouts)
+        reuse = open_pinned(pins, layouts, _MAPS, _SIZED)
+        sizes = {**_evened(reuse), **sizes}
+        copied = {name: copied.get(name, reuse.pop(name)) for name in sizes}
         with Object.open(
             OBJECT,
             sizes=sizes,
@@ -231,6 +238,7 @@ class Plane:
             HostError: the interface carries someone else's program.
             DataplaneError: the kernel refused.
         """
+        self._follow_name(interface, ifindex)
         present = self.links.get(interface)
         if present is not None:
             if present.link.info().ifindex == ifindex and mode in (None, present.mode):
@@ -240,6 +248,15 @@ class Plane:
         self.pins.pin(_LINK + interface, attachment.link)
         self.links[interface] = attachment
         return attachment
+
+    def _follow_name(self, interface: str, ifindex: int) -> None:
+        """Let an interface that was renamed keep its attachment, under its new name."""
+        for name, attachment in self.links.items():
+            if name != interface and attachment.link.info().ifindex == ifindex:
+                self.detach(interface)
+                self.pins.rename(_LINK + name, _LINK + interface)
+                self.links[interface] = self.links.pop(name)
+                return
 
     def detach(self, interface: str) -> None:
         """Take the program off an interface; none there is fine."""
@@ -288,15 +305,25 @@ def sentences(layouts: Layouts, kind: str) -> dict[str, str]:
     return dict(zip(names, layouts.words(f"shunt.words.{kind}"), strict=True))
 
 
-def _pinned_key(pins: PinDirectory, layouts: Layouts) -> bytes:
-    with pins.open_map(_CONSTANTS) as constants:
-        value = np.asarray(constants.get(0)).tobytes()
-    key: bytes = np.frombuffer(value, layouts.section(_RODATA))["hash_key"].astype("<u8").tobytes()
-    return key
+def _evened(maps: Mapping[str, Map]) -> dict[str, int]:
+    """Return sizes of those maps that are smaller than the ones that they go with.
+
+    A process that was killed while arrays grew may have left some of them large.
+    """
+    slots = max(maps["sights"].max_entries, maps["slots"].max_entries * _SLOTS_IN_A_PAIR)
+    members = max(maps["tallies"].max_entries, maps["members"].max_entries)
+    wanted = {
+        "sights": slots, "slots": slots // _SLOTS_IN_A_PAIR, "tallies": members, "members": members,
+    }  # fmt: skip
+    return {name: size for name, size in wanted.items() if maps[name].max_entries < size}
 
 
 def _copy(old: Map, new: Map) -> None:
+    """Copy what both have room for."""
+    both = min(old.max_entries, new.max_entries)
     if old.kind in PER_CPU or not old.mappable:
-        new.update_batch(*old.items())
+        keys, values = old.items()
+        kept = keys < both
+        new.update_batch(keys[kept], values[kept])
     else:
-        new.view()[: old.max_entries] = old.view()
+        new.view()[:both] = old.view()[:both]

@@ -16,6 +16,7 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
     IPv6,
+    IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
 )
@@ -169,6 +170,37 @@ def _advertisement(**changed: object) -> bytes:
     body = ICMPv6ND_NA(tgt=changed.get("tgt", "2001:db8::2"), S=changed.get("S", 0), R=0)
     option = ICMPv6NDOptDstLLAddr(lladdr=str(A), len=changed.get("len", 1))
     return bytes(Ether(src=str(A), dst="33:33:00:00:00:01") / packet / body / option)
+
+
+def test_a_claim_behind_an_extension_header_is_understood() -> None:
+    packet = IPv6(src="2001:db8::66", dst="ff02::1", hlim=255)
+    for extension in (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt()):
+        claim = ICMPv6ND_NA(tgt="2001:db8::10", R=0, S=0, O=1)
+        option = ICMPv6NDOptDstLLAddr(lladdr=str(A))
+        built = Ether(src=str(A), dst="33:33:00:00:00:01") / packet / extension / claim / option
+        found = parsed(bytes(built)).message
+        assert found == frames.Advertisement(IPv6Address("2001:db8::10"), A, override=True)
+
+
+def test_of_two_options_the_first_counts_as_for_the_kernel() -> None:
+    packet = IPv6(src="2001:db8::66", dst="ff02::1", hlim=255)
+    first, second = (ICMPv6NDOptDstLLAddr(lladdr=str(each)) for each in (A, B))
+    claim = ICMPv6ND_NA(tgt="2001:db8::10", R=0, S=0, O=1)
+    built = Ether(src=str(A), dst="33:33:00:00:00:01") / packet / claim / first / second
+    found = parsed(bytes(built)).message
+    assert isinstance(found, frames.Advertisement)
+    assert found.mac == A
+
+
+def test_arp_of_either_hardware_type_is_understood() -> None:
+    """Kernels learn from both, so both are claims."""
+    address = IPv4Address("192.0.2.10")
+    frame = bytearray(frames.gratuitous_arp(A, address)[1])
+    plain = parsed(bytes(frame))
+    frame[14:16] = (6).to_bytes(2)
+    assert parsed(bytes(frame)) == plain
+    frame[14:16] = (7).to_bytes(2)
+    assert isinstance(parse(bytes(frame)), Malformed)
 
 
 @pytest.mark.parametrize(

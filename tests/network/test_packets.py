@@ -15,6 +15,7 @@ from shunt.network import frames
 from shunt.network.filters import claims_and_frames_to
 from shunt.network.frames import Arp, Envelope, Frame
 from shunt.network.packets import Heard, PacketSocket
+from tests.network.odd import behind_hop_by_hop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,7 @@ async def test_the_filter_keeps_claims_and_frames_to_its_macs(pair: tuple[Host, 
             frames.echo_request(Envelope(b.mac, THIRD, FOUR, OTHER4), 3, 1, LONG),
             frames.unsolicited_advertisement(b.mac, SIX),
             frames.neighbour_solicitation(b.mac, SIX),
+            behind_hop_by_hop(frames.unsolicited_advertisement(b.mac, SIX)),
             frames.echo_request(Envelope(b.mac, THIRD, SIX, OTHER6), 3, 1, LONG),
         ]
         lost = [

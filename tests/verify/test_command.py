@@ -175,10 +175,19 @@ def test_with_only_raw_sockets_it_says_what_is_left_out(standing: Topology) -> N
     words = [SHUNT, "verify", "-c", file, "--rate", "1000", "--json"]
     done = standing.client.run([*only, *words], check=False)
     report = json.loads(done.stdout)
-    assert done.status == 0, done.stdout
+    assert done.status == report["exit_code"] == 3, done.stdout
     assert any("requests to applications" in line for line in report["left_out"])
+    assert _causes(done) == {"no-stack"}
     ports = [each for each in report["findings"] if each["check"] == "port"]
     assert {each["verdict"] for each in ports} == {"right"}
+
+
+def test_requests_that_are_not_wished_are_left_out(standing: Topology) -> None:
+    done = _verify(standing, "--json", "--no-requests")
+    report = json.loads(done.stdout)
+    assert done.status == 0, done.stdout
+    assert report["left_out"] == ["requests to applications: not wished"]
+    assert "application" not in {each["check"] for each in report["findings"]}
 
 
 def test_without_raw_sockets_it_names_the_capability(standing: Topology) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +19,7 @@ from shunt.network.frames import (
     echo_reply,
     gratuitous_arp,
     tcp_syn,
+    unsolicited_advertisement,
 )
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.judge import judge
@@ -298,6 +299,29 @@ def test_a_server_that_dies_meanwhile_is_called_dead_and_nothing_else(phase: str
     if phase != "silence again":
         for check in (Check.SILENCE, Check.PING, Check.PORT, Check.FOREIGN):
             assert found[check, "s2"] == gone
+
+
+def test_a_claim_that_cannot_be_read_is_no_silence() -> None:
+    subject, machines = _segment(1, ["192.0.2.100", "2001:db8::100"])
+    four, six = _addresses(subject)
+    assert isinstance(four, IPv4Address)
+    assert isinstance(six, IPv6Address)
+    odd = gratuitous_arp(_mac(66), four)[0][:14] + b"\0\x07"  # of an unknown hardware type
+    cut = [odd + gratuitous_arp(_mac(66), four)[0][16:], unsolicited_advertisement(_mac(66), six)]
+    cut[1] = cut[1][:-8]
+    procedure, frames = _procedure(subject), iter(cut)
+    run(procedure, machines, noise=lambda: next(frames, None))
+    found = [each for each in judge(procedure.reading) if each.verdict is not Verdict.RIGHT]
+    assert {(each.address, each.verdict, each.cause) for each in found} == {
+        (address, Verdict.UNKNOWN, Cause.UNREADABLE) for address in (four, six)
+    }
+
+
+def test_requests_that_were_wanted_and_not_made_are_missed() -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    procedure = Procedure(subject, ME, {4: SPARE[4]}, requests_wanted=True)
+    run(procedure, machines)
+    assert _troubles(procedure) == {(Check.APPLICATION, "s1"): (Verdict.UNKNOWN, Cause.NO_STACK)}
 
 
 def test_a_udp_port_that_says_nothing_is_not_called_wrong() -> None:

@@ -18,6 +18,7 @@ from shunt.network.packets import Heard, PacketSocket
 from shunt.verify import watch as watch_module
 from shunt.verify.claims import Claim, How, claim_of
 from shunt.verify.watch import Guard, News, Sighting, Watch
+from tests.network.odd import behind_hop_by_hop
 
 if TYPE_CHECKING:
     from shunt.lab.lab import Lab
@@ -162,6 +163,31 @@ def test_the_dispatcher_and_other_addresses_are_no_news() -> None:
         assert guard.see(Heard(frame, 1.0)) is None
     guard.allowed = frozenset({STRANGER})
     assert guard.see(Heard(GRATUITOUS[0], 2.0)) is None
+
+
+@pytest.mark.lab
+async def test_what_changes_a_kernels_table_is_heard(lab: Lab) -> None:
+    """Claims in forms that nobody sends by accident, and that Linux believes."""
+    lab.segment("lan")
+    here, there = lab.host("here"), lab.host("there")
+    lab.join(here, "lan", addresses=["192.0.2.9/24", "2001:db8::9/64"])
+    lab.join(there, "lan")
+    other_type = GRATUITOUS[1][:14] + (6).to_bytes(2) + GRATUITOUS[1][16:]
+    hidden = behind_hop_by_hop(frames.unsolicited_advertisement(STRANGER, SIX))
+    for address in (FOUR, SIX):
+        at = ("lladdr", str(DISPATCHER), "dev", "eth0", "nud", "stale")
+        here.ip("neighbour", "replace", str(address), *at)
+    with (
+        here.call(lambda: Watch("eth0", {FOUR, SIX}, {DISPATCHER})) as watch,
+        there.call(lambda: PacketSocket("eth0")) as socket,
+    ):
+        sightings = aiter(watch)
+        for frame, address in ((other_type, FOUR), (hidden, SIX)):
+            socket.send(frame)
+            async with asyncio.timeout(10):
+                sighting = await anext(sightings)
+            assert (sighting.claim.address, sighting.claim.mac) == (address, STRANGER)
+            assert here.neighbour(address) == STRANGER
 
 
 @pytest.mark.lab

@@ -45,6 +45,7 @@ _CLAIMS = (
     Instruction(_EQUAL, _KEEP, 0, ethernet.ARP),
     Instruction(_EQUAL, 0, _DROP, ethernet.IPV6),
     Instruction(_LOAD_BYTE, 0, 0, _IPV6_NEXT),
+    *(Instruction(_EQUAL, _KEEP, 0, kind) for kind in ip.HEADERS_BEFORE_A_MESSAGE),
     Instruction(_EQUAL, 0, _DROP, ip.ICMPV6),
     Instruction(_LOAD_BYTE, 0, 0, _ICMPV6_TYPE),
     Instruction(_EQUAL, _KEEP, 0, neighbour.SOLICITATION),
@@ -55,7 +56,8 @@ _CLAIMS = (
 def claims_and_frames_to(*macs: Mac) -> Filter:
     """Return a filter that keeps ARP, neighbour discovery and every frame sent to one of `macs`.
 
-    Whatever else flows on a loaded segment stays in the kernel.
+    Whatever else flows on a loaded segment stays in the kernel. A packet of IPv6 with extension
+    headers, which are rare, is kept: a claim may lie behind them.
     """
     to_a_mac = [instruction for mac in macs for instruction in _sent_to(mac)]
     return _linked([*to_a_mac, *_CLAIMS])

@@ -96,7 +96,7 @@ async def examine(
     mac = manner.mac or _made_up(chance)
     offered = place.offered(subject, manner.borrow, chance)
     phases: list[Phase] = []
-    left_out: list[str] = []
+    left_out = [] if manner.requests else ["requests to applications: not wished"]
 
     def follow(phase: Phase) -> None:
         phases.append(phase)
@@ -114,6 +114,7 @@ async def examine(
             mac,
             offered,
             connects=stack is not None,
+            requests_wanted=manner.requests,
             first_number=chance.choice(_FIRST_PORTS),
         )
         await Wire(procedure, socket, stack=stack, rate=manner.rate, progress=follow).run()
@@ -121,13 +122,17 @@ async def examine(
     left = footprint(concerned, mac) - before
     trace = tuple(f"{each.table}: {each.entry}" for each in sorted(left))
     verdict, cause = (Verdict.WRONG, Cause.LEFT_BEHIND) if trace else (Verdict.RIGHT, None)
+    lost = f"the kernel dropped {dropped} frames"
+    heard = Finding(Check.HEARD, "", None, Verdict.RIGHT)
+    if dropped:
+        heard = Finding(Check.HEARD, "", None, Verdict.UNKNOWN, Cause.FRAMES_LOST, evidence=(lost,))
     clean = Finding(Check.VERIFIER, "", None, verdict, cause, evidence=trace)
     transcript = procedure.reading.transcript
     return Report(
         subject,
         procedure.identity,
         link.name,
-        (*judge(procedure.reading), clean),
+        (*judge(procedure.reading), heard, clean),
         tuple(left_out),
         tuple(phases),
         tuple(transcript.events),

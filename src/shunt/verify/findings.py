@@ -32,6 +32,7 @@ class Check(StrEnum):
     AGAIN = "silence again"
     OTHERS = "others"
     DISPATCHER = "dispatcher"
+    HEARD = "everything heard"
     VERIFIER = "nothing left behind"
 
 
@@ -72,6 +73,9 @@ class Cause(StrEnum):
     DISPATCHER_ACCEPTS = "dispatcher-accepts-itself"
     DISPATCHER_STRAYS = "dispatcher-forwards-elsewhere"
     DISPATCHER_UNPROVED = "dispatcher-not-proved"
+    UNREADABLE = "unreadable-claim"
+    FRAMES_LOST = "frames-lost"
+    NO_STACK = "no-stack"
     NO_FREE_ADDRESS = "no-free-address"
     ONE_FREE_ADDRESS = "one-free-address"
     LEFT_BEHIND = "left-behind"
@@ -306,6 +310,27 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         (
             "Whoever has the cluster address answers ARP. Only a connection that a server "
             "accepts proves a dispatcher, and there was none."
+        ),
+    ),
+    Cause.UNREADABLE: (
+        "a frame with the cluster address in it cannot be read",
+        (
+            "It may be a claim that some machines believe. --pcap FILE keeps it for a look by "
+            "other means."
+        ),
+    ),
+    Cause.FRAMES_LOST: (
+        "frames arrived that could not be taken in",
+        (
+            "The machine was too busy, or the segment too loud: a claim may have been among "
+            "them, so silence proves less."
+        ),
+    ),
+    Cause.NO_STACK: (
+        "no request could be made: there is no TCP stack for it",
+        (
+            "That the port opens does not show that the application answers. The stack needs "
+            "CAP_SYS_ADMIN, CAP_NET_ADMIN and /dev/net/tun."
         ),
     ),
     Cause.NO_FREE_ADDRESS: (

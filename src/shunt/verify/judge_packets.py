@@ -45,6 +45,10 @@ def packets(reading: Reading, server: Examined, cluster: Cluster) -> Iterator[Fi
                 port,
                 (outcome.error or outcome.detail,),
             )
+        elif reading.requests_wanted and port.protocol is Protocol.TCP:
+            cause = Cause.NO_STACK
+            address = cluster.address
+            yield Finding(Check.APPLICATION, server.name, address, Verdict.UNKNOWN, cause, port)
 
 
 def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:

@@ -23,7 +23,12 @@ def segment(reading: Reading, cluster: Cluster) -> Iterator[Finding]:
     others = _other_servers(reading, cluster)
     for mac in (*strangers, *others):
         yield _stranger(reading, cluster, mac, others.get(mac))
-    if not strangers and not others:
+    if (unread := reading.transcript.unreadable.get(cluster.address)) is not None:
+        frame, broken = unread
+        seen = f"{broken.layer}: {broken.reason}: {frame[:64].hex()}"
+        cause = Cause.UNREADABLE
+        yield Finding(Check.OTHERS, "", cluster.address, Verdict.UNKNOWN, cause, evidence=(seen,))
+    elif not strangers and not others:
         yield Finding(Check.OTHERS, "", cluster.address, Verdict.RIGHT)
     if reading.subject.live:
         yield from _dispatcher(reading, cluster)

@@ -78,7 +78,8 @@ class Procedure:
     """One examination of `subject`; results are read from `transcript` and `ledger`.
 
     `offered` are the candidates for borrowed addresses by IP version; an operator's own choice is
-    offered alone. `connects`: a real TCP stack is at hand for requests.
+    offered alone. `connects`: a real TCP stack is at hand for requests; `requests_wanted`: without
+    it, something is missing.
     """
 
     def __init__(
@@ -88,11 +89,12 @@ class Procedure:
         offered: Mapping[int, tuple[Address, ...]],
         *,
         connects: bool = False,
+        requests_wanted: bool = False,
         first_number: int = 20000,
     ) -> None:
         self.subject = subject
         self.identity = Identity(mac)
-        self.reading = Reading(subject, Ledger(first_number))
+        self.reading = Reading(subject, Ledger(first_number), requests_wanted=requests_wanted)
         self._offered = offered
         self._connects = connects
 

@@ -27,7 +27,7 @@ _PAGE = {
     "doubts": "Not in the page: the causes of what went wrong are told apart.",
     "silence again": "The page: arp -d, ping the cluster: again there should be no response.",
 }
-_OWN_ALONE = {Check.OWN, Check.VERIFIER}
+_OWN_ALONE = {Check.OWN, Check.HEARD, Check.VERIFIER}
 
 JsonValue = Mapping[str, "JsonValue"] | Sequence["JsonValue"] | str | int | float | bool | None
 Json = dict[str, JsonValue]

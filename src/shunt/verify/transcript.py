@@ -22,6 +22,8 @@ from shunt.network.frames.icmp import quoted
 from shunt.verify.claims import How, claim_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from shunt.model.addresses import Address, Mac
     from shunt.verify.claims import Claim
 
@@ -80,10 +82,19 @@ class Outcome:
     error: str | None = None
 
 
-class Transcript:
-    """Grows by `sent` and `heard`; hostile frames only add to `malformed`."""
+# Headers that a claim is in, by IP version: a broken one may still be believed elsewhere.
+_CLAIMING = {4: ("ethernet", "arp"), 6: ("ethernet", "ipv6", "icmp", "neighbour")}
 
-    def __init__(self) -> None:
+
+class Transcript:
+    """Grows by `sent` and `heard`; hostile frames only add to `malformed`.
+
+    `concerned`: addresses that no malformed frame may have in it unnoticed.
+    """
+
+    def __init__(self, concerned: Iterable[Address] = ()) -> None:
+        self._concerned = tuple(concerned)
+        self.unreadable: dict[Address, tuple[bytes, Malformed]] = {}  # the first one
         self.events: list[Event] = []
         self.phase = ""
         self.malformed = 0
@@ -115,6 +126,7 @@ class Transcript:
         self.events.append(Event(at, self.phase, frame, parsed, sent=False))
         if isinstance(parsed, Malformed):
             self.malformed += 1
+            self._note_unreadable(frame, parsed)
             return None
         if (claim := claim_of(parsed)) is not None:
             asked = self._asked_at.get(claim.address)
@@ -129,6 +141,11 @@ class Transcript:
         if isinstance(parsed.network, Ip):
             self._packet(Answer(at, parsed.link.source, parsed.network), parsed)
         return parsed
+
+    def _note_unreadable(self, frame: bytes, parsed: Malformed) -> None:
+        for address in self._concerned:
+            if parsed.layer in _CLAIMING[address.version] and address.packed in frame:
+                self.unreadable.setdefault(address, (frame, parsed))
 
     def _packet(self, answer: Answer, frame: Frame) -> None:
         message = frame.message

@@ -13,6 +13,7 @@ from shunt.network.frames.ethernet import BrokenError
 REQUEST, REPLY = 1, 2
 _LAYOUT = struct.Struct("!HHBBH6s4s6s4s")
 _ETHERNET_IPV4 = (1, ethernet.IPV4, 6, 4)
+_IEEE_802 = 6  # a hardware type that Ethernet stacks learn from as well (RFC 1122 section 2.3.3)
 _NOBODY = IPv4Address(0)
 
 
@@ -74,11 +75,14 @@ def gratuitous_arp(mac: Mac, address: IPv4Address, vlan: int | None = None) -> t
 
 
 def parse_arp(payload: bytes) -> Arp:
-    """Return the message in an Ethernet payload; only IPv4 on Ethernet is one."""
+    """Return the message in an Ethernet payload; only IPv4 on Ethernet is one.
+
+    Of either hardware type: what others learn from must not go unheard.
+    """
     if len(payload) < _LAYOUT.size:
         raise BrokenError("arp", f"{len(payload)} bytes instead of {_LAYOUT.size}")
     *form, operation, sender_mac, sender, target_mac, target = _LAYOUT.unpack_from(payload)
-    if tuple(form) != _ETHERNET_IPV4:
+    if tuple(form) not in (_ETHERNET_IPV4, (_IEEE_802, *_ETHERNET_IPV4[1:])):
         raise BrokenError("arp", f"not for IPv4 on Ethernet: {form}")
     if operation not in (REQUEST, REPLY):
         raise BrokenError("arp", f"operation {operation} is neither request nor reply")

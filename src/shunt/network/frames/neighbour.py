@@ -137,14 +137,17 @@ def _solicitation(packet: Ip, target: IPv6Address, mac: Mac | None) -> Solicitat
 
 
 def _options(data: bytes) -> dict[int, Mac] | None:
-    """Return the link-layer addresses by option type; None if an option is broken."""
+    """Return the link-layer addresses by option type; None if an option is broken.
+
+    Of two of a type the first counts, as for the kernels of Linux and the BSDs.
+    """
     found: dict[int, Mac] = {}
     while data:
         size = data[1] * 8 if len(data) > 1 else 0
         if size == 0 or size > len(data):
             return None
         if data[0] in (_SOURCE_MAC, _TARGET_MAC) and size == 8:
-            found[data[0]] = Mac(data[2:8])
+            found.setdefault(data[0], Mac(data[2:8]))
         data = data[size:]
     return found
 

@@ -47,6 +47,11 @@ class Access:
 class Runner(Protocol):
     """Executes commands on one server; an asynchronous context manager."""
 
+    @property
+    def timeout(self) -> float:
+        """Return the seconds that one command may take."""
+        ...
+
     async def run(self, command: Command) -> Output:
         """Return what the command gave back, whatever its exit status.
 

@@ -21,7 +21,7 @@ class LocalRunner:
 
     def __init__(self, *, netns: str | None = None, timeout: float = 30.0) -> None:
         self._netns = netns
-        self._timeout = timeout
+        self.timeout = timeout
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,10 +49,10 @@ class LocalRunner:
             raise RemoteError(f"{words[0]} could not be started: {error.strerror}") from error
         data = (command.stdin or "").encode(errors="surrogateescape")
         try:
-            out, err = await asyncio.wait_for(process.communicate(data), self._timeout)
+            out, err = await asyncio.wait_for(process.communicate(data), self.timeout)
         except TimeoutError as error:
             raise RemoteError(
-                f"`{command.text}` took more than {self._timeout:g} seconds",
+                f"`{command.text}` took more than {self.timeout:g} seconds",
                 hint="see what it waits for, or give it more time with --timeout",
             ) from error
         finally:

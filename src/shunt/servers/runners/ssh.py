@@ -12,6 +12,7 @@ import asyncssh
 from shunt.errors import RemoteError, StillRunningError
 from shunt.servers.runners.base import Access, line
 from shunt.servers.runners.ending import OPEN, ending, proof
+from shunt.servers.runners.known import KnownHosts
 from shunt.servers.steps import Command, Output
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from shunt.model.via import Endpoint
 
 _CHANNELS = 4  # sshd allows ten sessions a connection by default (MaxSessions)
+_NO_SUCH_PROGRAM = 127  # exec's status in every shell
 _ENDING = 10.0  # seconds to end a command that took too long
 
 
@@ -82,6 +84,11 @@ class SshRunner:
         trace: TracebackType | None,
     ) -> None:
         await self._close()
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds that one command may take."""
+        return self._access.timeout
 
     async def run(self, command: Command) -> Output:
         """Return what the command gave back; see `Runner`."""
@@ -151,45 +158,53 @@ class SshRunner:
         return str(done.stdout).endswith(f"{proof(call.gate)}\n")
 
     async def _connect(self) -> None:
-        known = self._access.known_hosts
-        options: dict[str, Any] = {} if known is None else {"known_hosts": str(known)}
+        if self._by:
+            self._jump = await self._open(self._by, ())
+        self._connection = await self._open(self._there, self._jump or ())
+
+    async def _open(
+        self, there: Endpoint, tunnel: asyncssh.SSHClientConnection | tuple[()]
+    ) -> asyncssh.SSHClientConnection:
+        known = KnownHosts()
+        options: dict[str, Any] = {}
         if self._access.identities:
             options["client_keys"] = [str(path) for path in self._access.identities]
         try:
-            if self._by:
-                self._jump = await asyncssh.connect(
-                    self._by.host, self._by.port, username=self._by.user or (), **options
-                )
-            self._connection = await asyncssh.connect(
-                self._there.host,
-                self._there.port,
-                tunnel=self._jump or (),
-                username=self._there.user or (),
+            known.read(there, self._access.known_hosts)
+            return await asyncssh.connect(
+                there.host,
+                there.port,
+                tunnel=tunnel,
+                username=there.user or (),
                 keepalive_interval=15,
+                known_hosts=known,
                 **options,
             )
         except asyncssh.HostKeyNotVerifiable as error:
-            raise RemoteError(
-                f"{self._there}: the host key is not the one that is known: {error.reason}",
-                hint="make sure that it is the right machine, then put its key into known_hosts",
-            ) from error
+            raise known.refusal(there, error.reason) from error
         except asyncssh.PermissionDenied as error:
             raise RemoteError(
-                f"{self._there}: no key was accepted",
+                f"{there}: no key was accepted",
                 hint="load the key into the agent, or name it with --identity",
             ) from error
         except (asyncssh.Error, OSError, ValueError) as error:
-            raise RemoteError(f"{self._there} cannot be reached: {error}") from error
+            raise RemoteError(f"{there} cannot be reached: {error}") from error
 
     async def _is_common_user(self) -> bool:
         return "uid=0(" not in (await self._run(Command(("id",)), sudo=False)).stdout
 
     async def _may_use_sudo(self) -> None:
         allowed = await self._run(Command(("true",)), sudo=True)
+        said = allowed.stderr.strip()
+        if allowed.status == _NO_SUCH_PROGRAM:
+            raise RemoteError(
+                f"{self._there}: there is no sudo ({said or f'exit status {allowed.status}'})",
+                hint="log in as root, or install sudo there",
+            )
         if allowed.status:
             raise RemoteError(
                 f"{self._there}: this user may not use sudo without a password"
-                f" ({allowed.stderr.strip() or 'no sudo there'})",
+                f" ({said or f'exit status {allowed.status}'})",
                 hint="log in as root, or allow it in /etc/sudoers.d",
             )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,3 +90,25 @@ async def test_with_its_authority_the_conversation_begins(port: int, certificate
 async def test_nobody_there() -> None:
     with pytest.raises(RemoteError, match="cannot be reached"):
         await _open(1)
+
+
+async def test_a_server_waits_for_no_other_ones_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are opened at once, or neither is: with threads that are shared one would queue."""
+    both = threading.Barrier(2)
+
+    class Pool:
+        def close(self) -> None:
+            """Nothing is open."""
+
+    def opening(self: WinRmRunner) -> Pool:
+        both.wait(10)
+        return Pool()
+
+    monkeypatch.setattr(WinRmRunner, "_open", opening)
+    with ThreadPoolExecutor(1) as few:
+        asyncio.get_running_loop().set_default_executor(few)
+        there = Endpoint("127.0.0.1", 1, "admin")
+        runners = [WinRmRunner(there, Access(connect_timeout=20)) for _ in range(2)]
+        await asyncio.gather(*(runner.__aenter__() for runner in runners))
+        for runner in runners:
+            await runner.__aexit__(None, None, None)

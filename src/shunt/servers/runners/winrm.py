@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from shunt.errors import HostError, RemoteError
+from shunt.errors import HostError, RemoteError, StillRunningError
 from shunt.servers.powershell import strict
 from shunt.servers.steps import Command, Output
 
@@ -18,16 +19,25 @@ if TYPE_CHECKING:
 
 
 class WinRmRunner:
-    """Executes PowerShell statements in one runspace. The library is synchronous: threads wait."""
+    """Executes PowerShell statements in one runspace.
+
+    The library is synchronous: a thread of this runner's own waits. One of asyncio's few would
+    have it queue behind other servers, and be taken for one that does not answer.
+    """
 
     def __init__(self, there: Endpoint, access: Access) -> None:
         self._there = there
         self._access = access
         self._pool: Any = None
         self._one_at_a_time = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "winrm")
 
     async def __aenter__(self) -> Self:
-        self._pool = await self._in_thread(self._open, self._access.connect_timeout)
+        try:
+            self._pool = await self._in_thread(self._open, self._access.connect_timeout)
+        except BaseException:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            raise
         return self
 
     async def __aexit__(
@@ -36,22 +46,36 @@ class WinRmRunner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.close)
+        # Behind a statement that was given up, the closing waits for its turn; nobody waits for it.
+        closing = self._thread.submit(self._pool.close)
+        self._thread.shutdown(wait=False)
+        if not isinstance(error, StillRunningError):
+            await asyncio.wrap_future(closing)
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds that one command may take."""
+        return self._access.timeout
 
     async def run(self, command: Command) -> Output:
         """Return what the command gave back; see `Runner`."""
         async with self._one_at_a_time:
-            output: Output = await self._in_thread(
-                lambda: self._invoke(command), self._access.timeout
-            )
+            try:
+                output: Output = await self._in_thread(
+                    lambda: self._invoke(command), self._access.timeout
+                )
+            except RemoteError as error:
+                # There is no way to see that the other side has ended it.
+                raise StillRunningError(error.message, hint=error.hint) from error
             return output
 
     async def _in_thread(self, job: Any, seconds: float) -> Any:  # pypsrp has no types
         from requests import RequestException
 
         try:
-            return await asyncio.wait_for(asyncio.to_thread(job), seconds)
+            return await asyncio.wait_for(
+                asyncio.get_running_loop().run_in_executor(self._thread, job), seconds
+            )
         except TimeoutError as error:
             raise RemoteError(
                 f"{self._there} does not answer within {seconds:g} seconds",

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from shunt.errors import ShuntError
+from shunt.errors import RemoteError, ShuntError
 from shunt.servers.runners.opening import runner_for
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ async def each(
 ) -> tuple[Outcome[T], ...]:
     """Return the outcome of `job` for every server, in the order given.
 
-    `finished` is told each outcome as it comes. Errors of other kinds than ShuntError are ours:
-    they cancel the rest and are raised.
+    `finished` is told each outcome as it comes. Errors of other kinds than ShuntError are ours;
+    they too are the outcome of that one server, for the others may be half-way.
     """
     places = asyncio.Semaphore(at_once)
 
@@ -49,9 +49,20 @@ async def each(
                     outcome = Outcome(wish.server.name, value=await job(runner, wish))
             except ShuntError as error:
                 outcome = Outcome(wish.server.name, error=error)
+            except Exception as error:  # noqa: BLE001 - one server's error stops no other one
+                outcome = Outcome(wish.server.name, error=_ours(error))
         finished(outcome)
         return outcome
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(wish)) for wish in wishes]
     return tuple(task.result() for task in tasks)
+
+
+def _ours(error: Exception) -> ShuntError:
+    ours = RemoteError(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="this is a bug in Shunt; --debug adds the traceback for a report",
+    )
+    ours.__cause__ = error
+    return ours

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
 
-from shunt.errors import ParseError, RemoteError
+from shunt.errors import ParseError, RemoteError, StillRunningError
 from shunt.model.config import OperatingSystem, Server
 from shunt.servers import apply, record
 from shunt.servers.runners.local import LocalRunner
@@ -94,9 +94,9 @@ def _kept(tmp_path: Path) -> tuple[str, ...]:
     return tuple(entry.id for entry in record.parse(Output(path.read_text())).entries)
 
 
-async def _apply(events: list[Event] | None = None) -> apply.Result:
+async def _apply(events: list[Event] | None = None, wish: Wish = WISH) -> apply.Result:
     async with LocalRunner() as runner:
-        return await apply.apply(runner, WISH, (events if events is not None else []).append)
+        return await apply.apply(runner, wish, (events if events is not None else []).append)
 
 
 async def _remove() -> apply.Result:
@@ -161,3 +161,73 @@ async def test_a_host_whose_answer_is_not_understood_is_a_host_that_failed(
     with pytest.raises(RemoteError, match="cut off"):
         await _apply()
     assert files.present == set()
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("x"), TypeError("x"), IndexError("x")])
+@pytest.mark.parametrize("method", ["observe", "plan"])
+async def test_what_a_driver_stumbles_over_is_a_host_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, method: str
+) -> None:
+    files = _driver(tmp_path, monkeypatch, "a")
+
+    def stumble(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(files, method, stumble)
+    with pytest.raises(RemoteError, match="was not understood") as caught:
+        await _apply()
+    assert caught.value.__cause__ is error
+
+
+class _Lost(LocalRunner):
+    """A runner that does not see how a command with a certain text ends."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    async def run(self, command: Command) -> Output:
+        output = await super().run(command)
+        if self._text in (command.stdin or ""):
+            raise StillRunningError("the connection broke")
+        return output
+
+
+async def test_what_may_still_be_running_is_not_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = _driver(tmp_path, monkeypatch, "silence:a", "b")
+    with pytest.raises(StillRunningError, match="nobody saw it end, so nothing was undone"):
+        await apply.apply(_Lost(f"cp /dev/stdin {files.directory}/b"), WISH, lambda _: None)
+    assert files.present == {"silence:a", "b"}
+    assert _kept(tmp_path) == ("silence:a", "b")
+
+
+async def test_silence_stays_where_something_could_not_be_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("silence:a", "b", "c")
+    files = _driver(tmp_path, monkeypatch, *names, broken=frozenset({"c"}), stuck=frozenset({"b"}))
+    with pytest.raises(RemoteError, match="could not be undone: make b"):
+        await _apply()
+    assert files.present == {"silence:a", "b"}
+    assert _kept(tmp_path) == ("silence:a", "b")
+
+
+async def test_a_typed_wish_takes_back_no_address_that_it_does_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (f"alias:192.0.2.{number}" for number in (10, 11))
+    files = _driver(tmp_path, monkeypatch, first)
+    await _apply()
+    _driver(tmp_path, monkeypatch, second)
+    typed = Wish(Server("s", ()), (IPv4Address("192.0.2.11"),), only=False)
+    refused = await _apply(wish=typed)
+    assert refused.done == ()
+    assert "for 192.0.2.10, too" in refused.now.plan.findings[0].what
+    assert files.present == {first}
+    _driver(tmp_path, monkeypatch, first, second)
+    both = replace(typed, clusters=(CLUSTER, *typed.clusters))
+    assert (await _apply(wish=both)).now.settled
+    assert (await _apply(wish=replace(typed, only=True))).done == (f"undid: make {first}",)
+    assert files.present == {second}

@@ -15,7 +15,10 @@ from shunt.servers.record import Entry, Record
 from shunt.servers.steps import Command, Output
 from shunt.servers.wish import Wish
 
-NUMBER = "$(readlink /proc/self/ns/net | tr -dc 0-9)"
+NUMBERS = (
+    "$(readlink /proc/self/ns/net | tr -dc 0-9)"
+    "-$(awk '$2 == 0 && $3 == 0 { print $NF; exit }' /proc/net/netlink)"
+)
 TEXT = st.text(max_size=30)
 COMMANDS = st.builds(
     Command,
@@ -26,8 +29,10 @@ COMMANDS = st.builds(
     st.none() | TEXT,
 )
 ENTRIES = st.builds(Entry, TEXT, TEXT, st.lists(COMMANDS, max_size=3).map(tuple))
-RECORDS = st.lists(ENTRIES, max_size=4, unique_by=lambda entry: entry.id).map(
-    lambda entries: Record(tuple(entries))
+RECORDS = st.builds(
+    Record,
+    st.lists(ENTRIES, max_size=4, unique_by=lambda entry: entry.id).map(tuple),
+    st.lists(st.ip_addresses(), max_size=2).map(tuple),
 )
 
 
@@ -123,8 +128,8 @@ def test_what_brings_an_address_back_goes_with_it(
     ("fields", "path"),
     [
         ({}, "/var/lib/shunt/server.json"),
-        ({"netns": "blue"}, f"/run/shunt/netns-blue-{NUMBER}.json"),
-        ({"netns": "/run/a$(b)"}, f"/run/shunt/netns-run-a--b--{NUMBER}.json"),
+        ({"netns": "blue"}, f"/run/shunt/netns-{NUMBERS}.json"),
+        ({"netns": "/run/a$(b)"}, f"/run/shunt/netns-{NUMBERS}.json"),
         ({"os": OperatingSystem.AIX_WPAR, "wpar": "app1"}, "/var/lib/shunt/wpar-app1.json"),
         ({"os": OperatingSystem.WINDOWS}, "C:\\ProgramData\\shunt\\server.json"),
     ],

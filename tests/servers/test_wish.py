@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -53,6 +54,25 @@ def test_the_method_of_a_server_that_has_only_one(forward: Forward) -> None:
 def test_every_cluster_not_named_means_every_one_that_is() -> None:
     config = _config(("192.0.2.10", Forward.MAC, "b"), ("0.0.0.0", Forward.MAC, "a"))
     assert wish_for(config, "a").clusters == (ip_address("192.0.2.10"),)
+
+
+def test_every_cluster_means_every_one_of_the_family() -> None:
+    config = _config(
+        ("192.0.2.10", Forward.MAC, "b"),
+        ("2001:db8::10", Forward.MAC, "b"),
+        ("0.0.0.0", Forward.MAC, "a"),
+    )
+    assert wish_for(config, "a").clusters == (ip_address("192.0.2.10"),)
+    config = replace(
+        config,
+        services=(*config.services[:2], replace(config.services[2], address=ip_address("::"))),
+    )
+    assert wish_for(config, "a").clusters == (ip_address("2001:db8::10"),)
+
+
+def test_dispatchers_are_passed_on() -> None:
+    dispatchers = (ip_address("192.0.2.1"),)
+    assert wish_for(_config(), "a", dispatchers).dispatchers == dispatchers
 
 
 def test_an_address_with_and_without_an_alias_is_refused() -> None:

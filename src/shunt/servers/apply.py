@@ -1,7 +1,8 @@
 """Who executes: examines a server, applies a plan step by step, takes everything back.
 
 Nothing here knows an operating system. What is done is written to the server's record first, so a
-set-up that is killed at any point can be finished by a second one, or removed.
+set-up that is killed at any point can be finished by a second one, or removed. What changes a
+server holds its lock.
 """
 
 from __future__ import annotations
@@ -9,18 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from shunt.errors import ParseError, RemoteError, ShuntError
+from shunt.errors import ParseError, RemoteError, ShuntError, StillRunningError
+from shunt.model.config import Forward
 from shunt.servers import record as records
 from shunt.servers.bundle import run_all
 from shunt.servers.drivers.registry import driver_for
-from shunt.servers.steps import Command, Plan, Step
+from shunt.servers.lock import locked
+from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 
 if TYPE_CHECKING:
+    from shunt.model.addresses import Address
     from shunt.servers.record import Entry, Record
     from shunt.servers.runners.base import Runner
     from shunt.servers.wish import Wish
+
+
+_NOT_UNDERSTOOD = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Stage(StrEnum):
@@ -81,39 +96,48 @@ async def examine(runner: Runner, wish: Wish, report: Report) -> Examination:
     answers = await run_all(runner, [fact.command for fact in facts])
     outputs = {fact.name: answer for fact, answer in zip(facts, answers, strict=True)}
     try:
-        observed = driver.observe(wish, outputs)
         record = records.parse(outputs[records.NAME])
+        strangers = _strangers(record, wish)
+        if strangers:
+            return Examination(Plan(findings=strangers), record)
+        plan = driver.plan(driver.observe(wish, outputs), wish)
     except ParseError as error:
         # The person's request was right: it is the host that gave no usable answer.
         raise RemoteError(error.message, hint=error.hint) from error
-    plan = driver.plan(observed, wish)
+    except _NOT_UNDERSTOOD as error:
+        raise RemoteError(
+            f"an answer of this server was not understood: {type(error).__name__}: {error}",
+            hint="this is a bug in Shunt; --debug adds the traceback for a report",
+        ) from error
     return Examination(plan, record, record.stale(wish.clusters, plan.obsolete))
+
+
+def _strangers(record: Record, wish: Wish) -> tuple[Finding, ...]:
+    """Return what keeps a wish that was typed from undoing what it does not speak of."""
+    if wish.only:
+        return ()
+    others = sorted(map(str, record.addresses - {*wish.clusters, *wish.bare}))
+    if not others:
+        return ()
+    return (
+        Finding(
+            Severity.ERROR,
+            f"Shunt has set up this server for {', '.join(others)}, too",
+            "what keeps the addresses is written for all of them at once, so to set up those named"
+            " alone would take the others back",
+            "name all of them with --cluster; or take the others back with --only",
+        ),
+    )
 
 
 async def apply(runner: Runner, wish: Wish, report: Report) -> Result:
     """Do what is missing, each step checked; if one fails, undo what this call has done.
 
     Raises:
-        RemoteError: A step failed, or the server could not be asked.
+        RemoteError: A step failed, somebody else is at it, or the server could not be asked.
     """
-    before = await examine(runner, wish, report)
-    for entry in before.stale:
-        report(Event(wish.server.name, Stage.UNDOING, entry.what))
-    record = await _undo(runner, wish, before.record, before.stale)
-    if before.plan.steps:
-        await _must(runner, records.write(wish, record.with_steps(before.plan.steps)))
-    reached: list[Step] = []
-    for step in before.plan.steps:
-        report(Event(wish.server.name, Stage.DOING, step.what))
-        reached.append(step)
-        try:
-            await _do(runner, step)
-        except ShuntError as error:
-            await _fall_back(runner, wish, record, reached, report, error)
-    report(Event(wish.server.name, Stage.PROVING))
-    now = await examine(runner, wish, report) if before.plan.steps or before.stale else before
-    done = (*(f"undid: {entry.what}" for entry in before.stale), *(step.what for step in reached))
-    return Result(done, now)
+    async with locked(runner, wish) as renewal:
+        return await _Hands(runner, wish, report, renewal).apply()
 
 
 async def remove(runner: Runner, wish: Wish, report: Report) -> Result:
@@ -122,14 +146,8 @@ async def remove(runner: Runner, wish: Wish, report: Report) -> Result:
     Raises:
         RemoteError: Something could not be undone; the record keeps it, and what is older.
     """
-    report(Event(wish.server.name, Stage.ASKING))
-    record = await _record(runner, wish)
-    entries = record.removal()
-    for entry in entries:
-        report(Event(wish.server.name, Stage.UNDOING, entry.what))
-        record = await _undo(runner, wish, record, (entry,))
-    left = await _record(runner, wish)
-    return Result(tuple(f"undid: {entry.what}" for entry in entries), Examination(Plan(), left))
+    async with locked(runner, wish) as renewal:
+        return await _Hands(runner, wish, report, renewal).remove()
 
 
 async def recorded(runner: Runner, wish: Wish, report: Report) -> Examination:
@@ -150,31 +168,165 @@ async def _record(runner: Runner, wish: Wish) -> Record:
         raise RemoteError(error.message, hint=error.hint) from error
 
 
-async def _undo(runner: Runner, wish: Wish, record: Record, entries: tuple[Entry, ...]) -> Record:
-    """Undo entries one by one, and take each off the record; return what is left of it."""
-    for entry in entries:
-        record = record.without([entry.id])
-        await _must(runner, *entry.undo, records.write(wish, record))
-    return record
+@dataclass(frozen=True, slots=True)
+class _Hands:
+    """Who changes one server while it is locked; `renewal` fails once the lock is lost."""
+
+    runner: Runner
+    wish: Wish
+    report: Report
+    renewal: Command
+
+    async def apply(self) -> Result:
+        before = await examine(self.runner, self.wish, self.report)
+        steps = before.plan.steps
+        for entry in before.stale:
+            self._tell(Stage.UNDOING, entry.what)
+        record = replace(before.record, clusters=self.wish.clusters)
+        record = await self._undo(record, before.stale)
+        if steps or (record.entries and record != before.record):
+            await self._must(self._writing(record.with_steps(steps)))
+        reached: list[Step] = []
+        for step in steps:
+            self._tell(Stage.DOING, step.what)
+            reached.append(step)
+            try:
+                await self._must(*step.do, *map(as_check, step.check))
+            except StillRunningError as error:
+                raise StillRunningError(
+                    f"{error.message}; nobody saw it end, so nothing was undone",
+                    hint="see what is going on there; then `apply` again, or `remove`",
+                ) from error
+            except ShuntError as error:
+                await self._fall_back(record, reached, error)
+        self._tell(Stage.PROVING)
+        changed = bool(steps or before.stale)
+        now = await examine(self.runner, self.wish, self.report) if changed else before
+        undone = (f"undid: {entry.what}" for entry in before.stale)
+        return Result((*undone, *(step.what for step in reached)), now)
+
+    async def remove(self) -> Result:
+        self._tell(Stage.ASKING)
+        before = record = await _record(self.runner, self.wish)
+        entries = record.removal()
+        for entry in entries:
+            self._tell(Stage.UNDOING, entry.what)
+            record = await self._undo(record, (entry,))
+        left = await _record(self.runner, self.wish)
+        findings = await self._still_held(before) if entries else ()
+        undone = tuple(f"undid: {entry.what}" for entry in entries)
+        return Result(undone, Examination(Plan(findings=findings), left))
+
+    async def _still_held(self, before: Record) -> tuple[Finding, ...]:
+        """Return what is to be said of addresses that the server holds without Shunt."""
+        self._tell(Stage.PROVING)
+        # A server that must not hold an address is told of every one that it does.
+        names = tuple(sorted(before.addresses, key=lambda address: (address.version, address)))
+        none = replace(self.wish, clusters=(), bare=(), forward=Forward.NAT)
+        wish = replace(none, bare=names)
+        driver = driver_for(wish.server.os)
+        facts = (*driver.facts(wish), records.read(wish))
+        try:
+            answers = await run_all(self.runner, [fact.command for fact in facts])
+            outputs = {fact.name: answer for fact, answer in zip(facts, answers, strict=True)}
+            observed = driver.observe(wish, outputs)
+            usual = driver.plan(observed, none).findings
+            found = {
+                address: set(driver.plan(observed, replace(none, bare=(address,))).findings)
+                for address in names
+            }
+        except (ShuntError, *_NOT_UNDERSTOOD) as error:
+            return (_not_seen(error),)
+        silenced = any(entry.id.startswith("silence:") for entry in before.entries)
+        return tuple(
+            _held(address, loud=silenced and isinstance(address, IPv4Address))
+            for address in names
+            if any(f.severity is Severity.ERROR for f in found[address] - set(usual))
+        )
+
+    def _tell(self, stage: Stage, text: str = "") -> None:
+        self.report(Event(self.wish.server.name, stage, text))
+
+    def _writing(self, record: Record) -> Command:
+        return records.write(self.wish, record)
+
+    async def _undo(self, record: Record, entries: tuple[Entry, ...]) -> Record:
+        """Undo entries one by one, take each off the record; return what is left of it."""
+        for entry in entries:
+            record = record.without([entry.id])
+            await self._must(*entry.undo, self._writing(record))
+        return record
+
+    async def _must(self, *commands: Command) -> None:
+        """Run the commands one after the other, up to the first that fails.
+
+        Raises:
+            RemoteError: One failed, or somebody else has taken over the server.
+        """
+        outputs = await run_all(self.runner, (self.renewal, *commands), stop=True)
+        last, failed = outputs[-1], len(outputs) - 2
+        if failed < 0:
+            raise RemoteError(
+                "somebody else has taken over this server meanwhile",
+                hint="see who changes it; then `apply` again, or `remove`",
+            )
+        if last.status not in commands[failed].ok:
+            said = last.stderr.strip() or last.stdout.strip() or f"exit status {last.status}"
+            first, _, more = commands[failed].text.partition("\n")
+            raise RemoteError(f"`{first}{' ...' if more else ''}` failed: {said}")
+
+    async def _fall_back(self, before: Record, reached: list[Step], error: ShuntError) -> None:
+        """Undo the steps reached, the last first, restore the record, and raise the error again.
+
+        Silence stays once something could not be undone: that may be an address it is needed for.
+        """
+        stuck: list[str] = []
+        kept: list[Step] = []
+        for step in reversed(reached):
+            if stuck and step.id.startswith("silence:"):
+                kept.append(step)
+                continue
+            self._tell(Stage.UNDOING, step.what)
+            try:
+                if step.undo:
+                    await self._must(*step.undo)
+            except ShuntError as second:
+                stuck.append(f"{step.what} ({second.message})")
+                kept.append(step)
+        try:
+            await self._must(self._writing(before.with_steps(reversed(kept))))
+        except ShuntError as second:
+            stuck.append(f"the record ({second.message})")
+        outcome = (
+            f"; could not be undone: {'; '.join(stuck)}" if stuck else "; everything was undone"
+        )
+        raise RemoteError(f"{error.message}{outcome}", hint=error.hint) from error
 
 
-async def _do(runner: Runner, step: Step) -> None:
-    checks = tuple(as_check(command) for command in step.check)
-    await _must(runner, *step.do, *checks)
+def _held(address: Address, *, loud: bool) -> Finding:
+    if loud:
+        return Finding(
+            Severity.ERROR,
+            f"{address} is still held here, and answered for",
+            "Shunt has not added it, or does not know it any more; what kept it silent is gone",
+            "delete it, if nothing else needs it; or `apply` again",
+        )
+    return Finding(
+        Severity.NOTE,
+        f"{address} is still held here",
+        "Shunt has not added it, or does not know it any more",
+        "delete it, if nothing else needs it",
+    )
 
 
-async def _must(runner: Runner, *commands: Command) -> None:
-    """Run the commands one after the other, up to the first that fails.
-
-    Raises:
-        RemoteError: One failed.
-    """
-    outputs = await run_all(runner, commands, stop=True)
-    last, command = outputs[-1], commands[len(outputs) - 1]
-    if last.status not in command.ok:
-        said = last.stderr.strip() or last.stdout.strip() or f"exit status {last.status}"
-        first, _, more = command.text.partition("\n")
-        raise RemoteError(f"`{first}{' ...' if more else ''}` failed: {said}")
+def _not_seen(error: Exception) -> Finding:
+    said = error.message if isinstance(error, ShuntError) else f"{type(error).__name__}: {error}"
+    return Finding(
+        Severity.ERROR,
+        "everything was undone, but whether a cluster address is still held could not be seen",
+        said,
+        "look at the loopback's addresses",
+    )
 
 
 def as_check(command: Command) -> Command:
@@ -182,30 +334,3 @@ def as_check(command: Command) -> Command:
     if command.shell != "powershell":
         return command
     return replace(command, argv=(f"if (-not ({command.argv[0]})) {{ throw 'it is not so' }}",))
-
-
-async def _fall_back(
-    runner: Runner,
-    wish: Wish,
-    before: Record,
-    reached: list[Step],
-    report: Report,
-    error: ShuntError,
-) -> None:
-    """Undo the steps reached, the last first, restore the record, and raise the error again."""
-    stuck: list[str] = []
-    kept = before
-    for step in reversed(reached):
-        report(Event(wish.server.name, Stage.UNDOING, step.what))
-        try:
-            if step.undo:
-                await _must(runner, *step.undo)
-        except ShuntError as second:
-            stuck.append(f"{step.what} ({second.message})")
-            kept = kept.with_steps([step])
-    try:
-        await _must(runner, records.write(wish, kept))
-    except ShuntError as second:
-        stuck.append(f"the record ({second.message})")
-    outcome = f"; could not be undone: {'; '.join(stuck)}" if stuck else "; everything was undone"
-    raise RemoteError(f"{error.message}{outcome}", hint=error.hint) from error

@@ -55,25 +55,35 @@ def _rank(entry: Entry) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Everything that Shunt has done on one server, oldest first; each id once."""
+    """Everything that Shunt has done on one server, oldest first; each id once.
+
+    `clusters` are the addresses that it was done for; the server may have held some before.
+    """
 
     entries: tuple[Entry, ...] = ()
+    clusters: tuple[Address, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
         """Return the ids of the steps that Shunt did."""
         return frozenset(entry.id for entry in self.entries)
 
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """Return every cluster address that something was done for."""
+        about = (_address(entry.id.partition(":")[2]) for entry in self.entries)
+        return frozenset((*self.clusters, *(address for address in about if address)))
+
     def with_steps(self, steps: Iterable[Step]) -> Record:
         """Return the record with `steps`; the undo of one stays what it was the first time."""
         known = self.ids
         fresh = (Entry(step.id, step.what, step.undo) for step in steps if step.id not in known)
-        return Record((*self.entries, *fresh))
+        return replace(self, entries=(*self.entries, *fresh))
 
     def without(self, ids: Iterable[str]) -> Record:
         """Return the record without the steps named."""
         gone = frozenset(ids)
-        return Record(tuple(entry for entry in self.entries if entry.id not in gone))
+        return replace(self, entries=tuple(e for e in self.entries if e.id not in gone))
 
     def removal(self, ids: Iterable[str] | None = None) -> tuple[Entry, ...]:
         """Return the entries to undo (all, or those named), the newest first.
@@ -99,7 +109,9 @@ class Record:
     def dump(self) -> str:
         """Return the record as JSON text, which `parse` reads."""
         entries = [asdict(entry) for entry in self.entries]
-        return json.dumps({"version": VERSION, "entries": entries}, indent=1) + "\n"
+        clusters = [str(address) for address in self.clusters]
+        document = {"version": VERSION, "clusters": clusters, "entries": entries}
+        return json.dumps(document, indent=1) + "\n"
 
 
 def parse(output: Output) -> Record:
@@ -122,12 +134,20 @@ def parse(output: Output) -> Record:
                 f"the record of what Shunt did has version {document['version']}",
                 hint=f"this release reads {VERSION}; use the release that set the server up",
             )
-        return Record(tuple(_entry(item) for item in document["entries"]))
-    except (ValueError, KeyError, TypeError) as error:
+        clusters = tuple(ip_address(text) for text in document.get("clusters", ()))
+        return Record(tuple(_entry(item) for item in document["entries"]), clusters)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ParseError(
             f"the record of what Shunt did is damaged: {error!r}",
             hint="look at it on the server, and move it away if it is of no use any more",
         ) from error
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 def _entry(item: dict[str, list[dict[str, object]]]) -> Entry:
@@ -144,12 +164,15 @@ def path(wish: Wish) -> str:
     """Return where a server keeps its record, for double quotes in a shell or for PowerShell.
 
     There is one a host, a partition or a namespace. A namespace does not outlive a reboot, nor
-    shall its record; and as names are used again, the kernel's own number is part of the file's.
+    shall its record. It has many names (a process, a path), so the kernel's number for it counts.
+    That one is given again as soon as a namespace has gone, so the number of the kernel's own
+    netlink socket in there goes with it, which is counted up for every socket of the machine.
     """
     server = wish.server
     if server.netns:
-        name = _plain(server.netns.strip("/"))
-        return f"/run/shunt/netns-{name}-$(readlink /proc/self/ns/net | tr -dc 0-9).json"
+        number = "readlink /proc/self/ns/net | tr -dc 0-9"
+        socket = "awk '$2 == 0 && $3 == 0 { print $NF; exit }' /proc/net/netlink"
+        return f"/run/shunt/netns-$({number})-$({socket}).json"
     name = f"wpar-{_plain(server.wpar)}" if server.wpar else "server"
     if server.os in _WINDOWS:
         return rf"{powershell.FOLDER}\{name}.json"

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from shunt.errors import UsageError
-from shunt.model.config import Config, Forward, Server
+from shunt.model.config import Config, Forward, Server, Service
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
@@ -36,6 +36,7 @@ class Wish:
         dispatchers: Addresses of the machines that forward, as far as they are known.
         silence: How ARP is silenced (Linux).
         persist: Whether it must come back after a reboot.
+        only: Whether these are all the addresses: what Shunt has set up for others goes.
     """
 
     server: Server
@@ -45,6 +46,7 @@ class Wish:
     dispatchers: tuple[Address, ...] = ()
     silence: Silence = Silence.AUTO
     persist: bool = True
+    only: bool = True
 
     @property
     def clusters4(self) -> tuple[IPv4Address, ...]:
@@ -52,8 +54,10 @@ class Wish:
         return tuple(a for a in self.clusters if isinstance(a, IPv4Address))
 
 
-def wish_for(config: Config, name: str) -> Wish:
+def wish_for(config: Config, name: str, dispatchers: tuple[Address, ...] = ()) -> Wish:
     """Return what the configuration wants of the server `name`.
+
+    `dispatchers` are the own addresses of the machines that forward, which it does not say.
 
     Raises:
         UsageError: There is no such server, or it is wanted with and without the same address.
@@ -67,10 +71,7 @@ def wish_for(config: Config, name: str) -> Wish:
     ways: dict[Forward, dict[Address, None]] = {forward: {} for forward in Forward}
     for service in config.services:
         if any(member.server == name for member in service.members):
-            addresses = (
-                config.cluster_addresses if service.address.is_unspecified else (service.address,)
-            )
-            ways[service.forward].update(dict.fromkeys(addresses))
+            ways[service.forward].update(dict.fromkeys(_addresses(config, service)))
     held = {**ways[Forward.MAC], **ways[Forward.ENCAP]}
     for address in ways[Forward.NAT]:
         if address in held:
@@ -79,4 +80,11 @@ def wish_for(config: Config, name: str) -> Wish:
                 hint="a nat server must not hold the address, the others must: use another server",
             )
     forward = Forward.ENCAP if ways[Forward.ENCAP] else Forward.MAC if held else Forward.NAT
-    return Wish(server, tuple(held), forward, tuple(ways[Forward.NAT]))
+    return Wish(server, tuple(held), forward, tuple(ways[Forward.NAT]), dispatchers)
+
+
+def _addresses(config: Config, service: Service) -> tuple[Address, ...]:
+    """Return the cluster addresses of a service; 0.0.0.0 and :: mean all of their family."""
+    if not service.address.is_unspecified:
+        return (service.address,)
+    return tuple(a for a in config.cluster_addresses if a.version == service.address.version)

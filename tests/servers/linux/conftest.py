@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ def server(lab: Lab) -> Iterator[Host]:
     host.ip("link", "set", "lo", "up")
     lab.join(host, "lan", addresses=["10.9.0.5/24", "2001:db8:9::5/64"])
     yield host
-    for path in Path("/run/shunt").glob(f"netns-{host.namespace}-*.json"):
-        path.unlink()
+    for path in Path("/run/shunt").glob(f"netns-{host.path.stat().st_ino}-*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.errors import RemoteError
-from shunt.servers import apply
+from shunt.lab.namespaces import DIRECTORY, make
+from shunt.lab.processes import run
+from shunt.servers import apply, record
 from shunt.servers.runners.local import LocalRunner
 from shunt.servers.steps import Command, Output
 from shunt.servers.wish import Silence
@@ -150,7 +152,7 @@ async def test_a_step_that_fails_undoes_the_ones_before(server: Host) -> None:
 
 
 KILLED_AT = [
-    "/run/shunt/netns-",  # the record
+    'chmod 600 "$f.new"',  # the record
     "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore",
     "echo 2 > /proc/sys/net/ipv4/conf/all/arp_announce",
     f"address replace {CLUSTER}/32",
@@ -236,6 +238,54 @@ async def test_a_record_that_cannot_be_read_is_not_an_empty_one(server: Host) ->
             await do(server, wanted)
     put_record(server, wanted, whole)
     await remove(server, wanted)
+
+
+async def test_a_namespace_has_one_record_under_all_its_names(server: Host) -> None:
+    before = state(server)
+    sleeper = server.start(["sleep", "600"])
+    await do(server, wish(server))
+    for name in (str(server.path), str(sleeper.pid)):
+        other = replace(wish(server), server=replace(wish(server).server, netns=name))
+        async with LocalRunner(netns=name) as runner:
+            assert (await apply.recorded(runner, other, quiet)).stale
+    async with LocalRunner(netns=str(sleeper.pid)) as runner:
+        await apply.remove(runner, other, quiet)
+    assert state(server) == before
+
+
+async def test_a_namespace_that_gets_the_number_of_a_dead_one_has_no_record(server: Host) -> None:
+    """The kernel gives the number of a namespace again as soon as it has gone."""
+    path = DIRECTORY / f"{server.namespace}-short"
+    places: dict[int, str] = {}
+    for _ in range(50):
+        make(path.name)
+        try:
+            number = path.stat().st_ino
+            place = run(
+                ["nsenter", f"--net={path}", "sh", "-c", f'echo "{record.path(wish(server))}"']
+            )
+        finally:
+            run(["ip", "netns", "del", path.name])
+        if number in places:
+            assert place.stdout != places[number]
+            return
+        places[number] = place.stdout
+    pytest.skip("this kernel gave no number twice")
+
+
+async def test_an_alias_that_was_there_before_is_told_when_it_is_loud_again(server: Host) -> None:
+    server.ip("address", "add", f"{CLUSTER}/32", "dev", "lo")
+    assert (await do(server, wish(server))).now.settled
+    removed = await remove(server, wish(server))
+    assert CLUSTER in server.ip("address")
+    (finding,) = removed.now.plan.findings
+    assert finding.what == f"{CLUSTER} is still held here, and answered for"
+    assert not removed.now.settled
+
+
+async def test_after_remove_nothing_is_held_and_nothing_is_said(server: Host) -> None:
+    await do(server, wish(server))
+    assert (await remove(server, wish(server))).now.plan.findings == ()
 
 
 async def test_a_new_namespace_of_an_old_name_has_no_record(lab: Lab, server: Host) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import platform
+import shutil
+import signal
 import subprocess
 import sys
 from ipaddress import ip_address
@@ -71,6 +75,7 @@ def test_names_keep_their_order_and_come_once(config: Path) -> None:
         (("a",), {"local": True}, "stand alone"),
         (("a",), {"cluster": ("192.0.2.10",)}, "go with --local or --via"),
         (("a",), {"forward": Forward.NAT}, "go with --local or --via"),
+        (("a",), {"only": True}, "go with --local or --via"),
         ((), {"local": True, "cluster": ("nonsense",)}, "is no address"),
         ((), {"local": True, "cluster": ("224.0.0.1",)}, "multicast"),
         ((), {"local": True, "cluster": ("127.0.0.1",)}, "loopback"),
@@ -100,6 +105,49 @@ def test_the_forwarding_method_may_be_said_without_a_configuration(forward: Forw
     assert (wish.clusters, wish.bare) == (
         ((), address) if forward is Forward.NAT else (address, ())
     )
+
+
+@pytest.mark.parametrize("option", [("--cluster", "192.0.2.10"), ("--forward", "nat"), ("--only",)])
+def test_remove_is_for_everything(option: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="takes back all that Shunt did"):
+        _run("remove", "--local", *option)
+
+
+@pytest.mark.parametrize(
+    ("via", "same"),
+    [
+        ("local", "local"),
+        ("ssh://root@h", "ssh://you@H:22?sudo=yes"),
+        ("ssh://h?jump=j", "ssh://h?jump=j"),
+    ],
+)
+def test_one_machine_is_not_two_servers(tmp_path: Path, via: str, same: str) -> None:
+    path = tmp_path / "shunt.yaml"
+    text = CONFIG.replace("a: {address: 192.0.2.21}", f'a: {{address: 192.0.2.21, via: "{via}"}}')
+    path.write_text(text.replace("ssh://root@192.0.2.22", same))
+    for choice in (Choice(config=path, all=True), Choice(config=path)):
+        with pytest.raises(UsageError, match="servers a and b are one machine"):
+            wishes(() if choice.all else ("a",), choice)
+    path.write_text(text)
+    assert len(wishes((), Choice(config=path, all=True))) == 2
+
+
+def test_namespaces_of_one_machine_are_several_servers(tmp_path: Path) -> None:
+    path = tmp_path / "shunt.yaml"
+    text = CONFIG.replace("192.0.2.21}", "192.0.2.21, via: local, netns: a}")
+    path.write_text(
+        text.replace('os: freebsd, via: "ssh://root@192.0.2.22"', "via: local, netns: b")
+    )
+    assert len(wishes((), Choice(config=path, all=True))) == 2
+
+
+def test_the_dispatcher_is_the_one_said_or_this_machine(config: Path, tmp_path: Path) -> None:
+    said = Choice(config=config, all=True, dispatcher=("192.0.2.1",))
+    assert [wish.dispatchers for wish in wishes((), said)] == [(ip_address("192.0.2.1"),)] * 2
+    here = tmp_path / "here.yaml"
+    here.write_text(CONFIG.replace("interface: eth0", "interface: lo"))
+    (wish, _) = wishes((), Choice(config=here, all=True))
+    assert ip_address("127.0.0.1") in wish.dispatchers
 
 
 def test_a_cluster_address_is_needed() -> None:
@@ -232,3 +280,53 @@ def test_a_life_from_plan_to_remove(host: Host) -> None:
     assert _shunt(host, "remove")[0] == 0
     assert host.sysctl("net.ipv4.conf.all.arp_ignore") == "0"
     assert _shunt(host, "remove")[:2][0] == 0
+
+
+@pytest.mark.lab
+def test_a_second_address_does_not_take_the_first_one_back(host: Host) -> None:
+    assert _shunt(host, "apply", "--cluster", "192.0.2.10")[0] == 0
+    for command in ("apply", "check"):
+        status, said, _ = _shunt(host, command, "--cluster", "192.0.2.11")
+        assert status == 1
+        assert "Shunt has set up this server for 192.0.2.10, too" in said
+    assert "192.0.2.10/32" in host.ip("address")
+    assert _shunt(host, "apply", "--cluster", "192.0.2.10", "--cluster", "192.0.2.11")[0] == 0
+    assert _shunt(host, "apply", "--cluster", "192.0.2.11", "--only")[0] == 0
+    assert "192.0.2.10/32" not in host.ip("address")
+
+
+@pytest.mark.lab
+def test_remove_tells_of_an_alias_that_is_loud_again(host: Host) -> None:
+    host.ip("address", "add", "192.0.2.10/32", "dev", "lo")
+    assert _shunt(host, "apply", "--cluster", "192.0.2.10")[0] == 0
+    status, said, _ = _shunt(host, "remove")
+    assert status == 1
+    assert "192.0.2.10 is still held here, and answered for" in said
+
+
+@pytest.mark.lab
+def test_ctrl_c_says_what_was_not_finished_and_leaves_no_lock(host: Host, tmp_path: Path) -> None:
+    words = ("--cluster", "192.0.2.10", "--local", "--netns", host.namespace)
+    shunt = str(Path(sys.executable).with_name("shunt"))
+    slow = tmp_path / "ip"
+    slow.write_text(
+        f'#!/bin/sh\ncase $* in *replace*) exec sleep 600 ;; esac\nexec {shutil.which("ip")} "$@"\n'
+    )
+    slow.chmod(0o755)
+    with subprocess.Popen(
+        [shunt, "server", "apply", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            said += line
+            if "doing add 192.0.2.10/32" in line:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert f"interrupted before the end of {platform.node()}" in said
+    assert "`apply` again, or `remove`" in said
+    assert _shunt(host, "apply", "--cluster", "192.0.2.10")[0] == 0

@@ -18,6 +18,7 @@ app = App(
         "proves it from the wire."
     ),
     help_format="markdown",
+    suppress_keyboard_interrupt=False,  # else it leaves without a word
 )
 
 COMMANDS = {

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
 from shunt.cli.output import Output
-from shunt.cli.server_choice import Choice, access, need_clusters, need_root, wishes
+from shunt.cli.server_choice import (
+    Choice,
+    access,
+    need_clusters,
+    need_no_addresses,
+    need_root,
+    wishes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -87,6 +95,7 @@ def remove(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Js
     from shunt.servers.apply import recorded
     from shunt.servers.apply import remove as undo
 
+    need_no_addresses(choice)
     chosen = wishes(names, choice)
     out = Output(json=json)
     if dry_run:
@@ -131,12 +140,23 @@ def _finish(
     from shunt.servers.fleet import each
 
     way = access(choice, chosen)
+    left = {wish.server.name: None for wish in chosen}  # in their order
     with server_view.progress(out, len(chosen)) as (event, advance):
-        outcomes: tuple[Outcome[T], ...] = asyncio.run(
-            each(chosen, job(event), way, at_once=choice.jobs, finished=lambda _: advance())
-        )
+
+        def finished(outcome: Outcome[T]) -> None:
+            del left[outcome.server]
+            advance()
+
+        work = each(chosen, job(event), way, at_once=choice.jobs, finished=finished)
+        try:
+            outcomes: tuple[Outcome[T], ...] = asyncio.run(work)
+        except KeyboardInterrupt:
+            server_view.interrupted(out, left)
+            raise
     out.document(server_view.document(outcomes))
     server_view.show(out, outcomes)
+    if "--debug" in sys.argv:
+        server_view.tracebacks(outcomes)
     if any(outcome.error for outcome in outcomes):
         return 3
     return 0 if all(server_view.standing(o.value) == "right" for o in outcomes) else 1

@@ -16,9 +16,10 @@ from shunt.model.config import Forward, OperatingSystem, Server
 from shunt.servers.wish import Silence, Wish, wish_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from shunt.model.addresses import Address
+    from shunt.model.config import Config
     from shunt.model.via import Endpoint, Via
     from shunt.servers.runners.base import Access
 
@@ -69,6 +70,13 @@ class Choice:
     netns: Annotated[str | None, Parameter(group=_HERE)] = None
     """Network namespace there: a name of `ip netns`, a process's number, or a path."""
 
+    only: Annotated[bool, Parameter(negative=(), group=_HERE)] = False
+    """Take back what Shunt has set up there for other addresses than these."""
+
+    dispatcher: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    """The dispatcher's own address, to tell routes that swallow it; may be given again. On the
+    dispatcher itself it is known."""
+
     silence: Silence = Silence.AUTO
     """How a Linux server is kept from answering ARP."""
 
@@ -109,9 +117,9 @@ def wishes(names: Sequence[str], choice: Choice) -> list[Wish]:
         if names or choice.all or choice.config:
             raise UsageError("--local and --via stand alone: no names, no --all, no --config")
         return [_by_hand(choice)]
-    if choice.cluster or choice.forward or choice.own or choice.netns or choice.os:
+    if any((choice.cluster, choice.forward, choice.own, choice.netns, choice.os, choice.only)):
         raise UsageError(
-            "--cluster, --forward, --own, --os and --netns go with --local or --via",
+            "--cluster, --forward, --own, --os, --netns and --only go with --local or --via",
             hint="otherwise the configuration says all that",
         )
     if bool(names) == choice.all:
@@ -120,7 +128,50 @@ def wishes(names: Sequence[str], choice: Choice) -> list[Wish]:
 
     config = load(choice.config or DEFAULT)
     chosen = list(config.servers) if choice.all else list(dict.fromkeys(names))
-    return [_tuned(wish_for(config, name), choice) for name in chosen]
+    dispatchers = _dispatchers(choice, config)
+    found = [wish_for(config, name, dispatchers) for name in chosen]
+    _no_machine_twice(config.servers, chosen)
+    return [_tuned(wish, choice) for wish in found]
+
+
+def _no_machine_twice(servers: Mapping[str, Server], chosen: Sequence[str]) -> None:
+    """Refuse two servers that are one machine: each set-up would take back the other's.
+
+    Raises:
+        UsageError: One of those chosen has the way in of another one.
+    """
+    from shunt.model.via import Via
+
+    first: dict[object, str] = {}
+    for name, server in servers.items():
+        if server.via is None or server.wpar:
+            continue
+        via = Via.parse(server.via)
+        at = via.endpoint
+        place = (at and (at.host.lower(), at.port), via.jump, server.netns)
+        other = first.setdefault(place, name)
+        if other != name and {other, name} & {*chosen}:
+            raise UsageError(
+                f"servers {other} and {name} are one machine: both are entered by {server.via}",
+                hint=f"make them one server with all the addresses, or correct `via` of {name}",
+            )
+
+
+def _dispatchers(choice: Choice, config: Config) -> tuple[Address, ...]:
+    """Return the addresses said, or else those of this machine's if it is the dispatcher."""
+    if choice.dispatcher:
+        return tuple(_own(text) for text in choice.dispatcher)
+    if sys.platform != "linux":
+        return ()
+    from shunt.network.addresses import addresses
+
+    return tuple(
+        here.address
+        for here in addresses()
+        if here.interface in config.dispatcher.interfaces
+        and not here.address.is_link_local
+        and here.address not in config.cluster_addresses
+    )
 
 
 def _by_hand(choice: Choice) -> Wish:
@@ -142,7 +193,8 @@ def _by_hand(choice: Choice) -> Wish:
     clusters = tuple(dict.fromkeys(_cluster(text) for text in choice.cluster))
     forward = choice.forward or Forward.MAC
     held, bare = ((), clusters) if forward is Forward.NAT else (clusters, ())
-    return _tuned(Wish(server, held, forward, bare), choice)
+    dispatchers = tuple(_own(text) for text in choice.dispatcher)
+    return _tuned(Wish(server, held, forward, bare, dispatchers, only=choice.only), choice)
 
 
 def _way(text: str | None) -> Via:
@@ -162,6 +214,19 @@ def need_clusters(chosen: Sequence[Wish], choice: Choice) -> None:
     """
     if (choice.local or choice.via) and not all(wish.clusters or wish.bare for wish in chosen):
         raise UsageError("name the cluster address", hint="for example: --cluster 192.0.2.10")
+
+
+def need_no_addresses(choice: Choice) -> None:
+    """Refuse to remove for one address: the record goes as a whole.
+
+    Raises:
+        UsageError: An address is named.
+    """
+    if choice.cluster or choice.forward or choice.only:
+        raise UsageError(
+            "`remove` takes back all that Shunt did there: no --cluster, --forward or --only",
+            hint="to take one address back, `apply` with the others and --only",
+        )
 
 
 def need_root(chosen: Sequence[Wish]) -> None:

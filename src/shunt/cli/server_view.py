@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from shunt.errors import ShuntError
 from shunt.servers.apply import Examination, Result, Stage
 from shunt.servers.steps import Command, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from shunt.cli.output import JsonValue, Output
-    from shunt.errors import ShuntError
     from shunt.servers.apply import Event
     from shunt.servers.fleet import Outcome
     from shunt.servers.steps import Finding, Step
@@ -48,6 +49,12 @@ def progress(
         yield event, lambda: bar.advance(task)
 
 
+def interrupted(out: Output, servers: Iterable[str]) -> None:
+    """Say which servers were not finished when the person pressed Ctrl-C."""
+    out.err.print(f"interrupted before the end of {', '.join(servers)}", markup=False)
+    out.err.print("  what was begun there is on record: `apply` again, or `remove`", markup=False)
+
+
 def standing(value: Examination | Result | None) -> str:
     """Return one word for the summary."""
     if value is None:
@@ -77,6 +84,13 @@ def show(out: Output, outcomes: Sequence[Outcome[Examination] | Outcome[Result]]
             findings = str(len(now.plan.findings)) if now else ""
             table.add_row(escape(outcome.server), f"[{colour}]{word}[/]", str(done), findings)
         out.console.print(table)
+
+
+def tracebacks(outcomes: Sequence[Outcome[Examination] | Outcome[Result]]) -> None:
+    """Print on stderr what a bug report needs: where errors of Shunt's own came from."""
+    for outcome in outcomes:
+        if outcome.error and not isinstance(outcome.error.__cause__, ShuntError | None):
+            traceback.print_exception(outcome.error)
 
 
 def _one(out: Output, outcome: Outcome[Examination] | Outcome[Result]) -> None:

@@ -86,10 +86,20 @@ def test_a_line_comes_and_goes_and_leaves_the_rest(host: Host, before: str | Non
     add, drop = words.add_line(str(file), LINE), words.drop_line(str(file), LINE)
     for _ in range(2):
         assert host.run(add)
-        assert file.read_text() == (before or "") + LINE + "\n"
+        start = f"{words.MARK}\n" if before is None else before
+        assert file.read_text() == start + LINE + "\n"
     for _ in range(2):
         assert host.run(drop)
-        assert file.read_text() == (before or "")
+        assert list(host.root.iterdir()) == ([] if before is None else [file])
+        assert before is None or file.read_text() == before
+
+
+def test_a_file_that_somebody_wrote_to_stays(host: Host) -> None:
+    file = host.root / "sysctl.conf"
+    assert host.run(words.add_line(str(file), LINE))
+    file.write_text(file.read_text() + "mine=1\n")
+    assert host.run(words.drop_line(str(file), LINE))
+    assert file.read_text() == f"{words.MARK}\nmine=1\n"
 
 
 UNIX = ("aix", "freebsd", "hpux", "macos", "netbsd", "openbsd", "solaris-verbose")
@@ -133,6 +143,7 @@ SYSRC = r"""
 file=rc.conf; touch $file
 case $1 in
 -n) v=`sed -n "s/^$2=\"\(.*\)\"$/\1/p" $file`; test -n "$v" || exit 1; echo "$v" ;;
+-ae) cat $file ;;
 -x) grep -v "^$2=" $file > new; mv new $file ;;
 *) name=`echo "$1" | cut -d= -f1`; value=`echo "$1" | cut -d= -f2-`
    grep -v "^$name=" $file > new; echo "$name=\"$value\"" >> new; mv new $file ;;

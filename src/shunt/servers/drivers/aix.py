@@ -9,6 +9,7 @@ from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.boot import Sweep
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import UnixDriver
+from shunt.servers.drivers.unix.words import contents, unless, when
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Aix(UnixDriver):
         "/etc/inittab",
         "/etc/rc.d/rc2.d/S*",
     )
-    kept_words = f"{_KEPT} 2>/dev/null; cat {SCRIPT} 2>/dev/null"
+    kept_words = f"{_KEPT} || exit 1; {contents(SCRIPT)}"
 
     def add(self, address: Address) -> str:
         """Return the words that add the alias."""
@@ -78,9 +79,10 @@ class Aix(UnixDriver):
         there = _in_database(name, word)
         return self.replace_step(
             word,
-            do=Command.sh(f"if {there}; then chdev -l lo0 -P -a del{name}={word}; fi"),
+            do=when(there, f"chdev -l lo0 -P -a del{name}={word}", asked=_KEPT),
             there=there,
-            undo=Command.sh(f"{there} || chdev -l lo0 -P -a {name}={word}"),
+            undo=unless(there, f"chdev -l lo0 -P -a {name}={word}", asked=_KEPT),
+            asked=_KEPT,
         )
 
 
@@ -100,9 +102,9 @@ def _attribute(address: Address) -> Step:
         id=f"keep:{address}",
         what=f"keep {address} as an {name} of lo0 in the device database",
         why="an alias added by ifconfig alone is gone after a reboot",
-        do=(Command.sh(f"{there} || chdev -l lo0 -P -a {name}={value}"),),
+        do=(unless(there, f"chdev -l lo0 -P -a {name}={value}", asked=_KEPT),),
         check=(Command.sh(there),),
-        undo=(Command.sh(f"if {there}; then chdev -l lo0 -P -a del{name}={value}; fi"),),
+        undo=(when(there, f"chdev -l lo0 -P -a del{name}={value}", asked=_KEPT),),
     )
 
 

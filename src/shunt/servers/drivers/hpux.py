@@ -10,7 +10,7 @@ from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.boot import Sweep
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
-from shunt.servers.drivers.unix.words import unless, when
+from shunt.servers.drivers.unix.words import contents, unless, when
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
@@ -52,9 +52,12 @@ class HpUx(UnixDriver):
     interfaces = f"{_ALL}; {_ALL6}"
     loopback = f"{{ {_ALL}; {_ALL6}; }}"
     adds_again = False  # it would be added twice
-    kept_words = (
-        "cat /etc/rc.config.d/netconf /etc/rc.config.d/netconf-ipv6 /etc/rc.config.d/nddconf"
-        f" {SCRIPT} 2>/dev/null"
+    alive = "ndd -get /dev/ip ip_forwarding"
+    kept_words = contents(
+        "/etc/rc.config.d/netconf",
+        "/etc/rc.config.d/netconf-ipv6",
+        "/etc/rc.config.d/nddconf",
+        SCRIPT,
     )
 
     def add(self, address: Address) -> str:

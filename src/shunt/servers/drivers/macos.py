@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
-from shunt.servers.drivers.unix.words import has_line, write
+from shunt.servers.drivers.unix.words import contents, has_line, write
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class MacOs(BsdDriver):
             word="sysctl -w",
         ),
     )
-    kept_words = f"cat {PLIST} 2>/dev/null"
+    kept_words = contents(PLIST)
 
     def add(self, address: Address) -> str:
         """Return the words that add the alias."""

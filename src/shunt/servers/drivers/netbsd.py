@@ -8,7 +8,7 @@ from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
 from shunt.servers.drivers.unix.elsewhere import is_host, names
-from shunt.servers.drivers.unix.words import add_line, drop_line, has_line
+from shunt.servers.drivers.unix.words import add_line, contents, drop_line, has_line
 from shunt.servers.steps import Driver, Plan
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class NetBsd(BsdDriver):
     system = OperatingSystem.NETBSD
     boot_files = ("/etc/ifconfig.*", "/etc/rc.conf", "/etc/rc.local")
     switches = (sysctl(CHECK, "0", _DROPS, word="sysctl -w"),)
-    kept_words = f"cat {ALIASES} {IFCONFIG} /etc/sysctl.conf 2>/dev/null"
+    kept_words = contents(ALIASES, IFCONFIG, "/etc/sysctl.conf")
 
     def add(self, address: Address) -> str:
         """Return the words that add the alias."""

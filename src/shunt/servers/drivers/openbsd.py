@@ -8,7 +8,7 @@ from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.bsd import BsdDriver
 from shunt.servers.drivers.unix.driver import sysctl
 from shunt.servers.drivers.unix.elsewhere import is_host, names
-from shunt.servers.drivers.unix.words import add_line, drop_line, has_line
+from shunt.servers.drivers.unix.words import add_line, contents, drop_line, has_line
 from shunt.servers.steps import Driver, Finding, Plan, Severity
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class OpenBsd(BsdDriver):
         sysctl("net.inet.ip.forwarding", "1", _DROPS),
         sysctl("net.inet6.ip6.forwarding", "1", _DROPS, version=6),
     )
-    kept_words = f"cat {HOSTNAME} /etc/sysctl.conf 2>/dev/null"
+    kept_words = contents(HOSTNAME, "/etc/sysctl.conf")
 
     def more(self, host: Host, wish: Wish) -> Plan:
         """Say what the price of forwarding is."""

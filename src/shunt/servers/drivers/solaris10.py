@@ -8,7 +8,7 @@ from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix import boot
 from shunt.servers.drivers.unix.bsd import netmask
 from shunt.servers.drivers.unix.driver import Switch, UnixDriver
-from shunt.servers.drivers.unix.words import unless, when
+from shunt.servers.drivers.unix.words import contents, unless, when
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Solaris10(UnixDriver):
     )
     loopback = "ifconfig -a"
     adds_again = False  # it would be added twice
-    kept_words = f"cat /etc/hostname.lo0:* /etc/hostname6.lo0:* {SCRIPT} 2>/dev/null"
+    alive = "ndd -get /dev/ip ip_forwarding"
+    kept_words = contents("/etc/hostname.lo0:*", "/etc/hostname6.lo0:*", SCRIPT)
 
     def add(self, address: Address) -> str:
         """Return the words that add the alias to the next free logical interface."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
 from shunt.servers.drivers.unix.ipadm import IpadmDriver
+from shunt.servers.drivers.unix.words import unless, when
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ class Solaris11(IpadmDriver):
         result = super().more(host, wish)
         if not wish.clusters4 or f"interface={VNI}" in host.kept:
             return result
-        there = f"ipadm show-if -p -o ifname | fgrep -x {VNI} >/dev/null"
+        listing = "ipadm show-if -p -o ifname"
+        there = f"{listing} | fgrep -x {VNI} >/dev/null"
         step = Step(
             id="vni",
             what=f"create {VNI}, a virtual interface that has no wire and answers no ARP",
             why="an alias there is accepted by the host and announced by nothing",
-            do=(Command.sh(f"{there} || ipadm create-vni {VNI}"),),
+            do=(unless(there, f"ipadm create-vni {VNI}", asked=listing),),
             check=(Command.sh(there),),
-            undo=(Command.sh(f"if {there}; then ipadm delete-vni {VNI}; fi"),),
+            undo=(when(there, f"ipadm delete-vni {VNI}", asked=listing),),
             note="packet filters cannot filter on it; a zone with an IP of its own needs it inside",
         )
         return result + Plan((step,))

@@ -61,6 +61,7 @@ class UnixDriver(ABC):
     interfaces = "ifconfig -a"  # lists every address
     loopback = "ifconfig lo0"  # lists the aliases
     arp = "arp -an"
+    alive = "sysctl -n kern.ostype"  # succeeds where switches can be asked
     boot_files: tuple[str, ...] = ()  # globs of files where people put aliases
     adds_again = True  # adding an alias that is there changes nothing
 
@@ -101,8 +102,8 @@ class UnixDriver(ABC):
         return (
             Fact("interfaces", Command.sh(self.interfaces)),
             *(Fact(f"routes{v}", Command.sh(command(self.system, v))) for v in families),
-            Fact("arp", Command.sh(f"{self.arp}; echo end")),
-            Fact("settings", words.answers((switch.name, switch.get) for switch in asked)),
+            Fact("arp", Command.sh(f"{self.arp} && echo end")),
+            Fact("settings", words.answers(((s.name, s.get) for s in asked), self.alive)),
             Fact("kept", Command.sh(f"{self.kept_words}\necho end")),
             elsewhere.question(self.boot_files, wish.clusters),
         )
@@ -132,6 +133,7 @@ class UnixDriver(ABC):
         result = plan.fitness(observed, wish, self.drop) + self._method(wish)
         if any(finding.severity is Severity.ERROR for finding in result.findings):
             return result
+        result += self._untold(observed, wish)
         result += Plan(tuple(self._switch(s, observed) for s in self._wrong(observed, wish)))
         result += self.more(observed, wish)
         for address in wish.clusters:
@@ -164,6 +166,26 @@ class UnixDriver(ABC):
             and host.settings.get(switch.name, switch.good[0]) not in switch.good
         )
 
+    def _untold(self, host: Host, wish: Wish) -> Plan:
+        """Say where this release has none of the switches that are known to decide something."""
+        families = {address.version for address in wish.clusters}
+        groups: dict[str, list[str]] = {}
+        for switch in self.switches:
+            if switch.version in families:
+                groups.setdefault(switch.why, []).append(switch.name)
+        return Plan(
+            findings=tuple(
+                Finding(
+                    Severity.WARNING,
+                    f"this host has no {' and no '.join(names)}",
+                    f"so it cannot be told whether {why}",
+                    "see from another machine whether it answers: shunt verify",
+                )
+                for why, names in groups.items()
+                if not any(name in host.settings for name in names)
+            )
+        )
+
     def _switch(self, switch: Switch, host: Host) -> Step:
         before = host.settings[switch.name]
         good = switch.good[0]
@@ -176,9 +198,11 @@ class UnixDriver(ABC):
             id=f"switch:{switch.name}",
             what=f"set {switch.name} to {good}" + (" where it exists" if unknown else ""),
             why=switch.why,
-            do=(words.when(exists, put) if unknown else Command.sh(put),),
-            check=(Command.sh(f"if {exists}; then {is_good}; fi" if unknown else is_good),),
-            undo=() if unknown else (words.when(is_good, back),),
+            do=(words.when(exists, put, asked=self.alive) if unknown else Command.sh(put),),
+            check=(
+                words.when(exists, is_good, asked=self.alive) if unknown else Command.sh(is_good),
+            ),
+            undo=() if unknown else (words.when(is_good, back, asked=switch.get),),
             note=f"it was {before}"
             if not unknown
             else "note its value before: it is not given back",
@@ -197,19 +221,22 @@ class UnixDriver(ABC):
     def alias_step(self, address: Address) -> Step:
         """Return the step that adds the alias."""
         there = words.shown(address, self.loopback)
+        drop = self.drop(Held("lo0", address, address.max_prefixlen))
         return Step(
             id=f"alias:{address}",
             what=f"add {address}/{address.max_prefixlen} to the loopback interface",
             why="the server must accept packets for the cluster address as its own",
             do=(self._add_once(there, self.add(address)),),
             check=(Command.sh(there),),
-            undo=(words.when(there, self.drop(Held("lo0", address, address.max_prefixlen))),),
+            undo=(words.when(there, drop, asked=self.loopback),),
         )
 
     def _add_once(self, there: str, add: str) -> Command:
         return Command.sh(add) if self.adds_again else words.unless(there, add)
 
-    def replace_step(self, kept: str, *, do: Command, there: str, undo: Command) -> Step:
+    def replace_step(
+        self, kept: str, *, do: Command, there: str, undo: Command, asked: str = ""
+    ) -> Step:
         """Return the step that takes away what would bring an alias back under a wide mask.
 
         Args:
@@ -217,13 +244,14 @@ class UnixDriver(ABC):
             do: The command that takes it away.
             there: Words that are true while it is there.
             undo: The command that puts it back.
+            asked: The command whose output `there` looks at, if it is not a file.
         """
         return Step(
             id=f"unkeep:{kept}",
             what=f"no longer bring the address back as `{kept}`",
             why="the next boot would make the wide mask, and with it the extra route, again",
             do=(do,),
-            check=(words.false_is_right(there),),
+            check=(words.false_is_right(there, asked=asked),),
             undo=(undo,),
         )
 

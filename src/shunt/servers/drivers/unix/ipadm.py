@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.unix import boot
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _STRONG = "a strong host drops packets for an address that is not on the interface they came in by"
 _OBJECTS = "ipadm show-addr -p -o addrobj,addr"
+_INTERFACES = "ipadm show-if -p -o ifname"
+_PROTECTION = "dladm show-linkprop -c -o link,value -p protection"
 
 
 def _hostmodel(version: int) -> Switch:
@@ -33,6 +36,15 @@ def _hostmodel(version: int) -> Switch:
     )
 
 
+def _untold_protection() -> Finding:
+    return Finding(
+        Severity.WARNING,
+        "dladm does not tell the links' protection",
+        "with ip-nospoof a link drops replies whose source is the cluster address",
+        "look from the global zone: dladm show-linkprop -p protection",
+    )
+
+
 class IpadmDriver(UnixDriver):
     """A system with `ipadm`; `device` says where an alias belongs."""
 
@@ -40,9 +52,12 @@ class IpadmDriver(UnixDriver):
     loopback = "ifconfig -a"
     boot_files = ("/etc/init.d/*", "/etc/rc2.d/S*", "/etc/rc3.d/S*")
     adds_again = False  # it would be added twice
+    alive = "ipadm show-prop -c -o current -p forwarding ipv4"
     kept_words = (
-        f"{_OBJECTS} | sed 's/\\\\//g'; ipadm show-if -p -o ifname | sed 's/^/interface=/';"
-        " dladm show-linkprop -c -o link,value -p protection 2>/dev/null | sed 's/^/protection=/'"
+        f"{_OBJECTS} >/dev/null && {_INTERFACES} >/dev/null || exit 1;"
+        f" {_OBJECTS} | sed 's/\\\\//g'; {_INTERFACES} | sed 's/^/interface=/';"
+        f" if {_PROTECTION} >/dev/null; then {_PROTECTION} | sed 's/^/protection=/';"
+        " else echo protection=unknown; fi"
     )
 
     def device(self, address: Address) -> str:
@@ -51,8 +66,13 @@ class IpadmDriver(UnixDriver):
         return "lo0"
 
     def name(self, address: Address) -> str:
-        """Return the name of an alias' object: a letter first, then what tells addresses apart."""
-        return f"{self.device(address)}/v{address.version}{address.packed[-8:].hex()}"
+        """Return the name of an alias' object: a letter first, then what tells addresses apart.
+
+        IPv6 addresses are hashed: a name has room for 32 characters, and all 16 bytes count.
+        """
+        packed = address.packed
+        told = packed if address.version == 4 else blake2s(packed, digest_size=8).digest()
+        return f"{self.device(address)}/v{address.version}{told.hex()}"
 
     def add(self, address: Address) -> str:
         """Return the words that add the alias, for good."""
@@ -79,6 +99,8 @@ class IpadmDriver(UnixDriver):
         ]
         if not wish.clusters:
             return Plan()
+        if "protection=unknown" in host.kept:
+            return Plan(findings=(_untold_protection(),))
         return Plan(
             findings=tuple(
                 Finding(
@@ -116,9 +138,12 @@ class IpadmDriver(UnixDriver):
                 there = f"{_OBJECTS} | sed 's/\\\\//g' | fgrep -x '{line}' >/dev/null"
                 yield self.replace_step(
                     line,
-                    do=when(there, f"ipadm delete-addr {name}"),
+                    do=when(there, f"ipadm delete-addr {name}", asked=_OBJECTS),
                     there=there,
-                    undo=unless(there, f"ipadm create-addr -T static -a {kept} {name}"),
+                    undo=unless(
+                        there, f"ipadm create-addr -T static -a {kept} {name}", asked=_OBJECTS
+                    ),
+                    asked=_OBJECTS,
                 )
 
     def _unkeepable(self, host: Host, wish: Wish) -> Plan:

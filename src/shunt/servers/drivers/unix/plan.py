@@ -97,9 +97,9 @@ def narrow(held: Held, remove: str, restore: str, listing: str) -> Step:
         id=f"narrow:{held.address}/{held.prefix}",
         what=f"take {held.address} with the mask /{held.prefix} from {held.interface}",
         why="its mask makes a route that keeps traffic for its neighbours in this host",
-        do=(when(there, remove),),
-        check=(false_is_right(there),),
-        undo=(unless(there, restore),),
+        do=(when(there, remove, asked=listing),),
+        check=(false_is_right(there, asked=listing),),
+        undo=(unless(there, restore, asked=listing),),
         note="look for the mask where the address is kept, or it will be back after a reboot",
     )
 
@@ -144,9 +144,9 @@ def _delete(extra: Extra, system: OperatingSystem, listing: str) -> Step:
         id=f"route:{name}@{extra.route.gateway or extra.route.interface}",
         what=f"delete the extra route to {name}",
         why=f"{extra.rule}; it covers {covered or 'addresses that the server must reach'}",
-        do=(when(there, words),),
-        check=(false_is_right(there),),
-        undo=(unless(there, _undeleted(words)),),
+        do=(when(there, words, asked=listing),),
+        check=(false_is_right(there, asked=listing),),
+        undo=(unless(there, _undeleted(words), asked=listing),),
         note=how.note,
     )
 

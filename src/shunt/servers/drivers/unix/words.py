@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from shunt.servers.routes.rows import Route
 
 
+MARK = "# Made by Shunt."
+
+
 def shown(address: Address, listing: str = "ifconfig lo0", *, prefix: int | None = None) -> str:
     """Return words: does `listing` show the address under `prefix`, by default a host's?
 
@@ -71,22 +74,32 @@ def has_line(file: str, line: str) -> str:
     return f"fgrep -x {shlex.quote(line)} {file} >/dev/null 2>&1"
 
 
+def contents(*files: str) -> str:
+    """Return words that print those of the files (also globs) that exist, or exit with 1."""
+    return f"for f in {' '.join(files)}; do test ! -f $f || cat $f || exit 1; done"
+
+
 def add_line(file: str, line: str) -> Command:
-    """Return the command that appends a line to a file unless it is there."""
-    return unless(has_line(file, line), f"echo {shlex.quote(line)} >> {file}")
+    """Return the command that appends a line to a file unless it is there.
+
+    A file that has to be made begins with a mark, so that `drop_line` can take it away again.
+    """
+    make = f"test -f {file} || echo {shlex.quote(MARK)} > {file}"
+    return unless(has_line(file, line), f"{{ {make}; echo {shlex.quote(line)} >> {file}; }}")
 
 
 def drop_line(file: str, line: str) -> Command:
     """Return the command that takes a line out of a file and leaves the rest as it was.
 
-    The file is emptied and filled, so that its owner and mode stay; a line that is the only one
-    leaves an empty file.
+    The file is emptied and filled, so that its owner and mode stay. If nothing but the mark of
+    `add_line` is left, the file goes.
     """
     copy = f"{file}.shunt-old"
+    bare = f'test "`cat {file}`" = {shlex.quote(MARK)}'
     return when(
         has_line(file, line),
         f"cp {file} {copy} && {{ fgrep -v -x {shlex.quote(line)} {copy} > {file} || true; }}"
-        f" && rm -f {copy}",
+        f" && rm -f {copy} && if {bare}; then rm -f {file}; fi",
     )
 
 
@@ -107,7 +120,12 @@ def listed(route: Route, listing: str) -> str:
     )
 
 
-def answers(questions: Iterable[tuple[str, str]]) -> Command:
-    """Return the command that prints `name=value` for each (name, words that print the value)."""
+def answers(questions: Iterable[tuple[str, str]], alive: str) -> Command:
+    """Return the command that prints `name=value` for each (name, words that print the value).
+
+    `alive` are words that succeed on every release: only then is a setting without a value one that
+    this release does not have.
+    """
     lines = [f'v=`{words} 2>/dev/null` || v=absent; echo "{name}=$v"' for name, words in questions]
-    return Command.sh("\n".join([*lines, "echo end"]))
+    first = [f"{alive} >/dev/null || exit 1"] if lines else []
+    return Command.sh("\n".join([*first, *lines, "echo end"]))

@@ -116,6 +116,22 @@ def test_sigterm_ends_the_daemon_and_not_the_dispatching(scene: Scene) -> None:
     scene.fetch(30, SIX)
 
 
+def test_sigterm_in_a_first_start_leaves_nothing(scene: Scene) -> None:
+    """Else the program would answer ARP for addresses that it has no services for yet."""
+    port = "      - {{port: {0}, servers: {{a: {0}, b: 7, c: 9}}}}\n"
+    ports = "".join(port.format(number) for number in range(1000, 1400))
+    scene.file.write_text(FILE.replace("    ports:\n", f"    ports:\n{ports}"))
+    scene.root.mkdir(exist_ok=True)
+    command = [SHUNT, "up", "-c", str(scene.file), "--root", str(scene.root)]
+    process = scene.dispatcher.start(command)
+    eventually(lambda: scene.carried() is not None, "it is attached")
+    assert "ready" not in process.output()
+    assert process.terminate() == 0
+    assert "Traceback" not in process.output()
+    assert scene.carried() is None
+    assert not list(scene.places.pins.glob("*"))
+
+
 def test_a_second_daemon_is_refused(scene: Scene) -> None:
     process = scene.up(FILE)
     refused = scene.shunt("up", "-c", str(scene.file))

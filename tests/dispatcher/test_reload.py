@@ -216,6 +216,24 @@ def test_an_interface_that_was_made_anew_is_taken_up(scene: Scene) -> None:
     scene.fetch(20)
 
 
+def test_an_interface_with_a_dot_is_served_also_by_a_new_name(scene: Scene) -> None:
+    """VLANs have such names by custom; the bpf filesystem keeps names with a dot for itself."""
+    scene.lab.join(scene.dispatcher, "spare", interface="eth5.100")
+    scene.reload(configuration(ALL, dispatcher="interface: [eth0, eth5.100]"))
+    carried = scene.carried("eth5.100")
+    assert carried == scene.carried("eth0") is not None
+    assert "eth5.100" in scene.ask("status")["interfaces"]
+    scene.dispatcher.ip("link", "set", "dev", "eth5.100", "down")
+    scene.dispatcher.ip("link", "set", "dev", "eth5.100", "name", "lan.5")
+    scene.dispatcher.ip("link", "set", "dev", "lan.5", "up")
+    scene.reload(configuration(ALL, dispatcher="interface: [eth0, lan.5]"))
+    assert scene.carried("lan.5") == carried
+    assert scene.ask("status")["interfaces"].keys() == {"eth0", "lan.5"}
+    scene.reload(configuration(ALL))
+    assert scene.carried("lan.5") is None
+    scene.fetch(20)
+
+
 def test_an_interface_that_was_made_anew_takes_requests_without_a_word(scene: Scene) -> None:
     """Its number is far beyond those that there were at the start: their array has to grow."""
     scene.reload(configuration(ALL, dispatcher="interface: [eth0, eth2]"))

@@ -103,6 +103,21 @@ class Daemon:
         Raises:
             ConfigError, HostError, DataplaneError: it could not start; nothing was changed.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._interrupt, task)
+        try:
+            await self._run_alone()
+        except asyncio.CancelledError:
+            if not self._stop.is_set():
+                raise
+
+    def _interrupt(self, task: asyncio.Task[None]) -> None:
+        """Told to end before the loops run: what was begun is taken away."""
+        self._stop.set()
+        task.cancel()
+
+    async def _run_alone(self) -> None:
         require()
         located, interfaces = self.reloading.checked()
         with locked(self.places):

@@ -153,8 +153,7 @@ def run(
         hostile = noise()
         if hostile is not None:
             procedure.hear(clock, hostile)
-        reply = procedure.hear(clock + late, frame)
-        if reply is not None:
+        for reply in procedure.hear(clock + late, frame):
             send(reply)
 
     for phase in procedure.phases():

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _EVERY_PROTOCOL = 0x0003
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _IGNORE_OUTGOING = 1, 6, 8, 23
-_PROMISCUOUS, _UNICAST = 1, 3
+_MULTICAST, _PROMISCUOUS, _UNICAST = 0, 1, 3
 _SO_ATTACH_FILTER, _SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 26, 35, 33
+_GROUP = 0x01  # in the first octet of a MAC: many receivers
 _MEMBERSHIP = struct.Struct("iHH8s")
 _AUXILIARY = struct.Struct("IIIHHHH")  # struct tpacket_auxdata
 _CHECKSUM_NOT_READY, _TAG_VALID, _TAG_PROTOCOL_VALID = 0x08, 0x10, 0x40
@@ -55,8 +56,8 @@ class PacketSocket:
     """Frames of one interface, from the moment of its making until `close`.
 
     `keep` selects in the kernel what is heard; `also` are further MACs that the interface's
-    receiver shall take; `promiscuous` asks for every frame. The interface returns to what it
-    was when the socket is closed, also when the process is killed.
+    receiver shall take, its own or a group's; `promiscuous` asks for every frame. The interface
+    returns to what it was when the socket is closed, also when the process is killed.
 
     Raises:
         HostError: no CAP_NET_RAW, or no such interface.
@@ -117,7 +118,8 @@ class PacketSocket:
         if promiscuous:
             self._join(_PROMISCUOUS, b"")
         for mac in also:
-            self._join(_UNICAST, mac.octets)
+            group = mac.octets[0] & _GROUP
+            self._join(_MULTICAST if group else _UNICAST, mac.octets)
 
     def _join(self, kind: int, address: bytes) -> None:
         request = _MEMBERSHIP.pack(self.index, kind, len(address), address)
@@ -132,7 +134,8 @@ class PacketSocket:
         try:
             self._socket.send(frame)
         except OSError as error:
-            raise NetworkError(f"sending on {self.interface}: {error.strerror}") from error
+            message = f"sending on {self.interface}: {error.strerror}"
+            raise NetworkError(message, errno=error.errno or 0) from error
 
     def receive_now(self) -> Heard | None:
         """Return the next frame, None if there is none yet.
@@ -145,7 +148,8 @@ class PacketSocket:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise NetworkError(f"receiving on {self.interface}: {error.strerror}") from error
+            message = f"receiving on {self.interface}: {error.strerror}"
+            raise NetworkError(message, errno=error.errno or 0) from error
         return _heard(data, notes)
 
     async def receive(self) -> Heard:

@@ -11,6 +11,7 @@ from shunt.network.frames import (
     Frame,
     IcmpError,
     Ip,
+    ListenerQuery,
     Malformed,
     Segment,
     Solicitation,
@@ -47,6 +48,8 @@ def _packet(frame: Frame, packet: Ip) -> str:
             said = f"who has {message.target}?" + (f" tell {packet.source}" if message.mac else "")
         case Advertisement():
             said = f"{message.target} is at {message.mac or frame.link.source}"
+        case ListenerQuery():
+            said = "who hears which groups?"
         case Echo():
             said = f"{ends}: {'pong' if message.reply else 'ping'}, TTL {packet.ttl}"
         case Segment():

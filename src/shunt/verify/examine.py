@@ -16,6 +16,7 @@ from shunt.errors import HostError
 from shunt.model.addresses import Mac
 from shunt.network.filters import claims_and_frames_to
 from shunt.network.footprint import footprint
+from shunt.network.frames.neighbour import group_mac
 from shunt.network.packets import PacketSocket
 from shunt.network.pseudo_host import PseudoHost
 from shunt.verify.findings import Cause, Check, Finding, Verdict
@@ -104,7 +105,6 @@ async def examine(
 
     with ExitStack() as kept:
         keep = claims_and_frames_to(mac)
-        socket = kept.enter_context(PacketSocket(link.name, keep=keep, also=(mac,)))
         stack = _stack(kept, link, left_out) if manner.requests else None
         concerned = {cluster.address for cluster in subject.clusters}
         concerned |= {address for each in offered.values() for address in each}
@@ -117,6 +117,9 @@ async def examine(
             requests_wanted=manner.requests,
             first_number=chance.choice(_FIRST_PORTS),
         )
+        # Some cards, and every macvlan, pass no group on that nobody asked for.
+        also = (mac, *map(group_mac, procedure.identity.groups))
+        socket = kept.enter_context(PacketSocket(link.name, keep=keep, also=also))
         await Wire(procedure, socket, stack=stack, rate=manner.rate, progress=follow).run()
         dropped = socket.dropped()
     left = footprint(concerned, mac) - before

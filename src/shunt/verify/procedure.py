@@ -18,11 +18,14 @@ from shunt.network.frames import (
     arp_request,
     echo_request,
     gratuitous_arp,
+    listener_reports,
     neighbour_solicitation,
     tcp_syn,
     udp_datagram,
     unsolicited_advertisement,
 )
+from shunt.network.frames.listener import listener_report_2
+from shunt.network.frames.neighbour import solicited_node
 from shunt.verify import borrow, responder
 from shunt.verify.ledger import Key, Ledger, Purpose
 from shunt.verify.reading import AGAIN, DOUBTS, Reading
@@ -74,6 +77,13 @@ class Phase:
     settled: Callable[[], bool] = lambda: False
 
 
+def _groups(offered: Mapping[int, tuple[Address, ...]]) -> tuple[IPv6Address, ...]:
+    """Return the groups in which neighbour solicitations for these addresses arrive."""
+    addresses = [address for each in offered.values() for address in each]
+    groups = (solicited_node(each) for each in addresses if isinstance(each, IPv6Address))
+    return tuple(dict.fromkeys(groups))
+
+
 class Procedure:
     """One examination of `subject`; results are read from `transcript` and `ledger`.
 
@@ -93,15 +103,16 @@ class Procedure:
         first_number: int = 20000,
     ) -> None:
         self.subject = subject
-        self.identity = Identity(mac)
+        self.identity = Identity(mac, groups=_groups(offered))
+        self._responder = responder.Responder()
         self.reading = Reading(subject, Ledger(first_number), requests_wanted=requests_wanted)
         self._offered = offered
         self._connects = connects
 
-    def hear(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> bytes | None:
-        """Take in a frame; return the frame to answer with, if one is due."""
+    def hear(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> tuple[bytes, ...]:
+        """Take in a frame; return the frames to answer with."""
         heard = self.reading.transcript.heard(at, frame, checksum_ready=checksum_ready)
-        return None if heard is None else responder.answer(self.identity, heard)
+        return () if heard is None else self._responder.answer(self.identity, heard, at)
 
     def phases(self) -> Iterator[Phase]:
         """Yield the phases in order; read what was heard between them."""
@@ -140,6 +151,7 @@ class Procedure:
             for address in server.addresses
             for frame in self._who_has(address)
         ]
+        reports = map(Outgoing, listener_reports(self.identity.mac, self.identity.groups))
         probes = [
             Outgoing(frame, _GAP * turn)
             for turn in range(ROUNDS)
@@ -150,7 +162,7 @@ class Procedure:
         return Phase(
             "control",
             "ask for every server's own address, and for addresses that may be free",
-            (*own, *probes),
+            (*reports, *own, *probes),
             patience=_CONTROL - _GAP * (ROUNDS - 1) if probes else _PATIENCE,
             settled=lambda: not probes and not self.reading.unheard(),
         )
@@ -221,9 +233,11 @@ class Procedure:
     def _announcements(self) -> Iterator[Outgoing]:
         """Yield the announcements of what was borrowed (RFC 5227 section 2.3).
 
-        A server that knew such an address, from an earlier examination, learns its new MAC.
+        A server that knew such an address, from an earlier examination, learns its new MAC. Before
+        them switches hear once more which groups are heard.
         """
         mac = self.identity.mac
+        yield from map(Outgoing, listener_report_2(mac, self.identity.groups))
         for address in self.identity.addresses:
             if isinstance(address, IPv4Address):
                 yield from map(Outgoing, gratuitous_arp(mac, address))

@@ -10,30 +10,86 @@ from shunt.network.frames import (
     Envelope,
     Flag,
     Ip,
+    ListenerQuery,
     Segment,
     Solicitation,
     arp_reply,
     neighbour_advertisement,
     tcp_reset,
 )
+from shunt.network.frames.listener import listener_report_2, listener_reports_1
 
 if TYPE_CHECKING:
     from shunt.network.frames import Frame
     from shunt.verify.subject import Identity
 
 _REQUEST = 1
+_APART = 0.9  # seconds; kernels ask again after one
+_KNOWN = 4096  # askers that are told apart within that time; more are left alone
 
 
-def answer(identity: Identity, frame: Frame) -> bytes | None:
-    """Return the frame that a heard one asks of the pretended machine, None if it asks nothing."""
+class Responder:
+    """Answers each asker at most about once a second for each thing, however often it asks.
+
+    Who asks more often wants to keep the verifier busy.
+    """
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[object, ...], float] = {}
+        self._swept = 0.0
+
+    def answer(self, identity: Identity, frame: Frame, at: float) -> tuple[bytes, ...]:
+        """Return the frames to answer with; `at`: when the frame was heard, in seconds."""
+        said = answer(identity, frame)
+        return said if said and self._is_due(_asked(frame), at) else ()
+
+    def _is_due(self, asked: tuple[object, ...], at: float) -> bool:
+        last = self._answered.pop(asked, None)
+        if last is not None and 0 <= at - last < _APART:
+            self._answered[asked] = last
+            return False
+        if len(self._answered) >= _KNOWN and not 0 <= at - self._swept < _APART:
+            self._swept = at
+            kept = self._answered.items()
+            self._answered = {key: when for key, when in kept if 0 <= at - when < _APART}
+        if len(self._answered) >= _KNOWN:
+            return False
+        self._answered[asked] = at
+        return True
+
+
+def _asked(frame: Frame) -> tuple[object, ...]:
+    """Return who asks and what for: the same for the same question."""
     network, message = frame.network, frame.message
     if isinstance(network, Arp):
-        return _answer_arp(identity, network)
-    if isinstance(message, Solicitation) and isinstance(network, Ip):
-        return _answer_solicitation(identity, frame, network.source, message)
+        return network.sender_mac, network.target
     if isinstance(message, Segment) and isinstance(network, Ip):
-        return _refuse(identity, frame, network, message)
-    return None
+        ports = message.source, message.destination
+        return frame.link.source, network.source, network.destination, *ports
+    return frame.link.source, message
+
+
+def answer(identity: Identity, frame: Frame) -> tuple[bytes, ...]:
+    """Return the frames that a heard one asks of the pretended machine, none if it asks nothing."""
+    network, message = frame.network, frame.message
+    said: bytes | None = None
+    if isinstance(network, Arp):
+        said = _answer_arp(identity, network)
+    elif isinstance(message, ListenerQuery):
+        return _report(identity, message)
+    elif isinstance(message, Solicitation) and isinstance(network, Ip):
+        said = _answer_solicitation(identity, frame, network.source, message)
+    elif isinstance(message, Segment) and isinstance(network, Ip):
+        said = _refuse(identity, frame, network, message)
+    return () if said is None else (said,)
+
+
+def _report(identity: Identity, query: ListenerQuery) -> tuple[bytes, ...]:
+    """Tell a switch or router which groups are heard, in the form that it asks for."""
+    everything = query.group.is_unspecified
+    groups = [group for group in identity.groups if everything or group == query.group]
+    newer = query.version == 2
+    return (listener_report_2 if newer else listener_reports_1)(identity.mac, groups)
 
 
 def _answer_arp(identity: Identity, arp: Arp) -> bytes | None:

@@ -10,6 +10,7 @@ from shunt.model.config import Protocol, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from ipaddress import IPv6Address
 
     from shunt.model.addresses import Address, Mac
 
@@ -92,12 +93,14 @@ class Identity:
         asker: By IP version, a second one that only asks by ARP and is never sent to, so that a
             server that wants to answer `borrowed` has to ask who that is.
         spare: A third one, for servers that turn out to know `borrowed` from an earlier time.
+        groups: The IPv6 groups in which questions for such addresses arrive.
     """
 
     mac: Mac
     borrowed: Mapping[int, Address] = field(default_factory=dict)
     asker: Mapping[int, Address] = field(default_factory=dict)
     spare: Mapping[int, Address] = field(default_factory=dict)
+    groups: tuple[IPv6Address, ...] = ()
 
     @property
     def addresses(self) -> frozenset[Address]:

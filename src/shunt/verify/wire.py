@@ -149,9 +149,8 @@ class Wire:
             assert self._stack is not None
             self._stack.write(_packet_of(heard, parsed))
             return
-        reply = self._procedure.hear(heard.when, heard.data, checksum_ready=heard.checksum_ready)
-        if reply is not None:
-            self._urgent.append(reply)
+        replies = self._procedure.hear(heard.when, heard.data, checksum_ready=heard.checksum_ready)
+        self._urgent.extend(replies)
 
     def _belongs_to_stack(self, frame: Frame) -> bool:
         message = frame.message

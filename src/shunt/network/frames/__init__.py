@@ -8,6 +8,7 @@ from shunt.network.frames.arp import Arp, arp_reply, arp_request, gratuitous_arp
 from shunt.network.frames.ethernet import Ethernet, ethernet_frame
 from shunt.network.frames.icmp import Echo, IcmpError
 from shunt.network.frames.ip import Ip, checksum
+from shunt.network.frames.listener import ListenerQuery, listener_reports
 from shunt.network.frames.messages import (
     Envelope,
     echo_reply,
@@ -37,6 +38,7 @@ __all__ = [
     "Frame",
     "IcmpError",
     "Ip",
+    "ListenerQuery",
     "Malformed",
     "Segment",
     "Solicitation",
@@ -47,6 +49,7 @@ __all__ = [
     "echo_request",
     "ethernet_frame",
     "gratuitous_arp",
+    "listener_reports",
     "neighbour_advertisement",
     "neighbour_solicitation",
     "parse",

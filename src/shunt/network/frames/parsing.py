@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shunt.network.frames import arp, ethernet, icmp, ip, neighbour, transport
+from shunt.network.frames import arp, ethernet, icmp, ip, listener, neighbour, transport
 from shunt.network.frames.ethernet import BrokenError, Ethernet
 from shunt.network.frames.icmp import Echo, IcmpError
+from shunt.network.frames.listener import ListenerQuery
 from shunt.network.frames.neighbour import Advertisement, Solicitation
 from shunt.network.frames.transport import Datagram, Segment
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from shunt.network.frames.arp import Arp
     from shunt.network.frames.ip import Ip
 
-Message = Echo | IcmpError | Solicitation | Advertisement | Segment | Datagram
+Message = Echo | IcmpError | Solicitation | Advertisement | ListenerQuery | Segment | Datagram
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def _message(packet: Ip, *, checksum_ready: bool) -> Message | None:
     if packet.protocol == ip.UDP:
         return transport.parse_udp(packet, checksum_ready=checksum_ready)
     if packet.protocol == ip.ICMPV6 and six:
-        return neighbour.parse_neighbour(packet) or icmp.parse_icmp(packet)
+        found = neighbour.parse_neighbour(packet) or listener.parse_query(packet)
+        return found or icmp.parse_icmp(packet)
     if packet.protocol == ip.ICMP and not six:
         return icmp.parse_icmp(packet)
     return None

@@ -149,6 +149,42 @@ def test_bad_requests() -> None:
         answer(text, (CLUSTER,), Surroundings(own=(CLUSTER,)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"DestinationPrefix":' + "[" * 100_000,
+        '[{"dst":' + '{"a":' * 100_000,
+        '[{"dst":"10.0.0.0/8","x":' + "[" * 900 + "]" * 900 + ',"type":7}]',
+        BSD + f"10.0.0.0/{'1' * 5000} link#1 U em0",
+        BSD + f"10/{'1' * 5000} link#1 U em0",
+        AIX + f"10/{'8' * 5000} 10.0.0.1 U 1 2 en0 - -",
+        LINUX + f"10.0.0.{'1' * 5000} 0.0.0.0 255.0.0.0 U 0 0 0 eth0",
+        f'[{{"DestinationPrefix":"10.0.0.0/{"1" * 5000}","NextHop":"::","InterfaceIndex":1}}]',
+        f'[{{"DestinationPrefix":"10.0.0.0/8","NextHop":"::","InterfaceIndex":{"1" * 5000}}}]',
+        f'[{{"dst":"10.0.0.0/{"1" * 5000}","dev":"lo"}}]',
+        f"10.0.0.0/{'1' * 5000} dev lo",
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_no_system_prints_is_refused_in_a_few_words(text: str) -> None:
+    """However deep or long: a ParseError, which is exit code 2, and no internal error."""
+    with pytest.raises(ParseError) as caught:
+        read(text)
+    assert len(caught.value.message) < 1000
+
+
+@pytest.mark.parametrize(
+    "name", ["macos-clean", "freebsd-old-columns", "linux-iproute-clean", "windows-2003"]
+)
+def test_a_listing_that_is_cut_off_proves_nothing(name: str) -> None:
+    capture = next(c for c in CAPTURES if c.name == name)
+    assert capture.answer().exit_code == 0
+    last = min(route.line for route in capture.answer().listing.routes)
+    cut = capture.answer("\n".join(capture.text.split("\n")[:last]))
+    assert cut.exit_code == 2
+    assert any("cut off" in spot.why or "lacks" in spot.why for spot in cut.blind)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet='0123456789./: \n-=abdefUGHSlo*%[]{}",', max_size=300))
 def test_garbage_never_parses_as_clean(text: str) -> None:

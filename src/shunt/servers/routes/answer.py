@@ -10,7 +10,7 @@ from shunt.model.config import OperatingSystem as System
 from shunt.servers.routes.delete import Deletion, deletion
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.rule import Extra, Surroundings, extra_routes, surroundings
-from shunt.servers.routes.sight import Blind, blind_spots
+from shunt.servers.routes.sight import Blind, blind_spots, without_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +71,11 @@ def answer(
         around.own or seen.own, around.gateways or seen.gateways, around.dispatchers
     )
     extras = extra_routes(listing, clusters, full)
+    blind = blind_spots(listing, listing.system, clusters)
+    told = {extra.cluster for extra in extras} | {spot.cluster for spot in blind}
     return Answer(
         listing,
         listing.system,
         tuple((extra, deletion(listing.system, extra.route, extra.cluster)) for extra in extras),
-        blind_spots(listing, listing.system, clusters),
+        blind + without_row(listing, [address for address in clusters if address not in told]),
     )

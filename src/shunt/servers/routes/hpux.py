@@ -125,7 +125,8 @@ def _destination(line: Line, written: str, *, host: bool, version: int) -> _Dest
     if not slash:
         return _Destination(written, found, found.max_prefixlen if host else None)
     mask = inet(tail)
-    bits = mask_length(mask) if mask else int(tail) if tail.isascii() and tail.isdigit() else None
+    bits: int | str | None = tail if tail.isascii() and tail.isdigit() else None
+    bits = mask_length(mask) if mask else bits
     if bits is None:
         line.refuse(f"{tail!r} is no mask")
     return _Destination(written, found, prefix_of(line, found, bits))

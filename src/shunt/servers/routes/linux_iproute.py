@@ -157,4 +157,4 @@ def destination(line: Line, written: str, *, other: Address | None) -> tuple[Add
     address = address_or_none(start)
     if address is None or (slash and not (bits.isascii() and bits.isdigit())):
         line.refuse(f"{written!r} is no destination")
-    return address, prefix_of(line, address, int(bits) if slash else address.max_prefixlen)
+    return address, prefix_of(line, address, bits if slash else address.max_prefixlen)

@@ -108,7 +108,7 @@ def _row6(line: Line, match: re.Match[str] | None) -> Route:
         line=line.number,
         written=written,
         address=address,
-        prefix=prefix_of(line, address, int(bits)),
+        prefix=prefix_of(line, address, bits),
         gateway=None if gateway.is_unspecified else gateway,
         interface=interface,
         flags=flags or "",

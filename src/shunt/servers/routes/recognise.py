@@ -87,5 +87,10 @@ def read(text: str, system: System | None = None) -> Listing:
             f"this is {layout.name}, which {system} does not print",
             hint=f"say --system {layout.systems[0]}, or leave it out",
         )
-    listing = layout.parse(text)
+    try:
+        listing = layout.parse(text)
+    except RecursionError as error:
+        raise ParseError(
+            f"{layout.name} is not nested like this", hint="give the listing as it was printed"
+        ) from error
     return listing if system is None else replace(listing, system=system)

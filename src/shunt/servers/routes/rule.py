@@ -3,7 +3,8 @@
 A row is an extra route of a cluster address if it is a unicast network (so no host), covers the
 cluster address (so it is no loopback or multicast network), and exists because the address is on
 the server: its gateway, its interface's address or its source is a cluster address, or it leads to
-a loopback interface. Traffic for the other addresses of that network then stays in the server.
+a loopback interface, on Windows to an adapter that holds a cluster address and leads nowhere.
+Traffic for the other addresses of that network then stays in the server.
 
 This replaces the rule "begins with the first digit of the cluster address, followed by three
 zeroes", which fits networks of class A only.
@@ -17,6 +18,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from shunt.model.config import OperatingSystem
 from shunt.servers.routes.rows import Kind, Listing, Route, Where
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
 
+_WINDOWS = (OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003)
 _LOOPBACK = re.compile(r"(?:lo|vni|dummy)\d*(?::\S+)?")
 
 
@@ -32,6 +35,7 @@ class Rule(StrEnum):
 
     GATEWAY = "its gateway is a cluster address"
     INTERFACE = "its interface holds only cluster addresses there"
+    ADAPTER = "its adapter holds the cluster address, and neither a gateway nor an own address"
     SOURCE = "its source address is a cluster address"
     LOOPBACK = "it leads to a loopback interface"
 
@@ -82,8 +86,9 @@ def extra_routes(
 ) -> tuple[Extra, ...]:
     """Return the extra routes in the order of the listing, each once."""
     found: list[Extra] = []
+    adapters = _adapters(listing, clusters, around)
     for route in listing.routes:
-        rule = _rule(route, clusters)
+        rule = _rule(route, clusters, adapters)
         if rule is None:
             continue
         swallowed = tuple(
@@ -96,7 +101,23 @@ def extra_routes(
     return tuple(found)
 
 
-def _rule(route: Route, clusters: Sequence[Address]) -> Rule | None:
+def _adapters(
+    listing: Listing, clusters: Sequence[Address], around: Surroundings
+) -> frozenset[str]:
+    """Return the adapters of Windows that hold a cluster address and lead nowhere.
+
+    Other clusters' addresses may be on them, which nobody has named.
+    """
+    if listing.system not in _WINDOWS:
+        return frozenset()
+    hosts = [r for r in listing.routes if r.is_host and r.gateway is None]
+    leading = {r.interface for r in listing.routes if r.prefix == 0 and r.gateway is not None}
+    leading |= {r.interface for r in hosts if r.address in around.own}
+    leading |= {str(address) for address in around.own}  # route print names adapters by address
+    return frozenset({r.interface for r in hosts if r.address in clusters} - leading - {""})
+
+
+def _rule(route: Route, clusters: Sequence[Address], adapters: frozenset[str]) -> Rule | None:
     if (
         route.kind not in {Kind.UNICAST, Kind.LOCAL}
         or route.is_host
@@ -110,6 +131,8 @@ def _rule(route: Route, clusters: Sequence[Address]) -> Rule | None:
             return Rule.INTERFACE
         if route.source in clusters:
             return Rule.SOURCE
+        if route.interface in adapters:
+            return Rule.ADAPTER
     return Rule.LOOPBACK if _LOOPBACK.fullmatch(route.interface) else None
 
 

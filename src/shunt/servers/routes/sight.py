@@ -52,6 +52,25 @@ def blind_spots(listing: Listing, system: System, clusters: Sequence[Address]) -
     )
 
 
+def without_row(listing: Listing, clusters: Sequence[Address]) -> tuple[Blind, ...]:
+    """Return the cluster addresses that have no row of their own, as every held address has.
+
+    The listing is then cut off, or of a server that does not hold the address. A listing without
+    rows of the address' family is `blind_spots`' to tell.
+    """
+    own = {route.address for route in listing.routes if route.is_host or route.prefix is None}
+    return tuple(
+        Blind(
+            cluster,
+            f"the listing has no row of {cluster} itself: it is cut off, or this server does not"
+            " hold the address",
+            command(listing.system, cluster.version),
+        )
+        for cluster in clusters
+        if cluster not in own and listing.of_family(cluster.version)
+    )
+
+
 def _why(listing: Listing, system: System, version: int) -> str | None:
     rows = listing.of_family(version)
     if not rows:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
 
+_SHOWN = 200  # letters of a line that a message repeats
 HINT = "paste the whole listing, its headings included, as the system printed it"
 
 
@@ -31,7 +32,12 @@ class Line:
 
     def refuse(self, why: str, *, hint: str = HINT) -> NoReturn:
         """Raise ParseError naming this line."""
-        raise ParseError(f"line {self.number}: {why}: {self.text.strip()!r}", hint=hint)
+        raise ParseError(f"line {self.number}: {why}: {_short(self.text)!r}", hint=hint)
+
+
+def _short(text: str) -> str:
+    words = text.strip()
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]} ..."
 
 
 def decode(data: bytes) -> str:
@@ -91,17 +97,18 @@ def mask_length(mask: IPv4Address) -> int | None:
     return None if inverse & (inverse + 1) else 32 - inverse.bit_length()
 
 
-def prefix_of(line: Line, address: Address, prefix: int) -> int:
-    """Check that `address` has no bits set beyond `prefix`, and return `prefix`.
+def prefix_of(line: Line, address: Address, prefix: int | str) -> int:
+    """Check that `address` has no bits set beyond `prefix` (also as digits), and return it.
 
     Raises:
         ParseError: it has, or the prefix is out of range: this is no row of a route table.
     """
+    bits = prefix if isinstance(prefix, int) else int(prefix) if len(prefix) < 4 else -1
     try:
-        ip_network((address, prefix))
+        ip_network((address, bits))
     except ValueError:
-        line.refuse(f"{address} is no network of {prefix} bits")
-    return prefix
+        line.refuse(f"{address} is no network of {str(prefix)[:20]} bits")
+    return bits
 
 
 _SHORT = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}")
@@ -131,7 +138,7 @@ def bsd_destination(
         address6 = inet6(start)
         if address6 is None:
             line.refuse(f"{written!r} is no IPv6 destination")
-        return address6, prefix_of(line, address6, int(tail) if slash else 128)
+        return address6, prefix_of(line, address6, tail if slash else 128)
     if not _SHORT.fullmatch(start):
         line.refuse(f"{written!r} is no IPv4 destination", hint="list with numbers: netstat -rn")
     octets = start.split(".")
@@ -139,7 +146,7 @@ def bsd_destination(
     if address is None:
         line.refuse(f"{written!r} is no IPv4 destination")
     if slash:
-        return address, prefix_of(line, address, int(tail))
+        return address, prefix_of(line, address, tail)
     if len(octets) == 4:
         return address, 32 if host else None
     if 8 * len(octets) != _class_bits(address):

@@ -229,7 +229,7 @@ class _Reader:
             line=line.number,
             written=head[2],
             address=address,
-            prefix=prefix_of(line, address, int(bits)),
+            prefix=prefix_of(line, address, bits),
             gateway=gateway,
             interface=head[0],
             where=Where.PERSISTENT if self._kept6 else Where.ACTIVE,

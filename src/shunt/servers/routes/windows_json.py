@@ -50,7 +50,7 @@ def _row(number: int, row: object) -> Route:
         line=number,
         written=written,
         address=address,
-        prefix=prefix_of(line, address, int(bits)),
+        prefix=prefix_of(line, address, bits),
         gateway=None if gateway.is_unspecified else gateway,
         interface=str(index),
         where=Where.PERSISTENT if row.get("Store") == "PersistentStore" else Where.ACTIVE,

@@ -296,6 +296,14 @@ def test_a_second_address_does_not_take_the_first_one_back(host: Host) -> None:
 
 
 @pytest.mark.lab
+def test_a_route_that_swallows_the_dispatcher_is_told(host: Host) -> None:
+    host.ip("route", "add", "192.0.2.0/28", "dev", "lo")
+    words = ("--cluster", "192.0.2.10", "--dispatcher", "192.0.2.1")
+    assert "the dispatcher 192.0.2.1" not in _shunt(host, "plan", *words[:2])[1]
+    assert "the dispatcher 192.0.2.1" in _shunt(host, "plan", *words)[1]
+
+
+@pytest.mark.lab
 def test_remove_tells_of_an_alias_that_is_loud_again(host: Host) -> None:
     host.ip("address", "add", "192.0.2.10/32", "dev", "lo")
     assert _shunt(host, "apply", "--cluster", "192.0.2.10")[0] == 0
@@ -329,4 +337,5 @@ def test_ctrl_c_says_what_was_not_finished_and_leaves_no_lock(host: Host, tmp_pa
     assert process.returncode == 130
     assert f"interrupted before the end of {platform.node()}" in said
     assert "`apply` again, or `remove`" in said
+    assert "shunt: interrupted" in said
     assert _shunt(host, "apply", "--cluster", "192.0.2.10")[0] == 0

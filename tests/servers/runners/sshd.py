@@ -52,12 +52,18 @@ class Keys:
         return Path(f"{key}.pub").read_text()
 
 
-def start(host: Host, keys: Keys, *, key: Path | None = None) -> None:
-    """Start a server in `host`, port 22; in its own view of /etc/passwd, `nobody` has a shell."""
+def start(host: Host, keys: Keys, *, key: Path | None = None, sudo: bool = False) -> None:
+    """Start a server in `host`, port 22; in its own view of /etc/passwd, `nobody` has a shell.
+
+    With `sudo`, the same user may do everything by it.
+    """
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     config = host.write(
         "sshd_config", _CONFIG.format(key=key or keys.host, authorized=keys.authorized)
     )
     passwd = host.write("passwd", "root:x:0:0::/root:/bin/sh\n" + _USERS)
-    bind = f"mount --bind {passwd} /etc/passwd && exec {SSHD} -D -e -f {config}"
+    sudoers = host.write("sudoers", "nobody ALL=(ALL) NOPASSWD: ALL\n" if sudo else "")
+    sudoers.chmod(0o440)
+    binds = f"mount --bind {passwd} /etc/passwd && mount --bind {sudoers} /etc/sudoers"
+    bind = f"{binds} && exec {SSHD} -D -e -f {config}"
     host.start(["unshare", "--mount", "sh", "-c", bind])

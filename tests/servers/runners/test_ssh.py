@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import tempfile
 from dataclasses import replace
@@ -72,12 +71,14 @@ async def _listening(address: str) -> None:
     raise AssertionError(f"nobody listens on {address}")
 
 
-def _server(lab: Lab, keys: sshd.Keys, number: int, *, key: Path | None = None) -> Server:
+def _server(
+    lab: Lab, keys: sshd.Keys, number: int, *, key: Path | None = None, sudo: bool = False
+) -> Server:
     host = lab.host(f"s{number}")
     host.ip("link", "set", "lo", "up")
     address = f"10.9.1.{number}"
     lab.join(host, "lan", addresses=[f"{address}/16"])
-    sshd.start(host, keys, key=key)
+    sshd.start(host, keys, key=key, sudo=sudo)
     # A namespace has the file system of all others, so the record goes by the namespace's name.
     return Server(
         host.name, (IPv4Address(address),), via=f"ssh://root@{address}", netns=host.namespace
@@ -154,7 +155,7 @@ async def test_bad_hosts_do_not_stop_the_good_one(
     messages = {o.server: o.error.message if o.error else "" for o in outcomes}
     assert messages["s1"] == ""
     assert "host key is not the one that is known" in messages["s2"]
-    assert ("may not use sudo" if shutil.which("sudo") else "there is no sudo") in messages["s3"]
+    assert "may not use sudo without a password" in messages["s3"]
     assert "does not answer within 4 seconds" in messages["s4"]
     assert "s5" in messages
     assert "10.9.1.5" in messages["s5"]
@@ -289,3 +290,42 @@ async def test_the_clients_settings_do_not_switch_the_check_off(
     other.write_text(f"10.9.1.1 {keys.public(keys.host)}")
     (tmp_path / ".ssh/config").write_text("UserKnownHostsFile ~/.ssh/other\n")
     assert await told() == "let in"
+
+
+async def test_by_way_of_sudo(lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path) -> None:
+    server = replace(_server(lab, keys, 1, sudo=True), via=f"ssh://{USER}@10.9.1.1")
+    await _listening("10.9.1.1")
+    before, pid = state(lab.hosts["s1"]), tmp_path / "pid"
+    wish = Wish(server, (CLUSTER,), persist=False)
+    async with runner_for(server, _access(keys, tmp_path)) as runner:
+        assert (await apply.apply(runner, wish, quiet)).now.settled
+        assert (await apply.remove(runner, wish, quiet)).now.settled
+    assert state(lab.hosts["s1"]) == before
+    async with runner_for(server, replace(_access(keys, tmp_path), timeout=2.0)) as runner:
+        with pytest.raises(RemoteError, match="took more than 2 seconds") as caught:
+            await runner.run(Command.sh(f"sleep 61 & echo $! > {pid}; wait"))
+        assert type(caught.value) is RemoteError
+        assert _ended(lab.hosts["s1"], pid)
+        left = await runner.run(Command.sh("ps -A -o args= | grep '[s]leep 61'"))
+        assert left.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "message"),
+    [
+        (127, "sh: 1: exec: sudo: not found", "there is no sudo"),
+        (1, "sudo: a password is required", "may not use sudo without a password"),
+    ],
+)
+async def test_no_sudo_and_no_right_to_use_it_are_different(
+    monkeypatch: pytest.MonkeyPatch, status: int, said: str, message: str
+) -> None:
+    async def run(*_: object, **__: object) -> Output:
+        return Output("", said, status)
+
+    monkeypatch.setattr(SshRunner, "_run", run)
+    monkeypatch.setattr(SshRunner, "_connect", run)
+    there = Endpoint.parse("nobody@192.0.2.1")
+    with pytest.raises(RemoteError, match=message):
+        async with SshRunner(there, Access(), jump=None, sudo=True, netns=None, unix=True):
+            pass

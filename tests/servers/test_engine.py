@@ -99,9 +99,9 @@ async def _apply(events: list[Event] | None = None, wish: Wish = WISH) -> apply.
         return await apply.apply(runner, wish, (events if events is not None else []).append)
 
 
-async def _remove() -> apply.Result:
+async def _remove(*, forget: bool = False) -> apply.Result:
     async with LocalRunner() as runner:
-        return await apply.remove(runner, WISH, lambda _: None)
+        return await apply.remove(runner, WISH, lambda _: None, forget=forget)
 
 
 async def test_apply_twice_then_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,5 +229,46 @@ async def test_a_typed_wish_takes_back_no_address_that_it_does_not_name(
     _driver(tmp_path, monkeypatch, first, second)
     both = replace(typed, clusters=(CLUSTER, *typed.clusters))
     assert (await _apply(wish=both)).now.settled
+    _driver(tmp_path, monkeypatch, second)
     assert (await _apply(wish=replace(typed, only=True))).done == (f"undid: make {first}",)
     assert files.present == {second}
+
+
+async def test_remove_goes_on_where_something_cannot_be_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is independent; silence stays, for an address may be left."""
+    names = ("silence:a", "older", "b", "c")
+    files = _driver(tmp_path, monkeypatch, *names, stuck=frozenset({"b"}))
+    await _apply()
+    for _ in range(2):
+        with pytest.raises(
+            RemoteError, match=r"stays on the record: make b \(`false` failed"
+        ) as told:
+            await _remove()
+        assert "--forget" in (told.value.hint or "")
+        assert files.present == {"silence:a", "b"}
+        assert _kept(tmp_path) == ("silence:a", "b")
+    result = await _remove(forget=True)
+    assert files.present == {"b"}
+    assert _kept(tmp_path) == ()
+    assert result.done == ("undid: make silence:a",)
+    assert [finding.what for finding in result.now.plan.findings] == [
+        "not undone, and forgotten: make b"
+    ]
+    assert not result.now.settled
+
+
+async def test_what_goes_with_something_stale_is_done_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a manager takes the addresses of a profile away with the profile."""
+    files = _driver(tmp_path, monkeypatch, "a")
+    await _apply()
+    stale = Step("alias:192.0.2.99", "", "", (), (), (Command(("rm", f"{files.directory}/a")),))
+    path = tmp_path / "record.json"
+    path.write_text(record.parse(Output(path.read_text())).with_steps([stale]).dump())
+    result = await _apply(wish=replace(WISH, only=True))
+    assert files.present == {"a"}
+    assert result.now.settled
+    assert "make a" in result.done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, Parameter
@@ -31,6 +32,9 @@ T = TypeVar("T", "Examination", "Result")
 app = App(name="server", help="Set up the servers: silence, alias, routes, and what makes it last.")
 Json = Annotated[bool, Parameter(help="Print one JSON document.", negative=())]
 DryRun = Annotated[bool, Parameter(help="Change nothing; say what would be done.", negative=())]
+Forget = Annotated[
+    bool, Parameter(help="Take what cannot be undone off the record, too.", negative=())
+]
 _ANY = Choice()
 
 for _name in ("weight", "quiesce", "unquiesce"):
@@ -85,10 +89,17 @@ def apply(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Jso
 
 
 @app.command
-def remove(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Json = False) -> int:
+def remove(
+    *names: str,
+    choice: Choice = _ANY,
+    forget: Forget = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> int:
     """Take away what Shunt did on servers, and give back what it had changed.
 
-    Leaves with 0 if nothing of it is left, 3 if a host failed.
+    Leaves with 0 if nothing of it is left, 1 if something is, 3 if a host failed. What cannot be
+    undone stays on the server's record, and silence with it.
 
     For example: `shunt server remove --all`, or on the server itself `shunt server remove --local`
     """
@@ -101,7 +112,8 @@ def remove(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Js
     if dry_run:
         return _finish(out, chosen, choice, lambda report: _with(recorded, report))
     need_root(chosen)
-    return _finish(out, chosen, choice, lambda report: _with(undo, report))
+    wholly = partial(undo, forget=forget)
+    return _finish(out, chosen, choice, lambda report: _with(wholly, report))
 
 
 @app.command

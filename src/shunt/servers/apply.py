@@ -140,14 +140,17 @@ async def apply(runner: Runner, wish: Wish, report: Report) -> Result:
         return await _Hands(runner, wish, report, renewal).apply()
 
 
-async def remove(runner: Runner, wish: Wish, report: Report) -> Result:
+async def remove(runner: Runner, wish: Wish, report: Report, *, forget: bool = False) -> Result:
     """Undo everything that the server's record names, the newest first but silence last.
 
+    With `forget`, what cannot be undone is taken off the record all the same, and told.
+
     Raises:
-        RemoteError: Something could not be undone; the record keeps it, and what is older.
+        RemoteError: Something could not be undone; the record keeps it, and with it silence, since
+            it may be an address that is left.
     """
     async with locked(runner, wish) as renewal:
-        return await _Hands(runner, wish, report, renewal).remove()
+        return await _Hands(runner, wish, report, renewal).remove(forget=forget)
 
 
 async def recorded(runner: Runner, wish: Wish, report: Report) -> Examination:
@@ -179,11 +182,13 @@ class _Hands:
 
     async def apply(self) -> Result:
         before = await examine(self.runner, self.wish, self.report)
-        steps = before.plan.steps
         for entry in before.stale:
             self._tell(Stage.UNDOING, entry.what)
         record = replace(before.record, clusters=self.wish.clusters)
         record = await self._undo(record, before.stale)
+        steps = before.plan.steps
+        if before.stale:  # more may have gone with it: addresses, with their manager's profile
+            steps = (await examine(self.runner, self.wish, self.report)).plan.steps
         if steps or (record.entries and record != before.record):
             await self._must(self._writing(record.with_steps(steps)))
         reached: list[Step] = []
@@ -205,17 +210,35 @@ class _Hands:
         undone = (f"undid: {entry.what}" for entry in before.stale)
         return Result((*undone, *(step.what for step in reached)), now)
 
-    async def remove(self) -> Result:
+    async def remove(self, *, forget: bool) -> Result:
         self._tell(Stage.ASKING)
         before = record = await _record(self.runner, self.wish)
-        entries = record.removal()
-        for entry in entries:
+        undone: list[str] = []
+        stuck: dict[str, str] = {}
+        for entry in record.removal():
+            if stuck and not forget and entry.id.startswith("silence:"):
+                continue
             self._tell(Stage.UNDOING, entry.what)
-            record = await self._undo(record, (entry,))
+            shorter = record.without([entry.id])
+            failure = await self._failure(*entry.undo, self._writing(shorter))
+            if failure is None:
+                undone.append(f"undid: {entry.what}")
+            else:
+                stuck[entry.what] = failure
+                if not forget:
+                    continue
+                await self._must(self._writing(shorter))
+            record = shorter
+        if stuck and not forget:
+            told = "; ".join(f"{what} ({failure})" for what, failure in stuck.items())
+            raise RemoteError(
+                f"could not be undone, and stays on the record: {told}",
+                hint="mend it, then `remove` again; or leave it: --forget takes it off the record",
+            )
         left = await _record(self.runner, self.wish)
-        findings = await self._still_held(before) if entries else ()
-        undone = tuple(f"undid: {entry.what}" for entry in entries)
-        return Result(undone, Examination(Plan(findings=findings), left))
+        findings = await self._still_held(before) if before.entries else ()
+        forgotten = tuple(_forgotten(what, failure) for what, failure in stuck.items())
+        return Result(tuple(undone), Examination(Plan(findings=forgotten + findings), left))
 
     async def _still_held(self, before: Record) -> tuple[Finding, ...]:
         """Return what is to be said of addresses that the server holds without Shunt."""
@@ -263,6 +286,16 @@ class _Hands:
         Raises:
             RemoteError: One failed, or somebody else has taken over the server.
         """
+        failure = await self._failure(*commands)
+        if failure is not None:
+            raise RemoteError(failure)
+
+    async def _failure(self, *commands: Command) -> str | None:
+        """Run the commands up to the first that fails, and return what is to be said of it.
+
+        Raises:
+            RemoteError: Nothing can be run, or somebody else has taken over the server.
+        """
         outputs = await run_all(self.runner, (self.renewal, *commands), stop=True)
         last, failed = outputs[-1], len(outputs) - 2
         if failed < 0:
@@ -273,7 +306,8 @@ class _Hands:
         if last.status not in commands[failed].ok:
             said = last.stderr.strip() or last.stdout.strip() or f"exit status {last.status}"
             first, _, more = commands[failed].text.partition("\n")
-            raise RemoteError(f"`{first}{' ...' if more else ''}` failed: {said}")
+            return f"`{first}{' ...' if more else ''}` failed: {said}"
+        return None
 
     async def _fall_back(self, before: Record, reached: list[Step], error: ShuntError) -> None:
         """Undo the steps reached, the last first, restore the record, and raise the error again.
@@ -316,6 +350,15 @@ def _held(address: Address, *, loud: bool) -> Finding:
         f"{address} is still held here",
         "Shunt has not added it, or does not know it any more",
         "delete it, if nothing else needs it",
+    )
+
+
+def _forgotten(what: str, failure: str) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        f"not undone, and forgotten: {what}",
+        failure,
+        "look whether something of it is left, and undo it by hand",
     )
 
 

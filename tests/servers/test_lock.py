@@ -15,9 +15,12 @@ from shunt.servers import lock, record
 from shunt.servers.lock import locked
 from shunt.servers.runners.local import LocalRunner
 from shunt.servers.wish import Wish
+from tests.servers.bourne import NOT_BOURNE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from shunt.servers.steps import Command, Output
 
 WISH = Wish(Server("s", ()), ())
 RUNNER = LocalRunner()
@@ -140,3 +143,18 @@ async def test_a_damaged_lock_is_said(folder: Path) -> None:
 def test_processes_of_other_users_are_alive() -> None:
     here = lock._this_machine()
     assert not lock.Holder("w", "me", here, 1, 60).is_gone
+
+
+async def test_a_bourne_shell_understands_it() -> None:
+    texts: list[str] = []
+
+    class Listening(LocalRunner):
+        async def run(self, command: Command) -> Output:
+            texts.append(command.text)
+            return await super().run(command)
+
+    async with locked(Listening(), WISH) as renewal:
+        texts.append(renewal.text)
+    texts.extend(lock._clearing(WISH, word).text for word in ("", "word"))
+    for text in texts:
+        assert not NOT_BOURNE.search(text), text

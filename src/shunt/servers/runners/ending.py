@@ -26,7 +26,8 @@ def ending(word: str) -> str:
     """Return the shell script that ends what was started behind the gate `word`.
 
     It stops the processes before it ends any, so that none is born meanwhile. Its last line is
-    `proof` of the word if none is left. Linux is asked by /proc, for small systems have no `ps`.
+    `proof` of the word if none is left but those that only wait to be fetched by their parents.
+    Linux is asked by /proc, for small systems have no `ps`.
     """
     # In brackets it does not find the process that looks for it.
     pattern = f"[{word[0]}]{re.escape(word[1:])}"
@@ -48,7 +49,7 @@ if [ -r /proc/self/stat ]; then
 else
     UNIX95=1; export UNIX95
     roots() { ps -A -o pid= -o args= | grep 'PATTERN' | awk '{ print $1 }'; }
-    processes() { ps -A -o pid= -o ppid= -o pgid=; }
+    processes() { ps -A -o pid= -o ppid= -o pgid= -o args= | sed '/<defunct>/d'; }
 fi
 members() {
     processes | awk '
@@ -56,7 +57,8 @@ members() {
         END {
             n = split(roots, root, " ")
             for (i = 1; i <= n; i++) ours[root[i]] = 1
-            for (more = 1; more;) {
+            more = 1
+            while (more) {
                 more = 0
                 for (i = 1; i <= NR; i++)
                     if (ours[pid[i]] != 1 && (ours[parent[i]] == 1 || ours[group[i]] == 1)) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from ipaddress import ip_address
@@ -68,6 +69,20 @@ def test_windows_scripts_name_every_step(system: OperatingSystem) -> None:
     assert all(word in text for word in ("check", "apply", "undo"))
 
 
+def test_a_batch_file_goes_to_labels_that_are_there_and_undoes_what_it_noted() -> None:
+    lines = write_script(_wish(OperatingSystem.WINDOWS2003)).split("\r\n")
+    labels = {line[1:] for line in lines if line.startswith(":")}
+    gone = {word for line in lines for word in re.findall(r"(?:goto |call :)(\w+)", line)}
+    assert gone <= labels
+    failed = lines.index(":back")
+    assert any("FAILED" in line and "goto back" in line for line in lines[:failed])
+    assert "if not defined did1 goto kept1" in lines[failed:]
+    undo = lines[lines.index(":undo") :]
+    assert undo[1] == 'if not exist "%state%\\alias-192.0.2.10" goto past1'
+    noted = lines.index('echo.>"%state%\\alias-192.0.2.10"')
+    assert noted < next(n for n, line in enumerate(lines) if "add address" in line)
+
+
 def test_quotes_survive_in_powershell() -> None:
     step = Step("a", "it's a step", "why", *((Command.powershell("Get-It 'x'"),),) * 3)
     text = powershell.script(_wish(OperatingSystem.WINDOWS), Plan((step,)))
@@ -82,6 +97,11 @@ def test_a_powershell_script_undoes_nothing_while_another_ones_steps_are_there()
     text = write_script(_wish(OperatingSystem.WINDOWS))
     for function in ("function Get-Done", "function Set-Done"):
         assert "GetOwner" in text.partition(function)[2].partition("$State)")[0]
+
+
+def test_a_powershell_script_says_that_windows_2008_is_too_old() -> None:
+    before, _, _ = write_script(_wish(OperatingSystem.WINDOWS)).partition("$Steps = @(")
+    assert "needs Windows Server 2012 or later'\n    exit 2" in before
 
 
 def test_nothing_to_do_is_said() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -100,6 +102,56 @@ def test_the_card_must_be_known() -> None:
     unnamed = replace(two, wish=replace(two.wish, server=Server("s", (), os=two.system)))
     findings = unnamed.plan().findings
     assert any(f.severity is Severity.ERROR and "interface:" in (f.fix or "") for f in findings)
+
+
+def test_windows_2008_is_refused_by_name() -> None:
+    """It lacks the modules, so every other answer is an error as well."""
+    clean = case("clean")
+    broken = {name: Output("", "not recognized", 1) for name in clean.outputs}
+    with pytest.raises(ParseError, match=r"Windows \(6\.1\.7601\.65536\) lacks .* Server 2012"):
+        clean.plan(broken | {"modules": Output("6.1.7601.65536\r\n"), "record": Output("")})
+    (first, *_) = FACTS
+    assert "ConvertTo-Json" not in first.command.text  # which PowerShell 2 does not have
+    assert "Ignore" not in first.command.text
+    plan = DRIVER.plan(DRIVER.unseen(clean.wish), clean.wish)
+    assert any("Windows Server 2012 and later" in finding.what for finding in plan.findings)
+
+
+def test_a_new_adapter_gets_its_profile_at_the_first_apply() -> None:
+    steps = {step.id: step for step in case("clean").plan().steps}
+    ids = list(steps)
+    assert ids.index("adapter") < ids.index("alias:192.0.2.10") < ids.index("firewall")
+    assert "Start-Sleep" in steps["firewall"].do[0].text
+
+
+def test_an_adapter_that_stays_is_not_removed() -> None:
+    (step,) = (step for step in case("clean").plan().steps if step.id == "adapter")
+    _, _, after = step.undo[0].text.partition("pnputil.exe /remove-device")
+    assert "if (Get-NetAdapter -Name 'dsr' -ErrorAction Ignore) { throw" in after
+
+
+def test_an_adapter_without_a_description_is_an_adapter() -> None:
+    clean = case("clean")
+    rows = json.loads(clean.outputs["adapters"].stdout)
+    rows["rows"].append({"Name": "odd", "InterfaceDescription": None, "ifIndex": 77})
+    again = clean.plan(clean.outputs | {"adapters": Output(json.dumps(rows))})
+    assert [step.id for step in again.steps] == [step.id for step in clean.plan().steps]
+
+
+def _finds(statement: str, text: str) -> bool:
+    """Tell whether `findstr` would find it; its few signs are those of Python here."""
+    patterns = re.findall(r'/c:"([^"]+)"', statement)
+    return any(re.search(pattern, line) for pattern in patterns for line in text.splitlines())
+
+
+def test_windows_2003_tells_an_address_from_a_longer_one() -> None:
+    clean = next(c for c in CASES if c.id == "windows2003/clean")
+    (step,) = clean.plan().steps
+    for command in (*step.check, *step.undo):
+        assert _finds(command.text, "    IP Address:              192.0.2.10")
+        assert _finds(command.text, "IP Address: 192.0.2.10 (Preferred)")
+        for other in ("192.0.2.100", "192.0.2.1", "1192.0.2.10", "7.192.0.2.10", "192x0.2.10"):
+            assert not _finds(command.text, f"    IP Address:              {other}")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Windows Server 2008 to 2025: the KM-TEST loopback adapter and weak hosts, by PowerShell.
+"""Windows Server 2012 to 2025: the KM-TEST loopback adapter and weak hosts, by PowerShell.
 
-Every question is answered in JSON, so that no text in the system's language is read.
+Every question is answered in JSON, so that no text in the system's language is read. Server 2008
+and 2008 R2 lack the modules that answer, and there are none for these: they are refused.
 """
 
 from __future__ import annotations
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
     from shunt.servers.wish import Wish
 
 ADAPTER = "dsr"
+_RELEASES = Finding(
+    Severity.NOTE,
+    "this is for Windows Server 2012 and later",
+    "2008 and 2008 R2 lack the network modules of PowerShell",
+    "set these up with netsh, by hand: docs/servers/windows.md",
+)
 
 
 class Windows:
-    """Windows with PowerShell's network modules (2012 and later; 2008 with them installed)."""
+    """Windows with PowerShell's network modules, which came with Server 2012."""
 
     system = OperatingSystem.WINDOWS
 
@@ -49,6 +56,8 @@ class Windows:
         result = Plan(findings=_unfit(observed, wish))
         if not wish.clusters or any(f.severity is Severity.ERROR for f in result.findings):
             return result
+        if not observed.seen:
+            result += Plan(findings=(_RELEASES,))
         loopback = observed.loopback
         name = loopback.name if loopback else ADAPTER
         if loopback is None:
@@ -142,10 +151,10 @@ def _quiet(host: Host, name: str) -> Plan:
     if host.registers.get(name, True):
         steps.append(step.no_dns(name))
     category = host.categories.get(name)
-    if category == "Public":
+    if category == "Public" or host.loopback is None:
         steps.append(step.private(name))
     found: tuple[Finding, ...] = ()
-    if category is None:
+    if category is None and host.loopback is not None:
         found = (
             Finding(
                 Severity.NOTE,

@@ -170,13 +170,23 @@ def _no(what: str, fix: str) -> Finding:
 
 def _alias(connection: str, address: Address) -> Step:
     name = f'"{connection}"'
+    number = str(address).replace(".", "[.]")  # neither 192.0.2.100 nor 1192.0.2.10
+    there = (
+        f"netsh interface ip show address {name} |"
+        f' findstr /r /c:"[^0-9.]{number}[^0-9]" /c:"[^0-9.]{number}$"'
+    )
     return Step(
         id=f"alias:{address}",
         what=f"add {address} to the loopback adapter {connection}",
         why="the server must accept packets for the cluster address as its own",
         do=(_cmd(f"netsh interface ip add address {name} {address} 255.255.255.255"),),
-        check=(_cmd(f"netsh interface ip show address {name} | findstr /c:{address}"),),
-        undo=(_cmd(f"netsh interface ip delete address {name} {address} || ver"),),
+        check=(_cmd(there),),
+        # Deleting what is not there is an error of netsh; what counts is that it is gone.
+        undo=(
+            _cmd(
+                f"netsh interface ip delete address {name} {address} & {there} && exit /b 1 || ver"
+            ),
+        ),
         note="if Windows refuses this mask, or routing is disturbed: remove the alias and add it"
         " again with another netmask; give the connection the metric 254",
     )

@@ -41,7 +41,14 @@ def _text(column: str) -> str:
     return f'@{{n="{column}";e={{"$($_.{column})"}}}}'
 
 
+# For PowerShell 2 of Server 2008 too, which has no ConvertTo-Json.
+_MODULES = Command.powershell(
+    "if (Get-Command Get-NetIPAddress, Get-NetAdapter -ErrorAction SilentlyContinue) { 'modules' }"
+    " else { [string][Environment]::OSVersion.Version }"
+)
+
 FACTS = (
+    Fact("modules", _MODULES),
     _ask("adapters", "Get-NetAdapter -IncludeHidden", "Name,InterfaceDescription,ifIndex"),
     _ask("addresses", "Get-NetIPAddress", "IPAddress,InterfaceIndex,PrefixLength,SkipAsSource"),
     _ask(
@@ -87,7 +94,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Windows server. `weak` is by (adapter, 4 or 6, "Receive" or "Send")."""
+    """A Windows server. `weak` is by (adapter, 4 or 6, "Receive" or "Send").
+
+    `seen` says whether somebody has looked.
+    """
 
     adapters: tuple[Adapter, ...] = ()
     addresses: tuple[Held, ...] = ()
@@ -96,6 +106,7 @@ class Host:
     categories: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     routes: Listing | None = None
     record: Record = field(default_factory=Record)
+    seen: bool = True
 
     @property
     def loopback(self) -> Adapter | None:
@@ -109,7 +120,7 @@ class Host:
 
 def delivered(card: str) -> Host:
     """Return a host with one card and no loopback adapter."""
-    return Host(adapters=(Adapter(card, "", 1),))
+    return Host(adapters=(Adapter(card, "", 1),), seen=False)
 
 
 def observe(outputs: Mapping[str, Output], past: Record) -> Host:
@@ -118,6 +129,7 @@ def observe(outputs: Mapping[str, Output], past: Record) -> Host:
     Raises:
         ParseError: One is missing, empty, or not of this form.
     """
+    _modules(outputs)
     weak: dict[tuple[str, int, str], bool] = {}
     for row in _rows(outputs, "interfaces", "InterfaceAlias", "AddressFamily"):
         version = {"IPv4": 4, "IPv6": 6}.get(row["AddressFamily"])
@@ -130,7 +142,7 @@ def observe(outputs: Mapping[str, Output], past: Record) -> Host:
     routes = _rows(outputs, "routes", "DestinationPrefix", "NextHop", "InterfaceIndex")
     return Host(
         adapters=tuple(
-            Adapter(row["Name"], row["InterfaceDescription"], row["ifIndex"])
+            _adapter(row)
             for row in _rows(outputs, "adapters", "Name", "InterfaceDescription", "ifIndex")
         ),
         addresses=tuple(_held(row) for row in _rows(outputs, "addresses", "IPAddress")),
@@ -144,6 +156,16 @@ def observe(outputs: Mapping[str, Output], past: Record) -> Host:
         routes=windows_json.parse(json.dumps(routes)),
         record=past,
     )
+
+
+def _modules(outputs: Mapping[str, Output]) -> None:
+    said = text_of(outputs, "modules").strip()
+    if said != "modules":
+        raise ParseError(
+            f"this Windows ({said}) lacks the network modules of PowerShell, which came with"
+            " Windows Server 2012 (6.2)",
+            hint="set 2008 and 2008 R2 up with netsh, by hand: docs/servers/windows.md",
+        )
 
 
 def _rows(outputs: Mapping[str, Output], name: str, *keys: str) -> list[dict[str, Any]]:
@@ -160,6 +182,13 @@ def _rows(outputs: Mapping[str, Output], name: str, *keys: str) -> list[dict[str
     if not rows and name in {"adapters", "addresses", "interfaces", "routes"}:
         raise ParseError(f"the answer to {name!r} has no rows", hint=_HINT)
     return rows
+
+
+def _adapter(row: dict[str, Any]) -> Adapter:
+    name, index = row["Name"], row["ifIndex"]
+    if not isinstance(name, str) or not isinstance(index, int):
+        raise _broken("adapters", row)
+    return Adapter(name, str(row["InterfaceDescription"] or ""), index)
 
 
 def _held(row: dict[str, Any]) -> Held:

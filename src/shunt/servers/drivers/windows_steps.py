@@ -27,6 +27,19 @@ _NO_DEVCON = (
 )
 
 
+# pnputil removes devices since Windows 10 2004 and Server 2022: before, it says how it is used.
+_REMOVE = (
+    "if (Get-Command devcon.exe -ErrorAction Ignore)"
+    ' { devcon.exe remove "@$($_.PnPDeviceID)" | Out-Null }'
+    " else { pnputil.exe /remove-device $_.PnPDeviceID | Out-Null }"
+)
+_NOT_REMOVED = (
+    "throw 'the loopback adapter could not be removed (before Server 2022 pnputil cannot): remove"
+    " it in Device Manager, or install devcon; then try again'"
+)
+_PATIENCE = 15  # seconds until Windows has given a new adapter its profile
+
+
 def adapter(name: str) -> Step:
     """Return the step that adds the loopback adapter and names it."""
     there = f"Get-NetAdapter -Name {quoted(name)} -ErrorAction Ignore"
@@ -47,8 +60,7 @@ def adapter(name: str) -> Step:
         check=(Command.powershell(f"[bool]({there})"),),
         undo=(
             Command.powershell(
-                f"{there} | ForEach-Object {{"
-                " pnputil.exe /remove-device $_.PnPDeviceID | Out-Null }"
+                f"{there} | ForEach-Object {{ {_REMOVE} }}; if ({there}) {{ {_NOT_REMOVED} }}"
             ),
         ),
     )
@@ -164,20 +176,30 @@ def no_dns(name: str) -> Step:
 
 
 def private(name: str) -> Step:
-    """Return the step that puts the adapter under the firewall's private profile."""
+    """Return the step that puts the adapter under the firewall's private profile.
+
+    A new adapter gets its profile some seconds after its first address. If it has none by then,
+    nothing closes a port yet, and the next check looks again.
+    """
     words = f"-InterfaceAlias {quoted(name)}"
+    profile = f"Get-NetConnectionProfile {words} -ErrorAction Ignore"
     return Step(
         id="firewall",
         what=f"put {name} under the firewall's profile Private",
         why="the profile Public, which Windows gives it, closes the service's ports",
-        do=(Command.powershell(f"Set-NetConnectionProfile {words} -NetworkCategory Private"),),
+        do=(
+            Command.powershell(
+                f"for ($Left = {_PATIENCE}; $Left -and -not ({profile}); $Left--)"
+                " { Start-Sleep -Seconds 1 };"
+                f" if ({profile}) {{ Set-NetConnectionProfile {words} -NetworkCategory Private }}"
+            ),
+        ),
         check=(
-            Command.powershell(f"(Get-NetConnectionProfile {words}).NetworkCategory -eq 'Private'"),
+            Command.powershell(f"-not ({profile} | Where-Object NetworkCategory -eq 'Public')"),
         ),
         undo=(
             Command.powershell(
-                f"if (Get-NetConnectionProfile {words} -ErrorAction Ignore)"
-                f" {{ Set-NetConnectionProfile {words} -NetworkCategory Public }}"
+                f"if ({profile}) {{ Set-NetConnectionProfile {words} -NetworkCategory Public }}"
             ),
         ),
     )

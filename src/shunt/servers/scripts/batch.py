@@ -19,11 +19,12 @@ def script(wish: Wish, plan: Plan) -> str:
         "@echo off",
         f"rem Sets up {name} as a server of {clusters}.",
         f"rem   shunt-{name}.cmd check   says what is missing; errorlevel 1 if anything is",
-        f"rem   shunt-{name}.cmd apply   does what is missing",
-        f"rem   shunt-{name}.cmd undo    takes it back",
+        f"rem   shunt-{name}.cmd apply   does what is missing; undoes its steps if one fails",
+        f"rem   shunt-{name}.cmd undo    takes back what apply did; noted in {_state(wish)}",
         *(f"rem Note: {finding.what}. {finding.why}." for finding in plan.findings),
         "setlocal",
         "set missing=0",
+        f"set state={_state(wish)}",
         'if "%1"=="check" goto check',
         'if "%1"=="apply" goto apply',
         'if "%1"=="undo" goto undo',
@@ -41,9 +42,13 @@ def script(wish: Wish, plan: Plan) -> str:
     lines += ["exit /b %missing%", "", ":apply"]
     for number, step in enumerate(plan.steps, 1):
         lines += _apply(number, step)
-    lines += ["exit /b 0", "", ":undo"]
-    for step in reversed(plan.steps):
-        lines += [f"echo undo:    {_safe(step.what)}", *_texts(step.undo)]
+    lines += ["exit /b 0", "", ":back"]
+    backwards = list(enumerate(plan.steps, 1))[::-1]
+    for number, step in backwards:
+        lines += [f"if not defined did{number} goto kept{number}", *_undo(step), f":kept{number}"]
+    lines += ["exit /b 1", "", ":undo"]
+    for number, step in backwards:
+        lines += [f"if not exist {_note(step)} goto past{number}", *_undo(step), f":past{number}"]
     lines += ["exit /b 0", ""]
     for number, step in enumerate(plan.steps, 1):
         lines += [f":check{number}"]
@@ -53,16 +58,37 @@ def script(wish: Wish, plan: Plan) -> str:
     return "\r\n".join(lines)
 
 
+def _state(wish: Wish) -> str:
+    return rf"%SystemRoot%\shunt-{wish.server.name}"
+
+
+def _note(step: Step) -> str:
+    return f'"%state%\\{step.id.replace(":", "-")}"'
+
+
+def _undo(step: Step) -> list[str]:
+    return [
+        f"echo undo:    {_safe(step.what)}",
+        *_texts(step.undo),
+        f"del {_note(step)}",
+        'rd "%state%" 2>nul',
+    ]
+
+
 def _apply(number: int, step: Step) -> list[str]:
     return [
         f"rem {number}. {step.what}",
         f"rem Why: {step.why}.",
+        f"set did{number}=",
         f"call :check{number} >nul 2>&1",
         f"if not errorlevel 1 goto right{number}",
         f"echo do:      {_safe(step.what)}",
+        'if not exist "%state%" md "%state%"',
+        f"echo.>{_note(step)}",
+        f"set did{number}=1",
         *_texts(step.do),
         f"call :check{number} >nul 2>&1",
-        f"if errorlevel 1 (echo FAILED:  {_safe(step.what)}& exit /b 1)",
+        f"if errorlevel 1 (echo FAILED:  {_safe(step.what)}& goto back)",
         f":right{number}",
     ]
 

@@ -1,4 +1,4 @@
-"""PowerShell scripts for Windows servers since 2008."""
+"""PowerShell scripts for Windows servers since 2012."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ _HEAD = """\
 {notes}
 param([ValidateSet('check', 'apply', 'undo')] [string] $Job = 'check')
 $ErrorActionPreference = 'Stop'
+if (-not (Get-Command Get-NetIPAddress -ErrorAction SilentlyContinue)) {{
+    Write-Output 'FAILED:  this needs Windows Server 2012 or later'
+    exit 2
+}}
 $State = {state}
 
 $Steps = @(

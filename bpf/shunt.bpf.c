@@ -35,7 +35,7 @@ static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct r
 	if (icmp->type == (r->version == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) &&
 	    !icmp->code && r->place == FRAGMENT_NONE && flags & ADDRESS_ACTIVE)
 		return answer_ping(p, r);
-	if (!is_error || parse_inner(p, r))
+	if (!is_error || parse_inner(ctx, p, r))
 		return refuse(r, CAUSE_dropped_icmp);
 	r->dry = 1;
 	r->cause = CAUSE_forwarded_icmp_error;

@@ -15,6 +15,7 @@ from scapy.layers.inet6 import (
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
 )
 from scapy.layers.l2 import Dot1Q, Ether
 
@@ -150,6 +151,13 @@ def _errors(f: Family) -> Iterator[Case]:
     yield Case("ICMP of another kind", ether() / f.ip(WEB) / query, "dropped_icmp")
 
 
+def _six_options() -> Any:
+    headers: Any = IPv6ExtHdrDestOpt()
+    for _ in range(5):
+        headers = headers / IPv6ExtHdrDestOpt()
+    return headers
+
+
 def _inside() -> Iterator[Case]:
     """Options and extension headers of the packet that the error is about."""
     four = ether() / V4.ip(WEB, src=V4.router) / ICMP(type=3, code=4, nexthopmtu=1400)
@@ -169,10 +177,24 @@ def _inside() -> Iterator[Case]:
         ("an atomic fragment", IPv6ExtHdrFragment(), "forwarded_icmp_error"),
         ("an IPv6 first fragment", IPv6ExtHdrFragment(m=1), "forwarded_icmp_error"),
         ("an IPv6 later fragment", IPv6ExtHdrFragment(offset=10), "dropped_icmp"),
-        ("destination options", IPv6ExtHdrDestOpt(), "dropped_icmp"),
+        ("destination options", IPv6ExtHdrDestOpt(), "forwarded_icmp_error"),
+        ("hop-by-hop options", IPv6ExtHdrHopByHop(), "forwarded_icmp_error"),
+        (
+            "options and a fragment",
+            IPv6ExtHdrHopByHop() / IPv6ExtHdrFragment(m=1),
+            "forwarded_icmp_error",
+        ),
+        (
+            "options and a later fragment",
+            IPv6ExtHdrHopByHop() / IPv6ExtHdrFragment(offset=10),
+            "dropped_icmp",
+        ),
+        ("seven headers", IPv6ExtHdrHopByHop() / _six_options(), "dropped_icmp"),
     ):
         server = A if cause == "forwarded_icmp_error" else None
         yield Case(f"{name} inside", six / bytes(head / part / tcp), cause, server)
+    many = bytes(head / IPv6ExtHdrDestOpt() / tcp)
+    yield Case("options that are cut off inside", six / many[:47], "dropped_icmp")
     odd = IPv6(src=V6.cluster(WEB), dst=V6.client, version=4)
     yield Case("version 4 inside IPv6", six / bytes(odd / tcp), "dropped_icmp")
 

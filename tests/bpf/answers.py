@@ -43,7 +43,7 @@ def ones_sum(data: bytes) -> int:
 
 
 def _checksum(data: bytes) -> bytes:
-    return (0xFFFF - ones_sum(data)).to_bytes(2)
+    return (-ones_sum(data) % 0xFFFF).to_bytes(2)
 
 
 def _behind_extensions(frame: bytes, at: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@
 #endif
 
 /* Raised when a program of an older release could not work with newer maps, or the reverse. */
-#define SHUNT_ABI_VERSION 1
+#define SHUNT_ABI_VERSION 2
 
 /*
  * How every packet ends: exactly one of these, each with one sentence for the operator.
@@ -71,6 +71,8 @@ enum cause {
 	X(elder_gone, "an unknown flow whose elder server is gone: the slot's server")             \
 	X(udp_old, "an unknown UDP flow soon after the change: taken for an old one, remembered")  \
 	X(udp_new, "an unknown UDP flow long after the change: a new one, remembered")             \
+	X(udp_elder_down, "an unknown UDP flow whose elder is down: the new server, remembered")   \
+	X(affinity_moved, "the client's server is down, and its flows move: the slot's server")    \
 	X(recorded, "a flow seen for the first time; the service remembers all of them")           \
 	X(first_fragment, "the first fragment of this packet went there")
 
@@ -149,6 +151,7 @@ enum member_flags {
 	MEMBER_MOVE = 2,  /* down or removed: its flows go to the slot's server */
 	MEMBER_RESET = 4, /* down: its TCP flows are answered with a reset */
 	MEMBER_AVOID = 8, /* no new connections, not even of clients with affinity */
+	MEMBER_DOWN = 16, /* does not answer: only what is known to be its own flow goes there */
 };
 
 /* A server of a service. The first word changes at once. */
@@ -200,7 +203,7 @@ struct affinity {
 	__u16 zero;
 };
 
-/* Where the first fragment of a packet went. */
+/* Of which packet a fragment is. */
 struct fragment_key {
 	struct address client;
 	struct address cluster;
@@ -209,8 +212,14 @@ struct fragment_key {
 	__u8 zero[3];
 };
 
+/* Where the first fragment of a packet went, and what only it says: protocol and port. */
 struct fragment {
-	__u32 member; /* index into members */
+	__u32 service; /* service.number */
+	__u32 seen;    /* coarse clock, seconds */
+	__u16 member;  /* local number */
+	__be16 port;
+	__u8 protocol;
+	__u8 zero[3];
 };
 
 /* Addresses that the program must know. */
@@ -229,13 +238,21 @@ struct port {
 /* What the control plane may change while packets pass; one element. */
 struct settings {
 	__u64 clock_offset;    /* nanoseconds added to the coarse clock (tests move time with it) */
-	__u32 exceptions_rate; /* flows remembered anew, per second and CPU */
+	__u32 exceptions_rate; /* remembered anew of each kind, per second and CPU */
 	__u32 wildcards;       /* some service is for any cluster */
 	__u32 trace_ifindex;   /* where a traced packet is said to come in */
-	__u32 zero;
+	__u32 newcomers;       /* by the program: when it last remembered one; 0: never */
 };
 
-/* Flows remembered anew in this second, and refused for the rate; per CPU. */
+/* What is remembered, each at a rate of its own: none uses up another's. */
+enum budget_kind {
+	BUDGET_FLOWS,	   /* flows seen for the first time */
+	BUDGET_NEWCOMERS,  /* newcomers that have spoken again, and so become flows */
+	BUDGET_AFFINITIES, /* clients */
+	BUDGETS
+};
+
+/* So many remembered anew in this second, and so many refused for the rate; by kind, per CPU. */
 struct budget {
 	__u32 second;
 	__u32 used;

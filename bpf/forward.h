@@ -45,14 +45,10 @@ __noinline int forward(struct xdp_md *ctx, struct request *r)
 
 __noinline int forward_fragment(struct xdp_md *ctx, struct request *r)
 {
-	struct fragment *first;
-
 	if (!r)
 		return XDP_DROP;
-	first = find_fragment(r);
-	if (!first)
+	if (follow_fragment(r))
 		return refuse(r, CAUSE_dropped_early_fragment);
-	r->index = first->member;
 	r->reason = REASON_first_fragment;
 	r->cause = CAUSE_forwarded_fragment;
 	r->tcp_flags = TCP_ACK;

@@ -43,12 +43,13 @@ MAP(BPF_MAP_TYPE_DEVMAP_HASH, 256, __u32, __u32, devices);
 
 /* Written by the program, read and swept by the control plane. */
 MAP(BPF_MAP_TYPE_LRU_HASH, 1024, struct flow_key, struct flow, flows); /* set at load */
+MAP(BPF_MAP_TYPE_LRU_HASH, 65536, struct flow_key, struct flow, newcomers);
 MAP(BPF_MAP_TYPE_LRU_HASH, 1024, struct affinity_key, struct affinity,
     affinities); /* set at load */
 MAP(BPF_MAP_TYPE_LRU_HASH, 8192, struct fragment_key, struct fragment, fragments);
 MAP(BPF_MAP_TYPE_PERCPU_ARRAY, 1024, __u32, struct tally, tallies); /* set at load; like members */
 MAP(BPF_MAP_TYPE_PERCPU_ARRAY, CAUSES, __u32, __u64, causes);
-MAP(BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct budget, budgets);
+MAP(BPF_MAP_TYPE_PERCPU_ARRAY, BUDGETS, __u32, struct budget, budgets);
 MAP(BPF_MAP_TYPE_ARRAY, 1, __u32, struct decision, decisions);
 
 #endif

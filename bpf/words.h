@@ -18,6 +18,7 @@ const struct {
 	enum track track;
 	enum slot_special slot_special;
 	enum member_flags member_flags;
+	enum budget_kind budget_kind;
 	enum address_flags address_flags;
 } enumerations SEC("shunt.words.enums") = {0};
 

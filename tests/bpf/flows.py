@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from tests.bpf.segment import CLIENT_MAC
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
+
+from tests.bpf.segment import CLIENT_MAC, V4, V6, ether
 from tests.bpf.world import OWN
 
 if TYPE_CHECKING:
@@ -44,3 +47,15 @@ class Flow:
         if self.protocol.number == 6:
             return ports + struct.pack("!IIBBHHH", 0, 0, 5 << 4, flags, 0xFFFF, 0, 0)
         return ports + struct.pack("!HH", 8, 0)
+
+
+def about(flow: Flow) -> bytes:
+    """Return what a router says when a packet of the flow's server did not get through."""
+    ports = flow.port.to_bytes(2) + flow.client_port.to_bytes(2) + bytes(4)
+    if isinstance(flow.client, IPv4Address):
+        inner = IP(src=str(flow.cluster), dst=str(flow.client), proto=flow.protocol.number) / ports
+        head = V4.ip(str(flow.cluster), src=V4.router) / ICMP(type=3, code=4)
+    else:
+        inner = IPv6(src=str(flow.cluster), dst=str(flow.client), nh=flow.protocol.number) / ports
+        head = V6.ip(str(flow.cluster), src=V6.router) / ICMPv6PacketTooBig(mtu=1280)
+    return bytes(ether() / head / bytes(inner))

@@ -2,7 +2,9 @@
 
 The rule that everything here serves: **a live flow never changes its server.** Live is a flow that
 has not been idle for longer than its service remembers. Its server may change only if that one is
-down and the service says `on_down: move`; with `reset` the flow ends with an answer instead.
+down, and then only if the service says `on_down: move`, or if the flow is UDP, for which nothing
+tells old from new; with `reset` a TCP flow ends with an answer instead. And no new flow goes to a
+server that is down while another takes new ones.
 
 The model knows of a flow only who its server was at first, when it was last heard, and whether it
 has been closed. It knows nothing of slots, elders and exceptions.
@@ -10,6 +12,7 @@ has been closed. It knows nothing of slots, elders and exceptions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from hypothesis import strategies as st
@@ -20,7 +23,6 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from scapy.layers.inet import ICMP, IP
 
 from shunt.dataplane.kernel import Verdict
 from shunt.dispatcher.sweep import FIN as FIN_TIME
@@ -28,12 +30,10 @@ from shunt.dispatcher.sweep import sweep
 from shunt.dispatcher.wishes import Health, Way, Wish, claim
 from shunt.model import config
 from shunt.model.config import Member, OnDown, Protocol
-from tests.bpf.flows import ACK, FIN, PSH, RST, SYN, Flow
+from tests.bpf.flows import ACK, FIN, PSH, RST, SYN, Flow, about
 from tests.bpf.kinds import (
     CHANGES,
-    CLUSTER,
-    CROWDS,
-    FEW,
+    OPTIONS,
     PORTS,
     SERVERS,
     Kind,
@@ -42,7 +42,6 @@ from tests.bpf.kinds import (
     State,
     chosen,
 )
-from tests.bpf.segment import V4, WEB, ether
 from tests.bpf.world import INTERFACE, World
 
 if TYPE_CHECKING:
@@ -75,16 +74,11 @@ class Histories(RuleBasedStateMachine):
         self.removed: dict[int, dict[str, State]] = {port: {} for port in PORTS}
         self.lives: dict[Flow, Life] = {}
         self.present = set(PORTS)
-        crowd = FEW if self.services[80].sticky else CROWDS[self.kind.protocol]
-        self.flows = [
-            Flow(self.kind.protocol, client, client_port, CLUSTER, port)
-            for client, client_port in crowd
-            for port in PORTS
-        ]
+        self.flows = self.kind.flows()
         self.refusing = self.upgraded = False
         self.world.settings(exceptions_rate=PLENTY)
         self.world.balancer.apply([])
-        for name in ("flows", "affinities"):
+        for name in ("flows", "newcomers", "affinities"):
             self.world.forget(name)
         self.world.restart()
         self.apply()
@@ -101,7 +95,7 @@ class Histories(RuleBasedStateMachine):
         """Things happen to servers, in one service or in both, while flows come."""
         for number, what in changes:
             name = sorted(self.states[80])[number % len(self.states[80])]
-            for each in (port,) if port and not self.kind.linked else PORTS:
+            for each in (port,) if port else PORTS:
                 CHANGES[what](self.states[each][name])
             self.apply()
             self.every_live_flow_has_its_server()
@@ -128,6 +122,16 @@ class Histories(RuleBasedStateMachine):
         self.present = set(PORTS) - {port}
         self.lives = {flow: life for flow, life in self.lives.items() if flow.port != port}
         self.apply()
+
+    @rule(port=st.sampled_from(PORTS), data=st.data())
+    def configure(self, port: int, data: st.DataObject) -> None:
+        """A service is configured otherwise."""
+        option = data.draw(st.sampled_from(sorted(OPTIONS)), label="option")
+        value = data.draw(st.sampled_from(OPTIONS[option]), label="value")
+        self.forget_the_dead()
+        self.services[port] = replace(self.services[port], **{option: value})
+        self.apply()
+        self.forget_the_dead()
 
     # The dispatcher lives.
 
@@ -184,7 +188,7 @@ class Histories(RuleBasedStateMachine):
         sent = self.world.send(flow.frame(SYN))
         self.lives.pop(flow, None)
         if sent.cause == "dropped_no_server":
-            assert not any(state.takes_new for state in self.states[flow.port].values())
+            assert not self.some_take_new(flow)
             return
         if said.reason == "settled":
             assert self.stored() <= stored, "a SYN in a settled slot was stored"
@@ -212,31 +216,28 @@ class Histories(RuleBasedStateMachine):
                 self.fail_one(flow)
 
     def fail_one(self, flow: Flow) -> None:
-        inner = IP(src=str(flow.cluster), dst=str(flow.client), proto=flow.protocol.number)
-        ports = flow.port.to_bytes(2) + flow.client_port.to_bytes(2) + bytes(4)
-        about = ether() / V4.ip(WEB, src=V4.router) / ICMP(type=3, code=4) / bytes(inner / ports)
-        sent = self.world.send(bytes(about))
+        sent = self.world.send(about(flow))
         life = self.lives[flow]
         if life.server is None:
             return
-        if self.is_reset(flow, life.server):
-            assert sent.cause == "dropped_no_reset"
+        if sent.cause == "dropped_no_reset":
+            assert self.is_reset(flow, life.server)
         else:
             assert sent.cause == "forwarded_icmp_error"
-            assert self.server_of(sent.frame) == life.server
+            self.check_server(flow, life.server, self.server_of(sent.frame))
 
     @invariant()
     def every_live_flow_has_its_server(self) -> None:
         """Asked of the tracing program, which writes nothing."""
-        for flow, life in list(self.lives.items()):
-            if not self.lives_on(flow, life):
-                del self.lives[flow]
-            elif life.server is not None:
-                said = self.world.trace(flow.frame(ACK))
-                if self.is_reset(flow, life.server):
-                    assert said.cause == self.reset_cause, (flow, life, said)
-                else:
-                    assert self.member(flow, said) == life.server, (flow, life, said)
+        self.forget_the_dead()
+        for flow, life in self.lives.items():
+            if life.server is None:
+                continue
+            said = self.world.trace(flow.frame(ACK))
+            if said.cause == self.reset_cause:
+                assert self.is_reset(flow, life.server), (flow, life, said)
+            else:
+                self.check_server(flow, life.server, self.member(flow, said))
 
     # The model.
 
@@ -248,6 +249,19 @@ class Histories(RuleBasedStateMachine):
             limit = min(limit, FIN_TIME)
         return self.world.plane.now() - life.heard <= limit - MARGIN
 
+    def forget_the_dead(self) -> None:
+        self.lives = {flow: life for flow, life in self.lives.items() if self.lives_on(flow, life)}
+
+    def check_server(self, flow: Flow, its: str, found: str | None) -> None:
+        """Check that a flow is where it was, or has left a server as it may."""
+        may_leave = flow.protocol is Protocol.UDP and not self.state(flow, its).up
+        if may_leave and found != its:
+            assert found is not None
+            assert self.state(flow, found).up, (flow, its, found)
+        else:
+            assert found == its, (flow, its, found)
+            assert not self.is_reset(flow, its)
+
     def hear(self, flow: Flow, flags: int) -> None:
         """A packet of a flow comes: to its server, or what the service says if that is down."""
         life = self.lives[flow]
@@ -255,7 +269,9 @@ class Histories(RuleBasedStateMachine):
             del self.lives[flow]
             return
         sent = self.world.send(flow.frame(flags))
-        if life.server is not None and self.is_reset(flow, life.server):
+        if sent.cause in (self.reset_cause, "dropped_no_reset"):
+            assert life.server is not None
+            assert self.is_reset(flow, life.server)
             assert sent.cause == ("dropped_no_reset" if flags & RST else self.reset_cause)
             del self.lives[flow]
             return
@@ -264,7 +280,8 @@ class Histories(RuleBasedStateMachine):
             return
         assert sent.verdict is Verdict.TX
         server = self.server_of(sent.frame)
-        assert life.server in (None, server), (flow, life, server)
+        if life.server is not None:
+            self.check_server(flow, life.server, server)
         assert not self.is_moved(flow, server)
         life.server, life.heard = server, self.world.plane.now()
 
@@ -273,12 +290,27 @@ class Histories(RuleBasedStateMachine):
         server = self.lives[flow].server
         assert server is not None
         assert not self.is_moved(flow, server)
-        state = self.states[flow.port].get(server)
+        state = self.state(flow, server)
         if said.reason == "settled" or (said.reason == "new_flow" and not self.refusing):
-            assert state is not None
-            assert state.takes_new, (flow, server, said)
-        if said.reason == "affinity" and self.kind.protocol is Protocol.TCP:
-            assert state is None or state.up, "new connections for a server that is down"
+            assert self.takes_new(flow, server), (flow, server, said)
+        if flow.protocol is Protocol.UDP and said.reason == "exception":
+            return  # it is not new to the program
+        assert state.up or not self.some_take_new(flow), "a new flow for a server that is down"
+        if flow.protocol is Protocol.TCP and said.reason != "exception":
+            assert not state.avoided, "a new connection for a server that is to be avoided"
+
+    def state(self, flow: Flow, server: str) -> State:
+        """Return what is known of a server in the flow's service, also of one that has left it."""
+        return (self.removed[flow.port] | self.states[flow.port])[server]
+
+    def takes_new(self, flow: Flow, server: str) -> bool:
+        """Say whether a server takes new flows; linked services agree on it."""
+        ports = PORTS if self.kind.linked and self.present == set(PORTS) else (flow.port,)
+        states = [self.states[port].get(server) for port in ports]
+        return all(state is not None and state.takes_new for state in states)
+
+    def some_take_new(self, flow: Flow) -> bool:
+        return any(self.takes_new(flow, server) for server in self.states[flow.port])
 
     @property
     def reset_cause(self) -> str:
@@ -291,8 +323,7 @@ class Histories(RuleBasedStateMachine):
         return self._is_down(flow, server, OnDown.MOVE)
 
     def _is_down(self, flow: Flow, server: str, on_down: OnDown) -> bool:
-        state = (self.removed[flow.port] | self.states[flow.port]).get(server)
-        return self.services[flow.port].on_down is on_down and state is not None and not state.up
+        return self.services[flow.port].on_down is on_down and not self.state(flow, server).up
 
     # The world.
 
@@ -301,9 +332,11 @@ class Histories(RuleBasedStateMachine):
             Wish(self.services[port], tuple(self.claims(self.services[port])))
             for port in sorted(self.present)
         ])  # fmt: skip
-        for flow, life in self.lives.items():
+        for flow, life in tuple(self.lives.items()):
             if life.server is not None and self.is_moved(flow, life.server):
                 life.server = None
+                if flow.protocol is Protocol.TCP:  # the next server resets it
+                    del self.lives[flow]
 
     def claims(self, its: Service) -> Iterator[Claim]:
         for server in SERVERS:

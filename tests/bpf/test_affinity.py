@@ -10,7 +10,7 @@ import pytest
 from shunt.dispatcher.sweep import sweep
 from shunt.dispatcher.wishes import Wish
 from shunt.model.config import Protocol, Sticky
-from tests.bpf.flows import ACK, SYN, Flow
+from tests.bpf.flows import ACK, RST, SYN, Flow
 from tests.bpf.segment import V4, WEB, A, B, C
 from tests.bpf.world import Server, World, service
 
@@ -76,3 +76,35 @@ def test_affinities_go_with_the_last_sticky_service(world: World) -> None:
     assert goes_to(world, A, 80, 5001, SYN)
     world.balancer.apply([])
     assert sweep(world.balancer).forgotten == 1
+
+
+def test_a_client_whose_flow_is_an_exception_is_active(world: World) -> None:
+    """Its connection began in a slot that had changed hands, and speaks all the time."""
+    one = Sticky(100)
+
+    def serve_one(taker: Server) -> None:
+        claims = tuple(server.claim(int(server is taker)) for server in (A, B, C))
+        world.balancer.apply([Wish(service(str(CLUSTER), 80, sticky=one), claims)])
+
+    serve_one(A)
+    serve_one(B)
+    assert goes_to(world, B, 80, 5001, SYN)
+    for _ in range(5):
+        world.wait(80)
+        assert goes_to(world, B, 80, 5001, ACK)
+    serve_one(C)
+    assert goes_to(world, B, 80, 5002, SYN)
+    for _ in range(2):
+        world.wait(80)
+        assert goes_to(world, B, 80, 5001, RST | ACK)
+    world.wait(80)
+    assert goes_to(world, C, 80, 5003, SYN), "resets keep no client"
+
+
+def test_another_cpus_clock_may_be_ahead(world: World) -> None:
+    serve(world, A, (80, ()))
+    world.wait(10)
+    assert goes_to(world, A, 80, 5001, SYN)
+    world.wait(-2)
+    serve(world, B, (80, ()))
+    assert goes_to(world, A, 80, 5002, SYN)

@@ -10,7 +10,7 @@ import pytest
 
 from shunt.dispatcher.wishes import Wish
 from shunt.model.config import Protocol
-from tests.bpf.flows import ACK, SYN, Flow
+from tests.bpf.flows import ACK, FIN, RST, SYN, Flow
 from tests.bpf.segment import V4, WEB, A, B
 from tests.bpf.world import World, service
 
@@ -111,3 +111,28 @@ def test_without_a_rate_the_same_flood_pushes_live_exceptions_out(world: World) 
     servers_of(world, clients(2 << 24, LIVE))
     servers_of(world, clients(3 << 24, FLOOD))
     assert not set(remembered(world)) & set(range(2 << 24, (2 << 24) + LIVE))
+
+
+def test_resets_are_no_sign_of_an_elders_flows(world: World) -> None:
+    weigh(world, 0, 1)
+    (placed,) = world.balancer.placed.values()
+    begin = world.balancer.sights_of(placed.table).copy()
+    world.wait(100)
+    assert A.mac is not None
+    for flags in (RST, RST | ACK):
+        assert (servers_of(world, clients(1, LIVE, flags)) == list(A.mac.octets)).all()
+    assert (world.balancer.sights_of(placed.table) == begin).all()
+    servers_of(world, clients(1, LIVE, FIN | ACK))
+    assert (world.balancer.sights_of(placed.table) != begin).any(), "the end of one that lived"
+
+
+def test_an_unknown_udp_flow_is_old_though_another_cpus_clock_is_ahead(world: World) -> None:
+    """The slot changed hands a second later than it is here."""
+    site = service(str(CLUSTER), 53, Protocol.UDP, udp_idle=60)
+    world.balancer.apply([Wish(site, (A.claim(), B.claim(0)))])
+    world.wait(10)
+    world.balancer.apply([Wish(site, (A.claim(0), B.claim()))])
+    world.wait(-2)
+    sent = world.send(Flow(Protocol.UDP, IPv4Address("198.51.100.7"), 5000, CLUSTER, 53).frame())
+    assert A.mac is not None
+    assert sent.frame[:6] == A.mac.octets

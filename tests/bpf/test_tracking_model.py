@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from shunt.dispatcher import balancer
 from tests.bpf.histories import Histories
-from tests.bpf.kinds import KINDS, LEAST_SLOTS, Kind
+from tests.bpf.kinds import CLUSTERS, KINDS, LEAST_SLOTS, Kind
 from tests.bpf.world import World
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.bpf
 
-HISTORIES = int(os.environ.get("SHUNT_HISTORIES", "12"))
+HISTORIES = int(os.environ.get("SHUNT_HISTORIES", "10"))
 """How many histories of each kind."""
 
 
@@ -35,7 +35,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         World.made(tmp_path_factory.mktemp("tracking")) as made,
     ):
         patch.setattr(balancer, "table_size", few_slots)
-        made.address("192.0.2.10", "CLUSTER", "ACTIVE")
+        for cluster in CLUSTERS.values():
+            made.address(str(cluster), "CLUSTER", "ACTIVE")
         yield made
 
 

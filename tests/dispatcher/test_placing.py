@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from shunt.dispatcher.arena import Region
 from shunt.dispatcher.ledger import Placed, Table, place_of
-from shunt.dispatcher.placing import agreed, apart, linked, plan
+from shunt.dispatcher.placing import agreed, apart, gone, linked, plan
 from shunt.dispatcher.wishes import Flag
 from shunt.model.config import Protocol, Sticky
-from tests.dispatcher.making import ONE, TWO, wish
+from tests.dispatcher.making import ONE, TWO, identity, wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,6 +106,28 @@ def test_linked_services_take_the_least_weight_of_each_server() -> None:
     assert [c.weight for c in claims[place_of(a.service)]] == [5, 0]
     assert [c.weight for c in claims[place_of(b.service)]] == [5, 0]
     assert [c.weight for c in claims[place_of(alone.service)]] == [10, 20]
+
+
+def test_linked_services_avoid_together_and_treat_their_own_flows_each_in_its_way() -> None:
+    down = Flag.READY | Flag.AVOID | Flag.DOWN
+    a = wish(port=80, weights={1: 0, 2: 1}, flags={1: down | Flag.RESET}, sticky=LINK_443)
+    for weight in (5, 0):  # well there, or quiesced there
+        b = wish(port=443, weights={1: weight, 2: 1}, sticky=LINK_80)
+        claims = agreed([a, b])
+        first = [claims[place_of(each.service)][0] for each in (a, b)]
+        assert [c.weight for c in first] == [0, 0]
+        assert [c.flags for c in first] == [down | Flag.RESET, Flag.READY | Flag.AVOID]
+
+
+def test_a_server_is_gone_for_linked_services_when_it_is_for_each() -> None:
+    down = Flag.READY | Flag.AVOID | Flag.DOWN | Flag.MOVE
+    a = wish(port=80, weights={1: 0, 2: 1}, flags={1: down}, sticky=LINK_443)
+    well = wish(port=443, weights={1: 1, 2: 1}, sticky=LINK_80)
+    ill = wish(port=443, weights={1: 0, 2: 1}, flags={1: down}, sticky=LINK_80)
+    placed = standing([[a, well]])
+    assert gone([a.claims, well.claims]) == frozenset()
+    assert gone([a.claims, ill.claims]) == {identity(1)}
+    assert plan([a, well], placed) == plan([a, ill], placed) == plan([], {}), "nothing is split"
 
 
 def test_linked_services_on_different_tables_are_named() -> None:

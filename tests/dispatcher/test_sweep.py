@@ -64,7 +64,14 @@ class Sweeping:
         return np.flatnonzero(transitions.elder_of(self.slots(port)) != transitions.SETTLED)
 
     def remember(
-        self, client_port: int, slot: int, server: int, *, port: int = 80, closed: int = 0
+        self,
+        client_port: int,
+        slot: int,
+        server: int,
+        *,
+        port: int = 80,
+        closed: int = 0,
+        among: str = "flows",
     ) -> None:
         """Record a flow as the program does; its client port tells it from others."""
         plane = self.world.plane
@@ -72,10 +79,10 @@ class Sweeping:
             "flow", service=self.placed(port).number, hash=slot, seen=plane.now(),
             member=self.local(server, port), closed=closed,
         )  # fmt: skip
-        plane.maps["flows"].put(plane.record("flow_key", client_port=client_port), flow)
+        plane.maps[among].put(plane.record("flow_key", client_port=client_port), flow)
 
-    def remembered(self) -> set[int]:
-        keys, _ = self.world.plane.maps["flows"].items()
+    def remembered(self, among: str = "flows") -> set[int]:
+        keys, _ = self.world.plane.maps[among].items()
         return set(keys["client_port"].tolist())
 
     def like(self, client: int, slot: int, server: int) -> None:
@@ -105,6 +112,20 @@ def test_the_clock_is_the_programs_own(world: World) -> None:
 
 
 # What is over is forgotten.
+
+
+def test_flows_beyond_the_rate_are_like_others(here: Sweeping) -> None:
+    here.apply(wish(), wish(port=81, weights={9: 1}))
+    here.apply(wish(weights=AFTER), wish(port=81, weights={9: 1}))
+    kept = int(here.unsettled()[0])
+    other = next(n for n in BEFORE if here.local(n) != transitions.current_of(here.slots())[kept])
+    here.after(STALE - 1)
+    here.remember(1, kept, other, among="newcomers")
+    report = here.after(1)
+    assert report.exceptions == {(here.placed().place, identity(other)): 1}
+    assert here.unsettled().tolist() == [kept]
+    assert here.after(STALE).forgotten == 1
+    assert here.remembered("newcomers") == set()
 
 
 def test_a_flow_is_forgotten_after_its_idle_time_and_not_before(here: Sweeping) -> None:
@@ -188,6 +209,18 @@ def test_affinities_live_as_long_as_they_may_be_needed(here: Sweeping) -> None:
     assert here.liked() == set()
 
 
+def test_what_a_reload_could_not_end_goes_on(here: Sweeping) -> None:
+    """`sticky` was taken out of the file, and stays in force until the data plane is made anew."""
+    here.apply(wish(sticky=Sticky(1000)))
+    here.like(1, 0, 1)
+    here.remember(1, int(np.flatnonzero(transitions.current_of(here.slots()))[0]), 1)
+    here.apply(wish())
+    assert here.sweep().forgotten == 0
+    assert here.after(1000).forgotten == 1
+    assert here.liked() == {1}
+    assert here.after(1).forgotten == 1
+
+
 # Slots settle.
 
 
@@ -220,6 +253,45 @@ def test_an_elder_that_is_seen_keeps_its_slots(here: Sweeping) -> None:
     assert here.unsettled().tolist() == busy.tolist()
     here.after(1)
     assert here.unsettled().tolist() == []
+
+
+def test_an_elder_unseen_for_the_stale_time_is_quiet_though_its_slots_do_not_settle(
+    here: Sweeping,
+) -> None:
+    """There is no other server, so they have nobody to settle on."""
+    here.apply(wish(weights={1: 10}))
+    here.apply(wish(weights={1: 0}))
+    place = here.placed().place
+    size = len(here.slots())
+    sights = here.world.balancer.sights_of(here.placed().table)
+    here.now += 100
+    sights["seen"][5] = here.world.plane.now()
+    report = here.after(STALE - 100)
+    assert report.elder_slots[place, identity(1)] == 1
+    assert not report.is_quiet(place, identity(1))
+    report = here.after(100)
+    assert report.elder_slots[place, identity(1)] == 0
+    assert report.is_quiet(place, identity(1))
+    assert report.unsettled[place] == size
+
+
+def test_an_affinity_that_one_of_its_services_still_follows_is_kept(here: Sweeping) -> None:
+    links = {80: Sticky(1000, cross=(443,)), 443: Sticky(1000, cross=(80,))}
+
+    def serve(*moving: int) -> None:
+        here.apply(*(
+            wish(port=port, weights={1: 0, 2: 1}, sticky=sticky,
+                 flags={1: MOVE if port in moving else READY})
+            for port, sticky in links.items()
+        ))  # fmt: skip
+
+    serve()
+    here.like(1, 0, 1)
+    for port in links:
+        serve(port)
+        assert here.sweep().forgotten == 0
+    serve(*links)
+    assert here.sweep().forgotten == 1
 
 
 def test_a_live_exception_keeps_its_slot_from_settling(here: Sweeping) -> None:

@@ -20,7 +20,7 @@ KNOWN = Way(MAC, 3)
 SERVICE = service("192.0.2.10", 80)
 SERVER = Server("alpha", (ip_address("192.0.2.21"), ip_address("2001:db8::21")))
 SILENT = "192.0.2.21 does not answer ARP on eth0"
-DOWN = Flag.READY | Flag.AVOID
+DOWN = Flag.READY | Flag.AVOID | Flag.DOWN
 
 
 def claimed(

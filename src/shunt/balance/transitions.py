@@ -150,11 +150,21 @@ def settle(
         stale: seconds after which an idle flow counts as dead; for UDP at least its idle time.
     """
     current, elder = current_of(slots), elder_of(slots)
-    latest = np.maximum(sights["since"], sights["seen"]).astype(np.int64)
     needless = (elder == current) | (elder == GONE)
-    quiet = now - latest >= np.where(needless, min(_RACE, stale), stale)
+    quiet = unseen(sights, now, np.where(needless, min(_RACE, stale), stale))
     at = np.flatnonzero((elder != SETTLED) & (current != NONE) & quiet & ~foreign)
     return Change(at, word(current[at], SETTLED), sights[at].copy())
+
+
+def unseen(sights: Sights, now: int, seconds: ArrayLike) -> NDArray[np.bool_]:
+    """Return, for each unsettled slot, whether its elder was not needed for so many seconds.
+
+    An elder that was not for `stale` seconds has no live flow in the slot, whether the slot settles
+    or waits for something else: for a current server, or for an exception to end.
+    """
+    latest = np.maximum(sights["since"], sights["seen"]).astype(np.int64)
+    long_ago: NDArray[np.bool_] = now - latest >= seconds
+    return long_ago
 
 
 def grow(

@@ -36,7 +36,7 @@ _CONSTANTS = "constants"
 _MAPS = (
     "services4", "services6", "addresses", "settings", "ports", "devices",
     "slots", "sights", "members", "tallies", "causes", "budgets", "decisions",
-    "flows", "affinities", "fragments",
+    "flows", "newcomers", "affinities", "fragments",
 )  # fmt: skip
 _PROGRAM, _TRACE = "shunt", "shunt_trace"
 _SLOTS_IN_A_PAIR = 2

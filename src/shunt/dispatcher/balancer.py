@@ -67,9 +67,9 @@ class Balancer:
         self._built: OrderedDict[tuple[Shares, int], NDArray[np.uint16]] = OrderedDict()
         self._tracks = plane.layouts.enum("track")
         known = [placed.number for placed in self.placed.values()]
-        _, flows = plane.maps["flows"].items()
-        clients, _ = plane.maps["affinities"].items()
-        known += [*flows["service"].tolist(), *clients["affinity"].tolist()]
+        for name in ("flows", "newcomers", "fragments"):
+            known += plane.maps[name].items()[1]["service"].tolist()
+        known += plane.maps["affinities"].items()[0]["affinity"].tolist()
         self._next_number = 1 + max(known, default=0)
 
     @property
@@ -202,7 +202,7 @@ class Balancer:
         rows: _Rows | None = None
         for placed in services:
             rows = self._write_members(placed, rows, ways)
-        made_for = shares_of(claims), frozenset(c.identity for c in claims if c.flags & Flag.MOVE)
+        made_for = shares_of(claims), placing.gone(placed.claims for placed in services)
         if table.made_for == made_for:
             return
         gone = [table.locals[identity] for identity in sorted(made_for[1])]

@@ -10,10 +10,11 @@ import numpy as np
 
 from shunt.dataplane.plane import address_key, address_of
 from shunt.dispatcher.snapshot import name_of
+from shunt.dispatcher.sweep import FLOWS
 from shunt.model.addresses import unpacked16
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,7 +49,7 @@ def flows(balancer: Balancer, wanted: Filter, names: Mapping[bytes, str]) -> dic
     now = balancer.plane.now()
     counts: Counter[tuple[str, str]] = Counter()
     shown: list[dict[str, Any]] = []
-    for keys, values in balancer.plane.maps["flows"].items_batch(_BATCH):
+    for keys, values in _remembered(balancer):
         mine = _of_client(keys, wanted.client)
         pairs, which = np.unique(
             values["service"][mine].astype(np.uint64) << np.uint64(16) | values["member"][mine],
@@ -74,6 +75,32 @@ def flows(balancer: Balancer, wanted: Filter, names: Mapping[bytes, str]) -> dic
         ],
         "total": sum(counts.values()),
         "flows": shown,
+    }
+
+
+def _remembered(balancer: Balancer) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    for name in FLOWS:
+        yield from balancer.plane.maps[name].items_batch(_BATCH)
+
+
+def budgets(balancer: Balancer) -> dict[str, dict[str, int]]:
+    """Return what was remembered anew, and what was refused for its rate, since the start.
+
+    By kind: `flows` (seen for the first time), `newcomers` (flows refused at first that have spoken
+    again), `affinities` (clients); each has `recorded` and `refused`. A flow that was refused and
+    not spared (docs/tracking.md) went where unknown flows go: no flow breaks.
+
+    Raises:
+        DataplaneError: the kernel did not tell.
+    """
+    kinds = balancer.plane.layouts.enum("budget_kind")
+    counts = balancer.plane.maps["budgets"]
+    return {
+        kind.removeprefix("BUDGET_").lower(): {
+            name: int(counts.get(number)[name].sum()) for name in ("recorded", "refused")
+        }
+        for kind, number in kinds.items()
+        if kind != "BUDGETS"
     }
 
 

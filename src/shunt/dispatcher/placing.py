@@ -7,7 +7,7 @@ its services come to differ. Tables are never joined: slots on their way to sett
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shunt.dispatcher.ledger import Placed, Shares, Table, place_of, shares_of
@@ -70,9 +70,11 @@ def apart(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> frozenset[f
 
 
 def agreed(wishes: Sequence[Wish]) -> dict[Place, tuple[Claim, ...]]:
-    """Return each service's claims; linked services agree on the least weight of each server.
+    """Return each service's claims; linked services agree on who gets how many new flows.
 
-    A client that is kept on one server for all of them must not be sent where one is down.
+    That is the least weight of each server, and whether it is to be avoided: a client that is kept
+    on one server for all of them must not be sent where one is down. What becomes of the flows that
+    a server has is each service's own matter: a server that is down in one may be well in another.
     """
     groups = linked(wishes)
     by_place = {place_of(wish.service): wish.claims for wish in wishes}
@@ -81,27 +83,55 @@ def agreed(wishes: Sequence[Wish]) -> dict[Place, tuple[Claim, ...]]:
         if len(groups[place]) == 1:
             result[place] = claims
             continue
-        least: dict[bytes, Claim] = {}
+        others = defaultdict(list)
         for other in sorted(groups[place], key=str):
             for claim in by_place[other]:
-                held = least.get(claim.identity)
-                if held is None or claim.weight < held.weight:
-                    least[claim.identity] = claim
-        result[place] = tuple(least[claim.identity] for claim in claims)
+                others[claim.identity].append(claim)
+        result[place] = tuple(_agreed(claim, others[claim.identity]) for claim in claims)
     return result
 
 
-def spec(claims: Iterable[Claim], group: frozenset[Place]) -> Spec:
-    """Return what a table for these claims is made for."""
-    claims = tuple(claims)
-    gone = frozenset(claim.identity for claim in claims if claim.flags & Flag.MOVE)
-    return shares_of(claims), gone, group if len(group) > 1 else frozenset()
+def _agreed(own: Claim, all_of_server: Sequence[Claim]) -> Claim:
+    """Return a claim as the linked services agree on it; its own reason goes first."""
+    least = min((own, *all_of_server), key=lambda claim: claim.weight)
+    avoid = Flag(0)
+    for claim in all_of_server:
+        avoid |= claim.flags & Flag.AVOID
+    return replace(own, weight=least.weight, reason=least.reason, flags=own.flags | avoid)
+
+
+def gone(services: Iterable[Iterable[Claim]]) -> frozenset[bytes]:
+    """Return the identities on which none of a table's services keeps its flows.
+
+    A server that is gone for some of them only stays elder of its slots, for the others.
+    """
+    moving = [
+        frozenset(claim.identity for claim in claims if claim.flags & Flag.MOVE)
+        for claims in services
+    ]
+    return frozenset.intersection(*moving) if moving else frozenset()
+
+
+def _specs(
+    groups: Mapping[Place, frozenset[Place]], claims: Mapping[Place, tuple[Claim, ...]]
+) -> dict[Place, Spec]:
+    """Return for each service what its table is made for."""
+    none: frozenset[Place] = frozenset()
+    return {
+        place: (
+            shares_of(claims[place]),
+            gone(claims[other] for other in group),
+            group if len(group) > 1 else none,
+        )
+        for place, group in groups.items()
+    }
 
 
 def plan(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> Placement:
     """Compare the services in the kernel with the wished ones."""
     groups = linked(wishes)
     claims = agreed(wishes)
+    specs = _specs(groups, claims)
     wanted = {place_of(wish.service): wish for wish in wishes}
     removed = tuple(there for place, there in placed.items() if place not in wanted)
 
@@ -109,7 +139,7 @@ def plan(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> Placement:
     tables: dict[int, Table] = {}
     fresh: dict[Spec, list[Wish]] = defaultdict(list)
     for place, wish in wanted.items():
-        wished = spec(claims[place], groups[place])
+        wished = specs[place]
         if place in placed:
             table = placed[place].table
             tables[id(table)] = table

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shunt.balance import transitions
+from shunt.dispatcher.ledger import service_key, services_map
 from shunt.dispatcher.wishes import Flag
 from shunt.model.config import Protocol, Track
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from shunt.dataplane.maps import Map
     from shunt.dispatcher.balancer import Balancer
     from shunt.dispatcher.ledger import Place, Placed, Table
 
+FLOWS = ("flows", "newcomers")  # the maps of `struct flow`: exceptions, and those beyond the rate
 FIN = 60  # seconds that a finished connection is remembered: Dispatcher's fintimeout
 _READ = 1 << 12  # entries read at once: few, for a CPU may run nothing else meanwhile
 _BATCH = 1 << 16  # flows worked on at once: many, for each table looks at each batch
@@ -37,7 +40,7 @@ class Report:
     Attributes:
         exceptions: live remembered flows by (place, identity).
         unsettled: slots not settled by place.
-        elder_slots: slots that still have a server as elder, by (place, identity).
+        elder_slots: slots whose elder a server is and was needed as of late, by (place, identity).
         current_slots: slots that give a server their new flows, likewise.
         settled: slots that were settled now.
         forgotten: flows and affinities that were forgotten now.
@@ -78,6 +81,7 @@ class _Services:
         self.numbers = np.array([p.number for p in self.placed], np.int64)
         self.masks = np.array([p.table.slots.size - 1 for p in self.placed], np.int64)
         self.idle = np.array([_idle(p) for p in self.placed], np.int64)
+        self.sticky = [_sticky(balancer, placed) for placed in self.placed]
         self.gone = np.zeros((len(self.placed), transitions.NONE + 1), np.bool_)
         for row, placed in enumerate(self.placed):
             for claim in placed.claims:
@@ -100,6 +104,15 @@ def _idle(placed: Placed) -> int:
     service = placed.service
     assert service is not None
     return service.stale if service.protocol is Protocol.TCP else service.udp_idle
+
+
+def _sticky(balancer: Balancer, placed: Placed) -> int:
+    """Return the seconds of client affinity that are in force, 0 for none."""
+    if placed.hashed_as_before:
+        services = services_map(balancer.plane, placed.place)
+        return int(services.get(service_key(balancer.plane, placed.place))["sticky"])
+    assert placed.service is not None
+    return placed.service.sticky.time if placed.service.sticky else 0
 
 
 def sweep(balancer: Balancer, *, fin: int = FIN) -> Report:
@@ -125,8 +138,7 @@ def sweep(balancer: Balancer, *, fin: int = FIN) -> Report:
 def _live_flows(
     balancer: Balancer, services: _Services, now: int, fin: int, report: Report
 ) -> Iterator[_Flows]:
-    flows = balancer.plane.maps["flows"]
-    for keys, values in flows.items_batch(_READ):
+    for flows, keys, values in _remembered(balancer):
         at, known = _find(services.numbers, values["service"])
         age = now - values["seen"].astype(np.int64)
         limit = services.idle[at] if len(services.idle) else np.zeros(len(at), np.int64)
@@ -135,6 +147,13 @@ def _live_flows(
         live = known & (age <= limit) & ~gone
         report.forgotten += flows.delete_batch(keys[~live])
         yield _kept(keys, values, at, live, services, report)
+
+
+def _remembered(balancer: Balancer) -> Iterator[tuple[Map, NDArray[Any], NDArray[Any]]]:
+    for name in FLOWS:
+        flows = balancer.plane.maps[name]
+        for keys, values in flows.items_batch(_READ):
+            yield flows, keys, values
 
 
 def _live_affinities(
@@ -149,10 +168,13 @@ def _live_affinities(
             report.forgotten += affinities.delete_batch(keys)
             continue
         age = now - values["seen"].astype(np.int64)
-        at = sharing.rows[0][group]
-        live = known & (age <= sharing.limits[group]) & ~services.gone[at, values["member"]]
+        kept = np.zeros(len(keys), np.bool_)
+        for rows in sharing.services:
+            at = rows[group]
+            kept |= (at >= 0) & ~services.gone[at, values["member"]]
+        live = known & (age <= sharing.limits[group]) & kept
         report.forgotten += affinities.delete_batch(keys[~live])
-        for rows in sharing.rows:
+        for rows in sharing.tables:
             at = rows[group]
             yield _kept(keys, values, at, live & (at >= 0), services, report)
 
@@ -165,23 +187,29 @@ class _Sharing:
     Attributes:
         numbers: ascending, (groups,).
         limits: seconds after which an affinity is forgotten, (groups,).
-        rows: in each array a service's place for each group, -1 for none, (groups,); no two places
-            of a group stand on one table.
+        services: in each array a service's place for each group, -1 for none, (groups,).
+        tables: likewise, but no two places of a group stand on one table.
     """
 
     def __init__(self, services: _Services) -> None:
         limits: dict[int, int] = {}
+        users: dict[int, list[int]] = {}
         tables: dict[int, dict[Table, int]] = {}
         for row, placed in enumerate(services.placed):
-            if placed.service is None or placed.service.sticky is None:
+            if not services.sticky[row]:
                 continue
-            limit = max(_idle(placed), placed.service.sticky.time)
+            limit = max(_idle(placed), services.sticky[row])
             limits[placed.affinity] = max(limit, limits.get(placed.affinity, 0))
+            users.setdefault(placed.affinity, []).append(row)
             tables.setdefault(placed.affinity, {}).setdefault(placed.table, row)
         self.numbers = np.array(sorted(limits), np.int64)
         self.limits = np.array([limits[number] for number in sorted(limits)], np.int64)
-        columns = zip_longest(*(tables[n].values() for n in sorted(tables)), fillvalue=-1)
-        self.rows = [np.array(column, np.int64) for column in columns]
+        self.services = _columns(users[number] for number in sorted(users))
+        self.tables = _columns(tables[number].values() for number in sorted(tables))
+
+
+def _columns(rows: Iterable[Iterable[int]]) -> list[NDArray[np.int64]]:
+    return [np.array(column, np.int64) for column in zip_longest(*rows, fillvalue=-1)]
 
 
 def _joined(batches: Iterable[_Flows]) -> Iterator[_Flows]:
@@ -238,6 +266,7 @@ def _settle(
 ) -> None:
     slots, sights = balancer.slots_of(table).copy(), balancer.sights_of(table).copy()
     elders = transitions.elder_of(slots)
+    needed = elders
     if (elders != transitions.SETTLED).any():
         foreign = np.zeros(len(slots), np.bool_)
         own = np.array([placed.table is table for placed in services.placed], np.bool_)
@@ -250,9 +279,12 @@ def _settle(
         balancer.write(table, change)
         report.settled += len(change.indices)
         elders[change.indices] = transitions.SETTLED
-    as_elder, as_current = _counted(elders), _counted(transitions.current_of(slots))
+        unseen = transitions.unseen(sights, now, stale)
+        needed = np.where(unseen, np.uint16(transitions.SETTLED), elders)
+    unsettled = int((elders != transitions.SETTLED).sum())
+    as_elder, as_current = _counted(needed), _counted(transitions.current_of(slots))
     for placed in balancer.services_of(table):
-        report.unsettled[placed.place] += len(slots) - int(as_elder[transitions.SETTLED])
+        report.unsettled[placed.place] += unsettled
         for identity, number in table.locals.items():
             report.elder_slots[placed.place, identity] += int(as_elder[number])
             report.current_slots[placed.place, identity] += int(as_current[number])
@@ -271,12 +303,13 @@ def _forget_needless(
     for row, placed in enumerate(services.placed):
         service = placed.service
         # Beside an affinity, an exception says more than its slot does.
-        if service is None or service.track is Track.ALL or service.sticky:
+        if service is None or service.track is Track.ALL or services.sticky[row]:
             continue
         mine = np.flatnonzero(flows.which == row)
         words = balancer.slots_of(placed.table)[flows.slot[mine]]
         needless[mine] = words == transitions.word(flows.member[mine], transitions.SETTLED)
-    report.forgotten += balancer.plane.maps["flows"].delete_batch(flows.keys[needless])
+    for name in FLOWS:
+        report.forgotten += balancer.plane.maps[name].delete_batch(flows.keys[needless])
 
 
 def _let_leave(

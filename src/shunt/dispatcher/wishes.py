@@ -28,6 +28,7 @@ class Flag(IntFlag):
     MOVE = 2
     RESET = 4
     AVOID = 8
+    DOWN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def claim(
         weight, reason = 0, way.reason or UNKNOWN.reason
     elif way.lost or not health.up:
         weight, reason = 0, (way.reason if way.lost else health.reason) or "down"
-        flags |= Flag.AVOID | _DOWN[service.on_down]
+        flags |= Flag.AVOID | Flag.DOWN | _DOWN[service.on_down]
     elif override.quiesced:
         weight, reason = 0, "quiesced: its flows finish, new ones go elsewhere"
     elif override.weight is not None:

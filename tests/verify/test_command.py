@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import struct
 import sys
+import threading
+import time
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +16,7 @@ import pytest
 
 from shunt.lab import daemon, topology
 from shunt.lab.lab import Lab
-from shunt.network.frames import gratuitous_arp
+from shunt.network.frames import arp_request, gratuitous_arp
 from shunt.network.packets import PacketSocket
 from tests.verify.web import Web
 
@@ -146,16 +150,22 @@ def test_a_dispatcher_is_excepted_only_with_live(standing: Topology) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_nothing_is_left(standing: Topology, number: signal.Signals) -> None:
+def test_interrupted_nothing_is_left(
+    standing: Topology, number: signal.Signals, tmp_path: Path
+) -> None:
     host = standing.client
     before = _tables(host)
     file = str(standing.lab.dir / "shunt.yaml")
-    running = host.start([SHUNT, "verify", "-c", file, "--rate", "20"])
+    kept = tmp_path / "proof.pcap"
+    words = [SHUNT, "verify", "-c", file, "--rate", "20", "--pcap", str(kept)]
+    running = host.start(words)
     running.wait_until(lambda: len(_namespaces_of(running.pid)) == 2, "has a stack of its own")
     running.signal(number)
     assert running.wait(20) != 0
     assert _tables(host) == before
     assert "Traceback" not in running.output()
+    if number is signal.SIGINT:
+        assert kept.read_bytes()[:4] == struct.pack("=I", 0xA1B23C4D), "what was heard is kept"
 
 
 def _namespaces_of(process: int) -> set[str]:
@@ -167,6 +177,64 @@ def _namespaces_of(process: int) -> set[str]:
         except OSError:  # it has ended meanwhile
             continue
     return found
+
+
+def test_an_interface_that_goes_down_leaves_nothing_told(
+    standing: Topology, tmp_path: Path
+) -> None:
+    host, file = standing.client, str(standing.lab.dir / "shunt.yaml")
+    kept = tmp_path / "proof.pcap"
+    before = host.ip("-6", "-o", "address", "show", "dev", "eth0", "scope", "global").split()[3]
+    words = [SHUNT, "verify", "-c", file, "--rate", "20", "--pcap", str(kept)]
+    running = host.start(words)
+    running.wait_until(lambda: len(_namespaces_of(running.pid)) == 2, "has a stack of its own")
+    host.ip("link", "set", "eth0", "down")
+    try:
+        assert running.wait(20) == 3
+    finally:
+        host.ip("link", "set", "eth0", "up")
+        host.ip("-6", "address", "replace", before, "dev", "eth0", "nodad")
+    said = running.output()
+    assert "cannot tell: " in said
+    assert "eth0" in said
+    assert "Traceback" not in said
+    assert "internal error" not in said
+    assert kept.read_bytes()[:4] == struct.pack("=I", 0xA1B23C4D)
+
+
+def test_a_capture_that_cannot_be_written_is_told_before_anything_is_sent(
+    standing: Topology,
+) -> None:
+    done = _verify(standing, "--pcap", "/nowhere/proof.pcap")
+    assert done.status == 2
+    assert "/nowhere/proof.pcap: No such file" in done.stderr
+    assert done.stdout == ""
+
+
+def test_who_asks_without_end_is_answered_and_does_not_keep_the_procedure(
+    standing: Topology,
+) -> None:
+    borrowed = IPv4Address("192.0.2.203")
+    ended = threading.Event()
+
+    def ask() -> None:
+        with standing.servers["b"].call(lambda: PacketSocket("eth0")) as socket:
+            question = arp_request(socket.mac, borrowed, IPv4Address("192.0.2.22"))
+            deadline = time.monotonic() + 20
+            while not ended.wait(0.002) and time.monotonic() < deadline:
+                socket.send(question)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        done = _verify(standing, "192.0.2.10", "--borrow", str(borrowed), "--json")
+    finally:
+        ended.set()
+        asking.join()
+    report = json.loads(done.stdout)
+    assert report["frames"]["heard"] > 500, "it was asked often"
+    assert report["frames"]["sent"] < 200
+    assert _causes(done) == {"one-free-address"}
 
 
 def test_with_only_raw_sockets_it_says_what_is_left_out(standing: Topology) -> None:

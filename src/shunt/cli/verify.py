@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from shunt.cli.output import Output
-from shunt.errors import UsageError
+from shunt.errors import NetworkError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shunt.model.addresses import Address, Mac
     from shunt.verify.examine import Report
     from shunt.verify.procedure import Phase
+    from shunt.verify.transcript import Transcript
 
 DEFAULT = Path("/etc/shunt/shunt.yaml")
 _WIDE = 160  # columns where no terminal sets a limit
@@ -70,12 +76,12 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     """
     from shunt.verify import report as rendering
     from shunt.verify.examine import Manner, examine
-    from shunt.verify.pcap import capture
     from shunt.verify.selection import from_config, from_words
+    from shunt.verify.transcript import Transcript
 
     out = Output(json=json)
-    if rate <= 0:
-        raise UsageError("--rate must be above 0")
+    if not 0 < rate < math.inf:
+        raise UsageError("--rate must be a number above 0")
     router = None if dispatcher is None else _mac(dispatcher)
     live = live or router is not None
     left_out: tuple[str, ...] = ()
@@ -87,14 +93,20 @@ def verify(  # noqa: PLR0913 - each is an option of the command
         loaded = load(config or DEFAULT)
         subject, left_out = from_config(loaded, clusters, live=live, dispatcher=router)
     manner = Manner(from_, rate, _borrowed(borrow), _own_mac(mac, from_), requests)
-    with out.err.status("looking for the servers") as status:
+    transcript = Transcript()
+    with _kept(pcap, transcript), out.err.status("looking for the servers") as status:
 
         def progress(phase: Phase) -> None:
             status.update(phase.title)
 
-        report: Report = asyncio.run(examine(subject, manner, progress))
-    if pcap is not None:
-        pcap.write_bytes(capture(report.events))
+        try:
+            report: Report = asyncio.run(examine(subject, manner, progress, transcript))
+        except NetworkError as error:  # nothing was found wrong, and nothing can be called right
+            out.err.print(f"shunt: cannot tell: {error.message}", markup=False)
+            if error.hint:
+                out.err.print(f"  {error.hint}", markup=False)
+            out.document({"exit_code": 3, "error": error.message})
+            return 3
     out.document(rendering.as_json(report))
     if explain:
         for text in rendering.explanation(report):
@@ -109,6 +121,33 @@ def verify(  # noqa: PLR0913 - each is an option of the command
         out.warn(f"left out: {text}")
     out.text(rendering.summary(report))
     return report.exit_code
+
+
+@contextlib.contextmanager
+def _kept(path: Path | None, transcript: Transcript) -> Iterator[None]:
+    """Keep what was sent and heard in a file, however the block ends.
+
+    Raises:
+        UsageError: the file cannot be written; said before anything is sent.
+    """
+    from shunt.verify.pcap import capture
+
+    if path is None:
+        yield
+        return
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UsageError(f"--pcap {path}: {error.strerror}") from error
+    with file:
+        try:
+            yield
+        finally:
+            try:
+                file.write(capture(transcript.events))
+                file.flush()
+            except OSError as error:  # the report is worth more than this
+                print(f"shunt: --pcap {path} is not whole: {error.strerror}", file=sys.stderr)
 
 
 def _mac(word: str) -> Mac:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
     from shunt.network.links import Link
     from shunt.verify.subject import Identity, Subject
-    from shunt.verify.transcript import Event
+    from shunt.verify.transcript import Event, Transcript
 
 _FIRST_PORTS = range(20000, 45000)  # where local ports and identifiers begin, at random
 
@@ -80,15 +80,20 @@ class Report:
 
 
 async def examine(
-    subject: Subject, manner: Manner, progress: Callable[[Phase], None] = lambda _: None
+    subject: Subject,
+    manner: Manner,
+    progress: Callable[[Phase], None] = lambda _: None,
+    transcript: Transcript | None = None,
 ) -> Report:
     """Examine `subject` from this machine.
+
+    A `transcript` of the caller's grows meanwhile; it keeps what was heard if this is interrupted.
 
     Raises:
         HostError: no CAP_NET_RAW, no such interface, none in the servers' network, or this
             machine is a part of what is examined.
         UsageError: an address must not be borrowed.
-        NetworkError: the interface went away.
+        NetworkError: the interface went away, or the segment is too loud.
     """
     begin = time.monotonic()
     place = find_place(subject, manner.interface)
@@ -115,6 +120,7 @@ async def examine(
             offered,
             connects=stack is not None,
             requests_wanted=manner.requests,
+            transcript=transcript,
             first_number=chance.choice(_FIRST_PORTS),
         )
         # Some cards, and every macvlan, pass no group on that nobody asked for.
@@ -130,7 +136,7 @@ async def examine(
     if dropped:
         heard = Finding(Check.HEARD, "", None, Verdict.UNKNOWN, Cause.FRAMES_LOST, evidence=(lost,))
     clean = Finding(Check.VERIFIER, "", None, verdict, cause, evidence=trace)
-    transcript = procedure.reading.transcript
+    heard_and_sent = procedure.reading.transcript
     return Report(
         subject,
         procedure.identity,
@@ -138,9 +144,9 @@ async def examine(
         (*judge(procedure.reading), heard, clean),
         tuple(left_out),
         tuple(phases),
-        tuple(transcript.events),
+        tuple(heard_and_sent.events),
         time.monotonic() - begin,
-        transcript.malformed,
+        heard_and_sent.malformed,
         dropped,
     )
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address, Mac
     from shunt.verify.subject import Cluster, Examined, Port, Subject
+    from shunt.verify.transcript import Transcript
 
 ROUNDS = 3
 _GAP = 0.3  # seconds between rounds
@@ -100,12 +101,15 @@ class Procedure:
         *,
         connects: bool = False,
         requests_wanted: bool = False,
+        transcript: Transcript | None = None,
         first_number: int = 20000,
     ) -> None:
         self.subject = subject
         self.identity = Identity(mac, groups=_groups(offered))
         self._responder = responder.Responder()
-        self.reading = Reading(subject, Ledger(first_number), requests_wanted=requests_wanted)
+        self.reading = Reading(
+            subject, Ledger(first_number), transcript, requests_wanted=requests_wanted
+        )
         self._offered = offered
         self._connects = connects
 

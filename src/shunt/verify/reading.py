@@ -24,12 +24,20 @@ DOUBTS, AGAIN = "doubts", "silence again"  # names of phases
 class Reading:
     """What the transcript says so far of `subject`."""
 
-    def __init__(self, subject: Subject, ledger: Ledger, *, requests_wanted: bool = False) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        ledger: Ledger,
+        transcript: Transcript | None = None,
+        *,
+        requests_wanted: bool = False,
+    ) -> None:
         self.subject = subject
         self.ledger = ledger
         self.identity = Identity(ZERO)
         self.requests_wanted = requests_wanted
-        self.transcript = Transcript(cluster.address for cluster in subject.clusters)
+        self.transcript = transcript or Transcript()
+        self.transcript.concerned = tuple(cluster.address for cluster in subject.clusters)
         self._owners: dict[Mac, str] = {}
         self._owners_at = -1  # how many frames had been heard when they were found
 

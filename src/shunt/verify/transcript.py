@@ -22,8 +22,6 @@ from shunt.network.frames.icmp import quoted
 from shunt.verify.claims import How, claim_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from shunt.model.addresses import Address, Mac
     from shunt.verify.claims import Claim
 
@@ -92,8 +90,8 @@ class Transcript:
     `concerned`: addresses that no malformed frame may have in it unnoticed.
     """
 
-    def __init__(self, concerned: Iterable[Address] = ()) -> None:
-        self._concerned = tuple(concerned)
+    def __init__(self) -> None:
+        self.concerned: tuple[Address, ...] = ()
         self.unreadable: dict[Address, tuple[bytes, Malformed]] = {}  # the first one
         self.events: list[Event] = []
         self.phase = ""
@@ -143,7 +141,7 @@ class Transcript:
         return parsed
 
     def _note_unreadable(self, frame: bytes, parsed: Malformed) -> None:
-        for address in self._concerned:
+        for address in self.concerned:
             if parsed.layer in _CLAIMING[address.version] and address.packed in frame:
                 self.unreadable.setdefault(address, (frame, parsed))
 

@@ -7,19 +7,21 @@ one queue and one pace.
 from __future__ import annotations
 
 import asyncio
+import errno
 import heapq
 import itertools
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from shunt.errors import NetworkError
 from shunt.model.config import Protocol
 from shunt.network.frames import Frame, IcmpError, Ip, Segment, ethernet_frame
-from shunt.network.frames.ethernet import IPV4, IPV6
+from shunt.network.frames.ethernet import IPV4, IPV6, BrokenError
 from shunt.network.frames.icmp import quoted
 from shunt.network.frames.ip import parse_ipv4, parse_ipv6
 from shunt.network.frames.transport import with_checksum
-from shunt.verify.application import ask
+from shunt.verify.application import ANSWER_TIME, CONNECT_TIME, ask
 from shunt.verify.procedure import Outgoing, Phase, Procedure, Request
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
 
 _TICK = 0.02  # seconds between two looks whether a phase is settled
 _BURST = 0.02  # seconds' worth of frames that may go at once
+_TRIES = 50  # ticks for a queue that is full
+_FULL = (errno.ENOBUFS, errno.EAGAIN)
+_REPLIES, _SEGMENTS = 256, 1024  # that wait at most; a TCP stack sends again what is lost
+_AT_ONCE = 64  # frames that are taken in before others have their turn
+_MOST = 100_000  # frames that are heard in one examination; all of them are kept
+_FRAMES_A_REQUEST = 12
+_GRACE = CONNECT_TIME + ANSWER_TIME + 10.0
+_LOUD = "Others on the segment send too much, or this machine is too busy: examine again."
 
 
 class Pace:
@@ -51,7 +61,11 @@ class Pace:
 
 
 class Wire:
-    """Runs a `procedure` over `socket`, `rate` frames a second, requests over `stack` if given."""
+    """Runs a `procedure` over `socket`, `rate` frames a second, requests over `stack` if given.
+
+    Replies to others, segments of the stack and the procedure's own frames take turns, and what
+    waits is bounded: nobody else on the segment can keep the procedure from its end.
+    """
 
     def __init__(
         self,
@@ -65,10 +79,15 @@ class Wire:
         self._procedure = procedure
         self._socket = socket
         self._stack = stack
+        self._rate = rate
         self._pace = Pace(rate)
         self._progress = progress
-        self._urgent: deque[bytes] = deque()
+        self._replies: deque[bytes] = deque(maxlen=_REPLIES)
+        self._segments: deque[bytes] = deque(maxlen=_SEGMENTS)
+        self._due: list[tuple[float, int, Outgoing | Request]] = []
+        self._turn = 0
         self._wake = asyncio.Event()
+        self._failed: NetworkError | None = None
         self._carried: dict[int, Mac] = {}  # local port of a connection -> the server's MAC
         self._given: set[int] = set()  # IP versions for which the stack has its address
 
@@ -76,7 +95,7 @@ class Wire:
         """Run all phases.
 
         Raises:
-            NetworkError: the interface went away.
+            NetworkError: the interface went away, or the segment is too loud to be examined.
         """
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket.fileno(), self._on_frames)
@@ -86,6 +105,9 @@ class Wire:
             for phase in self._procedure.phases():
                 self._progress(phase)
                 await self._phase(phase)
+            while self._replies:
+                await self._rest(self._pace.wait(time.monotonic()))
+                await self._send(self._replies.popleft())
         finally:
             loop.remove_reader(self._socket.fileno())
             if self._stack is not None:
@@ -93,34 +115,64 @@ class Wire:
 
     async def _phase(self, phase: Phase) -> None:
         order = itertools.count()
-        begin = last = time.monotonic()
-        due: list[tuple[float, int, Outgoing | Request]] = []
-        for outgoing in phase.outgoing:
-            heapq.heappush(due, (begin + outgoing.at, next(order), outgoing))
-        for request in phase.requests:
-            heapq.heappush(due, (begin, next(order), request))
-        async with asyncio.TaskGroup() as tasks:
-            running: set[asyncio.Task[None]] = set()
-            while True:
-                now = time.monotonic()
-                running = {task for task in running if not task.done()}
-                ready = bool(self._urgent) or bool(due and due[0][0] <= now)
-                idle = not (due or ready or running)
-                if idle and (phase.settled() or now >= last + phase.patience):
-                    return
-                if not ready or self._pace.wait(now):
-                    await self._rest(self._pace.wait(now) if ready else _TICK)
-                    continue
-                if self._urgent:
-                    self._send(self._urgent.popleft())
-                    continue
-                last = now
-                item = heapq.heappop(due)[2]
-                if isinstance(item, Outgoing):
-                    self._send(item.frame)
-                else:
-                    running.add(tasks.create_task(self._request(item)))
-                    await asyncio.sleep(0)  # its first segment goes before the next item
+        begin = time.monotonic()
+        self._due = [(begin + each.at, next(order), each) for each in phase.outgoing]
+        self._due += [(begin, next(order), request) for request in phase.requests]
+        heapq.heapify(self._due)
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            await self._carry_out(phase, begin, tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry_out(self, phase: Phase, begin: float, tasks: set[asyncio.Task[None]]) -> None:
+        last, limit = begin, begin + self._longest(phase)
+        while True:
+            now = time.monotonic()
+            if self._failed is not None:
+                raise self._failed
+            if now > limit:
+                raise NetworkError(
+                    f"{phase.name}: not done within {limit - begin:.0f} s", hint=_LOUD
+                )
+            running = any(not task.done() for task in tasks)
+            idle = not (self._due or self._segments or running)
+            if idle and (phase.settled() or now >= last + phase.patience):
+                return
+            if wait := self._pace.wait(now):
+                await self._rest(wait)
+                continue
+            item, own = self._next(now)
+            if item is None:
+                await self._rest(_TICK)
+                continue
+            last = now if own else last
+            if isinstance(item, Request):
+                tasks.add(asyncio.create_task(self._request(item)))
+                await asyncio.sleep(0)  # its first segment goes before the next item
+            else:
+                await self._send(item)
+
+    def _longest(self, phase: Phase) -> float:
+        """Return the seconds that a phase may take, with others' frames in between."""
+        frames = len(phase.outgoing) + _FRAMES_A_REQUEST * len(phase.requests)
+        last = max((each.at for each in phase.outgoing), default=0.0)
+        return last + phase.patience + 4 * frames / self._rate + _GRACE
+
+    def _next(self, now: float) -> tuple[bytes | Request | None, bool]:
+        """Return what goes next, and whether it is the procedure's; each kind has its turn."""
+        for _ in range(3):
+            self._turn = (self._turn + 1) % 3
+            if self._turn == 0 and self._replies:
+                return self._replies.popleft(), False
+            if self._turn == 1 and self._segments:
+                return self._segments.popleft(), False
+            if self._turn == 2 and self._due and self._due[0][0] <= now:
+                item = heapq.heappop(self._due)[2]
+                return (item.frame if isinstance(item, Outgoing) else item), True
+        return None, False
 
     async def _rest(self, seconds: float) -> None:
         self._wake.clear()
@@ -130,15 +182,37 @@ class Wire:
         except TimeoutError:
             return
 
-    def _send(self, frame: bytes) -> None:
-        now = time.time()
+    async def _send(self, frame: bytes) -> None:
         self._pace.spend(time.monotonic())
-        self._socket.send(frame)
+        for left in reversed(range(_TRIES)):
+            now = time.time()
+            try:
+                self._socket.send(frame)
+                break
+            except NetworkError as error:
+                if error.errno not in _FULL or not left:
+                    raise
+            await asyncio.sleep(_TICK)
         self._procedure.reading.transcript.sent(now, frame)
 
     def _on_frames(self) -> None:
-        while (heard := self._socket.receive_now()) is not None:
-            self._take(heard)
+        """Take in what has come, a part of it at a time: others have their turn in between."""
+        try:
+            for _ in range(_AT_ONCE):
+                if (heard := self._socket.receive_now()) is None:
+                    break
+                self._take(heard)
+        except NetworkError as error:
+            self._fail(error)
+        if self._procedure.reading.transcript.heard_count > _MOST:
+            self._fail(NetworkError(f"more than {_MOST} frames were heard", hint=_LOUD))
+        self._wake.set()
+
+    def _fail(self, error: NetworkError) -> None:
+        """End the examination: with its first error."""
+        self._failed = self._failed or error
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket.fileno())  # it would be told again and again
         self._wake.set()
 
     def _take(self, heard: Heard) -> None:
@@ -150,7 +224,7 @@ class Wire:
             self._stack.write(_packet_of(heard, parsed))
             return
         replies = self._procedure.hear(heard.when, heard.data, checksum_ready=heard.checksum_ready)
-        self._urgent.extend(replies)
+        self._replies.extend(replies)
 
     def _belongs_to_stack(self, frame: Frame) -> bool:
         message = frame.message
@@ -167,25 +241,35 @@ class Wire:
             mac = self._carried.get(port) if port is not None else None
             if mac is not None:
                 kind = IPV6 if packet[0] >> 4 == 6 else IPV4
-                self._urgent.append(ethernet_frame(mac, self._procedure.identity.mac, kind, packet))
+                self._segments.append(
+                    ethernet_frame(mac, self._procedure.identity.mac, kind, packet)
+                )
         self._wake.set()
 
     async def _request(self, request: Request) -> None:
         assert self._stack is not None
         version = request.address.version
         source = self._procedure.identity.borrowed[version]
-        if version not in self._given:
-            self._given.add(version)
-            self._stack.add(source)
-        self._carried[request.local] = request.mac
-        outcome = await ask(self._stack.socket(source, request.local), request)
+        try:
+            if version not in self._given:
+                self._given.add(version)
+                self._stack.add(source)
+            self._carried[request.local] = request.mac
+            sock = self._stack.socket(source, request.local)
+        except (OSError, NetworkError) as error:
+            self._fail(NetworkError(f"a connection cannot be made here: {error}"))
+            return
+        outcome = await ask(sock, request)
         self._procedure.reading.transcript.outcomes[request.local] = outcome
         self._wake.set()
 
 
 def _source_port(packet: bytes) -> int | None:
     """Return the source port of a TCP packet that the stack made."""
-    parsed = parse_ipv6(packet) if packet[0] >> 4 == 6 else parse_ipv4(packet)
+    try:
+        parsed = parse_ipv6(packet) if packet[0] >> 4 == 6 else parse_ipv4(packet)
+    except BrokenError:
+        return None
     tcp = parsed.protocol == Protocol.TCP.number and not parsed.fragment
     return int.from_bytes(parsed.payload[:2]) if tcp else None
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.errors import RemoteError, StillRunningError
-from shunt.model.config import Server
+from shunt.model.config import OperatingSystem, Server
 from shunt.servers import lock, record
 from shunt.servers.lock import locked
 from shunt.servers.runners.local import LocalRunner
 from shunt.servers.wish import Wish
 from tests.servers.bourne import NOT_BOURNE
+from tests.servers.drivers.test_powershell import closed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,3 +159,17 @@ async def test_a_bourne_shell_understands_it() -> None:
     texts.extend(lock._clearing(WISH, word).text for word in ("", "word"))
     for text in texts:
         assert not NOT_BOURNE.search(text), text
+
+
+def test_on_windows_a_file_that_must_be_new_is_the_lock() -> None:
+    wish = Wish(Server("s", (), os=OperatingSystem.WINDOWS), ())
+    mine = lock._holder(30)
+    taking, renewal = lock._taking(wish, mine), lock._renewal(wish, mine)
+    release = lock._release(wish, mine)
+    for command in (taking, renewal, release, lock._clearing(wish, "")):
+        assert command.shell == "powershell"
+        assert closed(command.text), command.text
+    assert "'CreateNew'" in taking.text
+    assert "SetSecurityDescriptorSddlForm" in taking.text  # the folder is the administrators'
+    assert mine.word in renewal.text
+    assert mine.word in release.text

@@ -76,4 +76,4 @@ def report(error: Exception, *, debug: bool) -> int:
         return error.exit_code
     print(f"shunt: internal error: {type(error).__name__}: {error}", file=sys.stderr)
     print("  this is a bug in Shunt; --debug adds the traceback for a report", file=sys.stderr)
-    return 1
+    return 3  # it could not be told; 1 would say that something is to be done

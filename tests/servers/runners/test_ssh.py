@@ -260,6 +260,28 @@ async def test_a_step_that_takes_too_long_is_ended_before_it_is_undone(
     assert state(host) == before
 
 
+async def test_ctrl_c_ends_what_runs_there_and_gives_the_lock_back(
+    lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path
+) -> None:
+    server = _server(lab, keys, 1)
+    await _listening("10.9.1.1")
+    host, pid = lab.hosts["s1"], tmp_path / "pid"
+    before = state(host)
+    wish = Wish(server, (CLUSTER,), persist=False)
+    access, step = _access(keys, tmp_path), f"ip -4 address replace {CLUSTER}"
+    async with _Slow("root@10.9.1.1", access, host.namespace, step, pid) as slow:
+        task = asyncio.create_task(apply.apply(slow, wish, quiet))
+        while not pid.exists() or not pid.read_text().endswith("\n"):  # noqa: ASYNC110 - a process writes it
+            await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert _ended(host, pid)
+    async with runner_for(server, access) as runner:
+        assert (await apply.remove(runner, wish, quiet)).now.settled
+    assert state(host) == before
+
+
 async def test_the_clients_settings_do_not_switch_the_check_off(
     lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

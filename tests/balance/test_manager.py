@@ -291,3 +291,29 @@ def test_a_flapping_server_returns_ever_more_slowly() -> None:
 def test_falls_are_forgotten_after_a_good_time() -> None:
     calm = _run("-+-++" + "-++" * 3, every=MEMORY + 1)
     assert all(streak.falls == 0 for streak in calm)
+
+
+def test_who_must_earn_its_return_serves_where_no_other_can() -> None:
+    """Flaps delay a return; they must not make a service fail whose servers work."""
+    down: dict[str, object] = {"up": False, "since": 5.0, "words": "200 OK"}
+    earning = down | {"earning": True}
+    decided = decide(servers(earning, down), Manager(), NOTHING, 9.0)
+    assert weights(decided) == [10, 0]
+    assert decided.alert is None
+    assert decided.kept == {"s0"}
+    assert "too few would be left" in (decided.servers["s0"].reason or "")
+    assert weights(decide(servers(earning, {}), Manager(), NOTHING, 9.0)) == [0, 10]
+    barred = earning | {"barred": True}
+    assert decide(servers(barred, down), Manager(), NOTHING, 9.0).alert is not None
+    least = Manager(min_servers=60)
+    late = down | {"since": 7.0}
+    assert weights(decide(servers({}, earning, late), least, NOTHING, 9.0)) == [10, 10, 0]
+
+
+def test_a_success_of_one_that_is_down_earns_its_return() -> None:
+    streak = Streak(up=False, since=1.0, falls=3)
+    assert not streak.earning
+    better = after(streak, 2.0, "200 OK", good=True, fall=1, rise=1)
+    assert not better.up
+    assert better.earning
+    assert not after(better, 3.0, "refused", good=False, fall=1, rise=1).earning

@@ -38,6 +38,7 @@ class Seen:
         share: of its weight, as the server's agent wishes, 0 to 1 and more.
         barred: it gets no new connections, whatever is seen of it: quiesced, or without a MAC.
         waiting: only because its MAC is not known yet.
+        earning: down, though its last check succeeded: it fell too often to be back by one.
     """
 
     server: str
@@ -53,6 +54,7 @@ class Seen:
     share: float | None = None
     barred: bool = False
     waiting: bool = False
+    earning: bool = False
 
     @property
     def able(self) -> bool:
@@ -112,7 +114,9 @@ def decide(
         measured: the measurements are new. Else factors stay: smoothing goes by measurements, not
             by whatever else is decided meanwhile.
     """
-    alert = bool(seen) and not any(s.up and (s.able or s.waiting) for s in seen)
+    alert = bool(seen) and not any(
+        (s.up and (s.able or s.waiting)) or (s.earning and s.able) for s in seen
+    )
     spread = frozenset(s.server for s in seen if alert and s.able)
     kept = frozenset() if alert else _kept(seen, settings.min_servers)
     parts = _parts([s for s in seen if s.able and (s.up or s.server in kept)], settings)
@@ -145,17 +149,23 @@ def _alert(spread: frozenset[str], servers: int) -> str:
 
 
 def _kept(seen: Sequence[Seen], least: int) -> frozenset[str]:
-    """Return the failing servers that stay: those that failed last, until the share is met."""
+    """Return the servers that are down and stay in service all the same.
+
+    Where nobody is up, these are all whose last check succeeded: a server that must earn its return
+    is better than one that fails. Where too few would be left, they are those, and then the ones
+    that failed last, until the share is met.
+    """
     wanted = sum(server.capacity for server in seen) * least / 100
     have = sum(server.capacity for server in seen if server.up and server.able)
-    kept = []
-    for server in sorted(seen, key=lambda each: each.since, reverse=True):
+    kept = [s for s in seen if not have and s.able and s.earning]
+    have += sum(server.capacity for server in kept)
+    for server in sorted(seen, key=lambda each: (each.earning, each.since), reverse=True):
         if have >= wanted:
             break
-        if server.able and not server.up:
-            kept.append(server.server)
+        if server.able and not server.up and server not in kept:
+            kept.append(server)
             have += server.capacity
-    return frozenset(kept)
+    return frozenset(server.server for server in kept)
 
 
 def _factor(
@@ -232,8 +242,10 @@ def _decision(
     reasons = []
     if server.server in kept:
         reasons.append(
-            f"failing ({server.words}), and kept: without it less than {settings.min_servers} % "
-            "of the capacity would be left"
+            f"fell too often to be back yet, and serves: too few would be left ({server.words})"
+            if server.earning
+            else f"failing ({server.words}), and kept: without it less than "
+            f"{settings.min_servers} % of the capacity would be left"
         )
     if multiple != 1.0:
         told = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
@@ -266,6 +278,7 @@ def _basis(seen: Sequence[Seen], settings: Manager, now: float) -> tuple[object,
                 s.server,
                 s.capacity,
                 s.up,
+                s.earning,
                 s.fixed,
                 s.share,
                 s.barred,

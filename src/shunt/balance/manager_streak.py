@@ -37,6 +37,11 @@ class Streak:
     load: float | None = None
     share: float | None = None
 
+    @property
+    def earning(self) -> bool:
+        """Return whether it is down though the last check succeeded."""
+        return not self.up and self.against > 0
+
     def needed(self, rise: int) -> int:
         """Return how many successes in a row its return takes."""
         return rise * min(PATIENCE, 1 << min(self.falls, 30))

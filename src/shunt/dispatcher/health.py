@@ -163,7 +163,7 @@ class HealthWatch:
         self._say_warning(key, verdict.warning)
         if streak.up != before.up:
             self._tell(key, up=streak.up, words=streak.words)
-        if (streak.up, streak.share) != (before.up, before.share):
+        if (streak.up, streak.share, streak.earning) != (before.up, before.share, before.earning):
             self._decide_soon({key.service})
 
     def _measured(self, server: str, verdict: Verdict) -> None:

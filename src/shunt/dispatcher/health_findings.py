@@ -125,6 +125,7 @@ class Findings:
             share=min(shares) if shares and not by_hand else None,
             barred=override.quiesced or not way.open,
             waiting=way.asked and not override.quiesced,
+            earning=streak.earning,
         )
 
     def row(self, key: Key, decision: Decision, job: Job | None) -> dict[str, Any]:

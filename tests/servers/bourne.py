@@ -1,8 +1,9 @@
-"""What the first shell of Bourne does not know; it is still /bin/sh on Solaris 10."""
+"""What the first shell of Bourne does not know (still /bin/sh on Solaris 10), and shells to try."""
 
 from __future__ import annotations
 
 import re
+import shutil
 
 NOT_BOURNE = re.compile(
     r"""\$\(                           # command substitution and arithmetic
@@ -15,3 +16,8 @@ NOT_BOURNE = re.compile(
     | \[\[ | (?<!\.)\blocal\ """,
     re.VERBOSE | re.MULTILINE,
 )
+
+# Debian always has the first two; mksh is akin to the shells of AIX and HP-UX.
+SHELLS = ["dash", "bash", *filter(shutil.which, ("mksh",))]
+if shutil.which("busybox"):
+    SHELLS.append("busybox sh")

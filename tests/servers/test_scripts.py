@@ -17,7 +17,7 @@ from shunt.servers.scripts import powershell, sh
 from shunt.servers.scripts.writing import write_script
 from shunt.servers.steps import Command, Plan, Step
 from shunt.servers.wish import Silence, Wish
-from tests.servers.bourne import NOT_BOURNE
+from tests.servers.bourne import NOT_BOURNE, SHELLS
 from tests.servers.linux.setting_up import state
 
 if TYPE_CHECKING:
@@ -48,10 +48,12 @@ def _wish(
 
 
 @pytest.mark.parametrize("system", UNIX)
-@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_every_unix_script_is_shell(system: OperatingSystem, shell: str) -> None:
     text = write_script(_wish(system))
-    done = subprocess.run([shell, "-n"], input=text.encode(), capture_output=True, check=False)
+    done = subprocess.run(
+        [*shell.split(), "-n"], input=text.encode(), capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert all(str(a) in text for a in _wish(system).clusters)
 

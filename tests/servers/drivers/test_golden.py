@@ -16,7 +16,7 @@ from shunt.servers.record import Entry, Record
 from shunt.servers.steps import Output, Severity, Step
 from shunt.servers.wish import Wish
 
-from ..bourne import NOT_BOURNE  # noqa: TID252  # a sibling of this folder
+from ..bourne import NOT_BOURNE, SHELLS  # noqa: TID252  # a sibling of this folder
 from .golden import CASES, Case, described, words
 
 if TYPE_CHECKING:
@@ -135,11 +135,11 @@ def shell_lines() -> Iterator[str]:
                     yield command.stdin
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_every_command_is_shell(shell: str) -> None:
     for line in dict.fromkeys(shell_lines()):
         done = subprocess.run(
-            [shell, "-n", "-c", line], capture_output=True, text=True, check=False
+            [*shell.split(), "-n", "-c", line], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, (line, done.stderr)
 

@@ -14,7 +14,7 @@ from shunt.servers.drivers.registry import driver_for
 from shunt.servers.drivers.unix.driver import UnixDriver
 from shunt.servers.scripts.traps_unix import UnixTraps
 
-from ..bourne import NOT_BOURNE  # noqa: TID252  # a sibling of this folder
+from ..bourne import NOT_BOURNE, SHELLS  # noqa: TID252  # a sibling of this folder
 from .golden import CASES, Case
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ def missing(case: Case, folder: Path, shell: str, **programs: str) -> list[str]:
         for command in step.check:
             assert not NOT_BOURNE.search(command.text)
             done = subprocess.run(
-                [shell, "-c", command.text], env=env, capture_output=True, text=True, check=False
+                [*shell.split(), "-c", command.text],
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert "rror" not in done.stderr, done.stderr
             if done.returncode:
@@ -65,7 +69,7 @@ def missing(case: Case, folder: Path, shell: str, **programs: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_traps_are_found_where_they_are(
     system: OperatingSystem, shell: str, tmp_path: Path

@@ -275,3 +275,12 @@ def test_captures_of_the_cases_are_read_as_their_system() -> None:
         for name, output in case.outputs.items():
             if name.startswith("routes4"):
                 assert read(output.stdout, case.system).routes
+
+
+def test_hpux_leaves_netconf_whole_if_it_cannot_be_copied(host: Host) -> None:
+    conf = host.root / "netconf"
+    conf.write_text("IP_ADDRESS[1]=192.0.2.10\nSUBNET_MASK[1]=255.255.0.0\n")
+    host.program("cp", "exit 1")
+    (do,) = hpux._mask(CLUSTER, "1", "255.255.0.0").do
+    assert not host.run(do, ("/etc/rc.config.d/netconf", str(conf)))
+    assert conf.read_text() == "IP_ADDRESS[1]=192.0.2.10\nSUBNET_MASK[1]=255.255.0.0\n"

@@ -21,6 +21,8 @@ from shunt.servers.scripts.writing import write_script
 from shunt.servers.steps import Output
 from shunt.servers.wish import Wish
 
+from ..bourne import SHELLS  # noqa: TID252  # a sibling of this folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -87,12 +89,12 @@ class Machine:
     def script(self, job: str, name: str = "app1") -> tuple[int, str]:
         text = write_script(wish(name)).replace("/var/lib/shunt", str(self.root / "state"))
         self.write(script=text)
-        done = self.run(self.shell, "script", job)
+        done = self.run(*self.shell.split(), "script", job)
         return done.status, done.stdout
 
     def answers(self, name: str = "app1") -> dict[str, Output]:
         return {
-            fact.name: self.run(self.shell, "-c", fact.command.text)
+            fact.name: self.run(*self.shell.split(), "-c", fact.command.text)
             for fact in DRIVER.facts(wish(name))
         } | {"record": Output("")}
 
@@ -104,7 +106,7 @@ def wish(name: str) -> Wish:
     return Wish(server, (ip_address("192.0.2.10"),))
 
 
-@pytest.fixture(params=["dash", "bash"])
+@pytest.fixture(params=SHELLS)
 def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Machine:
     return Machine(tmp_path, request.param)
 
@@ -166,7 +168,10 @@ def test_a_list_that_fails_is_no_empty_list(machine: Machine) -> None:
     machine.write(broken="")
     for step in plan.steps:
         for command in (*step.check, *step.undo):
-            assert machine.run(machine.shell, "-c", command.text).status, (step.id, command.text)
+            assert machine.run(*machine.shell.split(), "-c", command.text).status, (
+                step.id,
+                command.text,
+            )
     assert machine.script("check")[0] == 1
 
 
@@ -179,7 +184,7 @@ def test_a_name_is_one_word_whatever_it_holds(machine: Machine, name: str) -> No
     observed = DRIVER.observe(wish(name), answers)
     for step in DRIVER.plan(observed, wish(name)).steps:
         for command in (*step.do, *step.check, *step.undo):
-            machine.run(machine.shell, "-c", command.text)
+            machine.run(*machine.shell.split(), "-c", command.text)
     for job in ("check", "apply", "undo"):
         machine.script(job, name)
     assert not (machine.root / "PWNED").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
@@ -79,9 +81,9 @@ class Aix(UnixDriver):
         there = _in_database(name, word)
         return self.replace_step(
             word,
-            do=when(there, f"chdev -l lo0 -P -a del{name}={word}", asked=_KEPT),
+            do=when(there, f"chdev -l lo0 -P -a {shlex.quote(f'del{name}={word}')}", asked=_KEPT),
             there=there,
-            undo=unless(there, f"chdev -l lo0 -P -a {name}={word}", asked=_KEPT),
+            undo=unless(there, f"chdev -l lo0 -P -a {shlex.quote(f'{name}={word}')}", asked=_KEPT),
             asked=_KEPT,
         )
 
@@ -91,8 +93,8 @@ def _kept(address: Address) -> str:
 
 
 def _in_database(name: str, value: str) -> str:
-    word = value.replace(".", r"\.")
-    return f"lsattr -E -l lo0 -F value -a {name} | egrep '(^| ){word}( |$)' >/dev/null"
+    pattern = shlex.quote(f"(^| ){re.escape(value)}( |$)")
+    return f"lsattr -E -l lo0 -F value -a {name} | egrep {pattern} >/dev/null"
 
 
 def _attribute(address: Address) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
@@ -174,9 +175,10 @@ def _mask(address: Address, number: str, mask: str) -> Step:
     there = f"fgrep -x '{key}={_HOST_MASK}' {_NETCONF} >/dev/null"
 
     def rewrite(value: str) -> str:
-        words = f"grep -v '^SUBNET_MASK\\[{number}\\]=' {_NETCONF}.shunt-old > {_NETCONF}"
-        line = f"; echo '{key}={value}' >> {_NETCONF}" if value else ""
-        return f"cp {_NETCONF} {_NETCONF}.shunt-old; {words}{line}; rm -f {_NETCONF}.shunt-old"
+        old = f"{_NETCONF}.shunt-old"
+        words = f"{{ grep -v '^SUBNET_MASK\\[{number}\\]=' {old} > {_NETCONF} || true; }}"
+        line = f" && echo {shlex.quote(f'{key}={value}')} >> {_NETCONF}" if value else ""
+        return f"cp {_NETCONF} {old} && {words}{line} && rm -f {old}"
 
     return Step(
         id=f"mask:{address}",

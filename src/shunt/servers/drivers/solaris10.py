@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
@@ -97,10 +98,11 @@ def _line(address: Address) -> str:
 def _files(address: Address, line: str) -> tuple[str, str, str]:
     """Return words that test for a file with this line, make one, and delete it."""
     base = "/etc/hostname.lo0:" if address.version == 4 else "/etc/hostname6.lo0:"
-    there = f"cat {base}* 2>/dev/null | fgrep -x '{line}' >/dev/null"
+    words = shlex.quote(line)
+    there = f"cat {base}* 2>/dev/null | fgrep -x {words} >/dev/null"
     free = f"n=1; while test -f {base}$n; do n=`expr $n + 1`; done"
-    drop = f"for f in {base}*; do if fgrep -x '{line}' $f >/dev/null; then rm -f $f; fi; done"
-    return there, f"{{ {free}; echo '{line}' > {base}$n; }}", drop
+    drop = f"for f in {base}*; do if fgrep -x {words} $f >/dev/null; then rm -f $f; fi; done"
+    return there, f"{{ {free}; echo {words} > {base}$n; }}", drop
 
 
 def _hostname(address: Address) -> Step:

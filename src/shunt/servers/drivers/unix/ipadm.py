@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -135,14 +136,14 @@ class IpadmDriver(UnixDriver):
                 up = any(f"{held.address}/{held.prefix}" == kept for held in host.holders(address))
                 if not wide or up or "/?" in name:
                     continue
-                there = f"{_OBJECTS} | sed 's/\\\\//g' | fgrep -x '{line}' >/dev/null"
+                words = shlex.quote(line)
+                there = f"{_OBJECTS} | sed 's/\\\\//g' | fgrep -x {words} >/dev/null"
+                make = ("ipadm", "create-addr", "-T", "static", "-a", kept, name)
                 yield self.replace_step(
                     line,
-                    do=when(there, f"ipadm delete-addr {name}", asked=_OBJECTS),
+                    do=when(there, f"ipadm delete-addr {shlex.quote(name)}", asked=_OBJECTS),
                     there=there,
-                    undo=unless(
-                        there, f"ipadm create-addr -T static -a {kept} {name}", asked=_OBJECTS
-                    ),
+                    undo=unless(there, shlex.join(make), asked=_OBJECTS),
                     asked=_OBJECTS,
                 )
 

@@ -94,42 +94,42 @@ def machine(lab: Lab, manager: Manager) -> Iterator[Machine]:
 def test_what_is_applied_lasts_and_what_is_removed_is_gone(
     machine: Machine, manager: Manager
 ) -> None:
-    before = _state(machine)
-    assert _heard(machine) == set()
+    before = state(machine)
+    assert heard(machine) == set()
 
-    _right(machine, "apply")
+    right(machine, "apply")
     assert CLUSTER in machine.ssh("ip address show dev lo").stdout
-    _right(machine, "check")
-    assert _heard(machine) == set()
+    right(machine, "check")
+    assert heard(machine) == set()
 
     machine.ssh(manager.restart)
-    _right(machine, "check")
+    right(machine, "check")
 
     machine.reboot()
-    _right(machine, "check")
-    again = _right(machine, "apply")
+    right(machine, "check")
+    again = right(machine, "apply")
     assert again["done"] == []
-    assert _heard(machine) == set()
+    assert heard(machine) == set()
     assert machine.ssh(f"ip route get {CLUSTER}").stdout.startswith("local")
 
     removed = machine.shunt("remove")
     assert removed.status == 0, removed.stdout + removed.stderr
-    assert _state(machine) == before
+    assert state(machine) == before
     machine.reboot()
     assert machine.shunt("check", *WANTED).status == 1
-    assert _state(machine) == before
+    assert state(machine) == before
 
 
-def _right(machine: Machine, command: str) -> dict[str, object]:
+def right(machine: Machine, command: str, *more: str) -> dict[str, object]:
     """Run the command, which must find or leave everything right; return what it says."""
-    done = machine.shunt(command, *WANTED, "--json")
+    done = machine.shunt(command, *WANTED, *more, "--json")
     assert done.status == 0, done.stdout + done.stderr
     server: dict[str, object] = json.loads(done.stdout)["servers"][0]
     return server
 
 
-def _state(machine: Machine) -> list[str]:
-    """Return what a set-up could change: files, settings, addresses, routes, enabled units.
+def state(machine: Machine) -> list[str]:
+    """Return what a set-up could change: files, folders, settings, addresses, routes, units.
 
     Left out: what a boot makes anew; and how ::1 is held, which NetworkManager does now with a
     route of its own and now without.
@@ -138,6 +138,7 @@ def _state(machine: Machine) -> list[str]:
         cd / && find etc var/lib/shunt -type f ! -name machine-id ! -name resolv.conf \
             ! -path 'etc/.*' -exec sha256sum {} + 2>/dev/null | sort -k 2
         find etc/systemd -type l | sort
+        find etc -type d | sort
         grep -s . /proc/sys/net/ipv4/conf/*/arp_* /proc/sys/net/ipv4/conf/*/rp_filter
         ip -o address show dev lo; ip route show table all; ip -6 route show table all dev lo
     """
@@ -148,7 +149,7 @@ def _state(machine: Machine) -> list[str]:
     ]
 
 
-def _heard(machine: Machine) -> set[Mac]:
+def heard(machine: Machine) -> set[Mac]:
     """Return who answers ARP for the cluster address; the machine's own closes the round."""
     macs: set[Mac] = set()
     with machine.client.call(lambda: PacketSocket("eth0")) as wire:

@@ -180,7 +180,7 @@ def test_files_are_taken_back_also_where_their_manager_is_gone(
     plan, _ = _after(_host(manager), Record())
     for step in plan.steps:
         for command in step.undo:
-            if step.id.startswith("persist:") and command.file is None:
+            if step.id.startswith("persist:") and not command.file and "rmdir" not in command.text:
                 done = subprocess.run(
                     ["/usr/bin/env", f"PATH={tmp_path}", "/bin/sh", "-c", command.text],
                     capture_output=True,
@@ -188,3 +188,24 @@ def test_files_are_taken_back_also_where_their_manager_is_gone(
                     check=False,
                 )
                 assert done.returncode == 0, (command.text, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("manager", "folder"),
+    [("unit", "/etc/shunt"), ("networkd-drop-in", "/etc/systemd/network/05-lo.network.d")],
+)
+def test_a_folder_goes_with_the_only_file_in_it(manager: str, folder: str, tmp_path: Path) -> None:
+    plan, _ = _after(_host(manager), Record())
+    path = next(file for file in _made(plan) if file.startswith(f"{folder}/"))
+    (step,) = (step for step in plan.steps if step.id == f"persist:{path}")
+    made = tmp_path / folder.lstrip("/")
+    for others in (["other"], []):
+        made.mkdir(parents=True, exist_ok=True)
+        (made / path.rpartition("/")[2]).touch()
+        (made / "other").unlink(missing_ok=True)
+        for name in others:
+            (made / name).touch()
+        for command in step.undo:
+            line = [word.replace("/etc/", f"{tmp_path}/etc/") for word in command.argv]
+            subprocess.run(line, check=True)
+        assert made.exists() == bool(others)

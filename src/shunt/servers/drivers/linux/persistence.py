@@ -8,7 +8,9 @@ systemd unit.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.linux import boot_settings, choice, files, silence
@@ -132,7 +134,9 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
     """Return the files by which `chosen` brings the aliases back, in the order of writing."""
     if chosen is Manager.NETWORKD:
         path = files.networkd_path(host.managers.networkd_file)
-        return (_File(path, files.networkd_text(wish.clusters, drop_in=path != files.NETWORKD)),)
+        text = files.networkd_text(wish.clusters, drop_in=path != files.NETWORKD)
+        folder = () if path == files.NETWORKD else (_rmdir(path),)
+        return (_File(path, text, after_undo=folder),)
     if chosen is Manager.NETPLAN:
         told = (Command(("netplan", "generate")),)
         text = files.netplan_text(wish.clusters)
@@ -157,7 +161,7 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
         executable = Command(("test", "-x", files.IF_UP))
         return (_File(files.IF_UP, script, "755", works=(executable,)),)
     return (
-        _File(files.SCRIPT, script, "755"),
+        _File(files.SCRIPT, script, "755", after_undo=(_rmdir(files.SCRIPT),)),
         _File(
             files.UNIT,
             files.UNIT_TEXT,
@@ -174,6 +178,12 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
 def _if_there(tool: str, line: str) -> Command:
     """Return a command that is content where its tool has been uninstalled since."""
     return Command.sh(f"if command -v {tool} >/dev/null 2>&1; then {line}; fi")
+
+
+def _rmdir(path: str) -> Command:
+    """Return the command that removes the folder of a file, unless there is more in it."""
+    folder = shlex.quote(str(PurePosixPath(path).parent))
+    return Command.sh(f"rmdir {folder} 2>/dev/null || true")
 
 
 def _file_step(host: Host, kind: str, file: _File, what: str, why: str) -> tuple[Step, ...]:

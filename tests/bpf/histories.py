@@ -297,17 +297,23 @@ class Histories(RuleBasedStateMachine):
             return  # it is not new to the program
         assert state.up or not self.some_take_new(flow), "a new flow for a server that is down"
         if flow.protocol is Protocol.TCP and said.reason != "exception":
-            assert not state.avoided, "a new connection for a server that is to be avoided"
+            assert not self.is_avoided(flow, server), (flow, server, said)
 
     def state(self, flow: Flow, server: str) -> State:
         """Return what is known of a server in the flow's service, also of one that has left it."""
         return (self.removed[flow.port] | self.states[flow.port])[server]
 
+    def agreeing(self, flow: Flow) -> tuple[int, ...]:
+        """Return the ports of the services that agree on who takes the flow, if it is new."""
+        return PORTS if self.kind.linked and self.present == set(PORTS) else (flow.port,)
+
     def takes_new(self, flow: Flow, server: str) -> bool:
-        """Say whether a server takes new flows; linked services agree on it."""
-        ports = PORTS if self.kind.linked and self.present == set(PORTS) else (flow.port,)
-        states = [self.states[port].get(server) for port in ports]
+        states = [self.states[port].get(server) for port in self.agreeing(flow)]
         return all(state is not None and state.takes_new for state in states)
+
+    def is_avoided(self, flow: Flow, server: str) -> bool:
+        states = [self.states[port].get(server) for port in self.agreeing(flow)]
+        return any(state is None or state.avoided for state in states)
 
     def some_take_new(self, flow: Flow) -> bool:
         return any(self.takes_new(flow, server) for server in self.states[flow.port])

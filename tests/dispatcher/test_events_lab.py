@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,6 +57,14 @@ def test_events_from_the_take_over_to_the_end(direct_return: Topology) -> None:
         eventually(lambda: running.status()["events"]["foreignArp"] == 1, f"told once of {times}")
     mac = str(stranger.interface("eth0").mac)
     eventually(lambda: f"foreignArp {FOUR} {mac} eth0 []" in said(), "the claim was told")
+
+    added = IPv4Address("192.0.2.11")
+    running.config.write_text(text.replace(f'"{FOUR}"', f'"{FOUR}", "{added}"'))
+    running.shunt("reload")
+    stranger.call(lambda: announce("eth0", [added]))
+    eventually(lambda: f"foreignArp {added} {mac} eth0 []" in said(), "a new address is guarded")
+    running.config.write_text(text)
+    running.shunt("reload")
 
     request(places(running.root).socket, "quiesce", server="b", services=[])
     eventually(lambda: len([line for line in said() if "quiesced" in line]) == 2, "b was let go")

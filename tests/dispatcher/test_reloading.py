@@ -41,6 +41,7 @@ class Stub:
         self.watch = SimpleNamespace(watch=lambda _: None, settled=self.settled)
         self.health = SimpleNamespace(take=lambda: self.step("health", ""))
         self.announcer = SimpleNamespace(take=lambda _: None)
+        self.guardian = SimpleNamespace(keep_to=lambda _: None)
         self.reloading = Reloading(cast("Daemon", self))
 
     def step(self, name: str, which: str) -> None:

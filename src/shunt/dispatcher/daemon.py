@@ -198,11 +198,7 @@ class Daemon:
             raise _first(failures) from None
 
     def attend(self) -> None:
-        """Announce and guard the cluster addresses on the interfaces that they are at now.
-
-        Raises:
-            HostError: an interface has gone meanwhile.
-        """
+        """Announce and guard the cluster addresses on the interfaces that they are at now."""
         settings = self.engine.config.dispatcher
         guards = [self.guardian.guard(name, self.addresses) for name in settings.interfaces]
         for task in self._attending:

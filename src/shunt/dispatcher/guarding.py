@@ -7,6 +7,8 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from shunt.errors import HostError, NetworkError
 from shunt.network.links import links
 from shunt.verify.watch import News, Watch
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
     from shunt.verify.watch import Sighting
+
+log = structlog.get_logger()
 
 _KEPT = 20
 _RETRY = 1.0  # seconds after an interface went down, or away
@@ -86,29 +90,51 @@ class Guardian:
         self._defend = defend
         self._tell = tell
         self._news = News()
+        self._watches: dict[str, Watch] = {}
+        self._deaf: dict[str, str] = {}
         self._pace = Pace()
         self._owed: asyncio.TimerHandle | None = None
 
     def guard(
         self, interface: str, addresses: Callable[[], Collection[Address]]
     ) -> Coroutine[None, None, None]:
-        """Listen on one interface from now on; return what tells of claims until cancelled.
+        """Listen on one interface from now on, or as soon as there is one of that name.
 
-        Raises:
-            HostError: no CAP_NET_RAW, or no such interface.
+        Returns:
+            What tells of claims until it is cancelled.
         """
-        return self._follow(_listen(interface, addresses()), interface, addresses)
+        return self._follow(self._listen(interface, addresses()), interface, addresses)
+
+    def keep_to(self, addresses: Collection[Address]) -> None:
+        """Guard these addresses from now on."""
+        for watch in self._watches.values():
+            watch.guard.addresses = frozenset(addresses)
+        self._news.keep_to(frozenset(addresses))
 
     async def _follow(
-        self, listening: Watch, interface: str, addresses: Callable[[], Collection[Address]]
+        self, listening: Watch | None, interface: str, addresses: Callable[[], Collection[Address]]
     ) -> None:
         while True:
+            while listening is None:
+                await asyncio.sleep(_RETRY)
+                listening = self._listen(interface, addresses())
             with listening as watch, contextlib.suppress(NetworkError):  # the interface went down
                 async for sighting in watch:
-                    watch.guard.addresses = frozenset(addresses())
-                    self._news.keep_to(watch.guard.addresses)
                     self.take(Claimed(interface, sighting))
-            listening = await _listen_again(interface, addresses)
+            listening = None
+
+    def _listen(self, interface: str, addresses: Collection[Address]) -> Watch | None:
+        own = {link.mac for link in links() if link.mac is not None}
+        self._watches.pop(interface, None)
+        try:
+            self._watches[interface] = Watch(interface, addresses, own, _EACH)
+        except (HostError, NetworkError) as error:
+            if self._deaf.get(interface) != error.message:
+                log.warning("claims cannot be heard", interface=interface, reason=error.message)
+            self._deaf[interface] = error.message
+            return None
+        self._deaf.pop(interface, None)
+        return self._watches[interface]
 
     def take(self, claimed: Claimed) -> None:
         """Defend, at once or as soon as it may be, and tell if it is news."""
@@ -133,16 +159,3 @@ class Guardian:
         self._owed = None
         self._pace.defended(asyncio.get_running_loop().time())
         self._defend()
-
-
-def _listen(interface: str, addresses: Collection[Address]) -> Watch:
-    own = {link.mac for link in links() if link.mac is not None}
-    return Watch(interface, addresses, own, _EACH)
-
-
-async def _listen_again(interface: str, addresses: Callable[[], Collection[Address]]) -> Watch:
-    """Return a new watch as soon as there is an interface of that name."""
-    while True:
-        await asyncio.sleep(_RETRY)
-        with contextlib.suppress(HostError, NetworkError):
-            return _listen(interface, addresses())

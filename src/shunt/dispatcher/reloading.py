@@ -95,6 +95,7 @@ class Reloading:
         daemon.watch.watch(engine.watched())  # who has left may still be needed
         if config.dispatcher == before.dispatcher:
             daemon.announcer.take(daemon.addresses())
+            daemon.guardian.keep_to(daemon.addresses())
         else:
             daemon.attend()
         return moved

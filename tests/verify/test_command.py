@@ -283,6 +283,12 @@ def test_without_a_free_address_it_cannot_tell(lab: Lab) -> None:
     "words",
     [
         ["192.0.2.10"],
+        ["192.0.2.10", "tpyo", "-c", "{file}"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--rate", "nan"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--from", "lo"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--mac", "ff:ff:ff:ff:ff:ff"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--mac", "00:00:00:00:00:00"],
+        ["192.0.2.10", "--server", "a=192.0.2.21", "--mac", "02:00:00:00:00:21"],
         ["not-an-address", "--server", "a=192.0.2.21"],
         ["192.0.2.10", "--server", "a=192.0.2.21", "--port", "http"],
         ["192.0.2.10", "--server", "a=192.0.2.21", "--rate", "0"],
@@ -291,8 +297,10 @@ def test_without_a_free_address_it_cannot_tell(lab: Lab) -> None:
     ],
 )
 def test_bad_requests_leave_with_2(standing: Topology, words: list[str]) -> None:
+    file = str(standing.lab.dir / "shunt.yaml")
+    words = [word.format(file=file) for word in words]
     done = standing.client.run([SHUNT, "verify", *words], check=False)
-    assert done.status == 2
+    assert done.status == 2, done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -334,15 +342,54 @@ def test_watch_reports_a_claim_and_leaves_the_dispatcher_alone(standing: Topolog
     watching = standing.client.start([SHUNT, "watch", *words])
     watching.wait_until_says("watching")
 
-    def announce(host: Host) -> None:
-        with host.call(lambda: PacketSocket("eth0")) as socket:
-            for frame in gratuitous_arp(socket.mac, FOUR):  # type: ignore[arg-type]  # it is IPv4
-                socket.send(frame)
-
-    announce(dispatcher)
+    _announce(dispatcher)
     assert watching.status is None
-    announce(stranger)
+    _announce(stranger)
     assert watching.wait() == 1
     told = json.loads(watching.output().splitlines()[-1])
     assert told["address"] == str(FOUR)
     assert told["mac"] == str(stranger.interface("eth0").mac)
+
+
+def _announce(host: Host) -> None:
+    with host.call(lambda: PacketSocket("eth0")) as socket:
+        for frame in gratuitous_arp(socket.mac, FOUR):  # type: ignore[arg-type]  # it is IPv4
+            socket.send(frame)
+
+
+def test_watch_finds_the_interface_and_outlives_its_going_down(standing: Topology) -> None:
+    """The file names the dispatcher's interface, which this machine has not."""
+    host, file = standing.client, standing.lab.dir / "elsewhere.yaml"
+    file.write_text(standing.configuration().replace("interface: eth0", "interface: bond7"))
+    before = host.ip("-6", "-o", "address", "show", "dev", "eth0", "scope", "global").split()[3]
+    watching = host.start([SHUNT, "watch", "-c", str(file), "--once", "--json"])
+    watching.wait_until_says("on eth0")
+    host.ip("link", "set", "eth0", "down")
+    try:
+        watching.wait_until_says("eth0: not listening")
+        assert watching.status is None
+    finally:
+        host.ip("link", "set", "eth0", "up")
+        host.ip("-6", "address", "replace", before, "dev", "eth0", "nodad")
+    watching.wait_until_says("eth0: listening again")
+    _announce(standing.servers["a"])
+    assert watching.wait() == 1
+    told = json.loads(watching.output().splitlines()[-1])
+    assert (told["interface"], told["address"]) == ("eth0", str(FOUR))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["192.0.2.10", "typo", "-c", "{file}"],
+        ["224.0.0.5", "--from", "eth0"],
+        ["192.0.2.10", "--from", "eth7"],
+        ["198.51.100.1", "-c", "{file}"],
+    ],
+)
+def test_bad_watches_leave_with_2(standing: Topology, words: list[str]) -> None:
+    file = str(standing.lab.dir / "shunt.yaml")
+    words = [word.format(file=file) for word in words]
+    done = standing.client.run([SHUNT, "watch", *words, "--once"], check=False, timeout=15)
+    assert done.status == 2, done.stdout
+    assert "Traceback" not in done.stderr

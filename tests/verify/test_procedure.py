@@ -319,7 +319,7 @@ def test_a_claim_that_cannot_be_read_is_no_silence() -> None:
 
 def test_requests_that_were_wanted_and_not_made_are_missed() -> None:
     subject, machines = _segment(1, ["192.0.2.100"])
-    procedure = Procedure(subject, ME, {4: SPARE[4]}, requests_wanted=True)
+    procedure = Procedure(subject, ME, {4: SPARE[4]}, connects=False)
     run(procedure, machines)
     assert _troubles(procedure) == {(Check.APPLICATION, "s1"): (Verdict.UNKNOWN, Cause.NO_STACK)}
 

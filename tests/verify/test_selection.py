@@ -45,15 +45,21 @@ def test_a_file_gives_its_clusters_and_says_what_is_left_out() -> None:
     assert entry is not None
     assert entry.os is OperatingSystem.FREEBSD
     assert subject.versions == (4, 6)
-    assert left_out == ("0.0.0.0:25/tcp: a wildcard names no address to ask for",)
+    any_port = "any port: no single one can be tried; the address itself is examined"
+    assert left_out == (
+        f"192.0.2.10:any/tcp: {any_port}",
+        f"[2001:db8::10]:any/tcp: {any_port}",
+        "0.0.0.0:25/tcp: a wildcard names no address to ask for",
+    )
 
 
 def test_a_cluster_is_chosen_by_name_or_address() -> None:
     config = parse(FILE, "shunt.yaml")
-    subject, _ = from_config(config, ("2001:db8::10",), live=False, dispatcher=None)
-    assert [str(each.address) for each in subject.clusters] == ["2001:db8::10"]
-    with pytest.raises(UsageError, match="no cluster") as raised:
-        from_config(config, ("mail",), live=False, dispatcher=None)
+    for word in ("2001:db8::10", "2001:DB8:0::10"):
+        subject, _ = from_config(config, (word,), live=False, dispatcher=None)
+        assert [str(each.address) for each in subject.clusters] == ["2001:db8::10"]
+    with pytest.raises(UsageError, match=r"no cluster 'mail', '192\.0\.2\.11'") as raised:
+        from_config(config, ("web", "mail", "192.0.2.11"), live=False, dispatcher=None)
     assert raised.value.hint == "The file has: web, far."
 
 
@@ -84,3 +90,19 @@ def test_words_give_the_same_without_a_file() -> None:
 def test_a_word_that_is_no_port_is_refused(port: str) -> None:
     with pytest.raises(UsageError, match="is no port"):
         from_words(["192.0.2.10"], ["a=192.0.2.21"], [port], live=False, dispatcher=None)
+
+
+@pytest.mark.parametrize(
+    ("address", "server", "message"),
+    [
+        ("0.0.0.0", "a=192.0.2.21", "no machine's"),
+        ("224.0.0.5", "a=192.0.2.21", "no machine's"),
+        ("ff02::1", "a=192.0.2.21", "no machine's"),
+        ("192.0.2.10", "a=127.0.0.1", "no machine's"),
+        ("192.0.2.10", "a=fe80::1%eth0", "names an interface"),
+        ("192.0.2.10", "=192.0.2.21", "has no name"),
+    ],
+)
+def test_what_cannot_be_examined_is_refused(address: str, server: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        from_words([address], [server], [], live=False, dispatcher=None)

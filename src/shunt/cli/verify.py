@@ -160,8 +160,13 @@ def _mac(word: str) -> Mac:
 
 
 def _own_mac(word: str | None, interface: str | None) -> Mac | None:
+    if word is None:
+        return None
     if word != "own":
-        return None if word is None else _mac(word)
+        found = _mac(word)
+        if found.octets[0] & 1 or not any(found.octets):
+            raise UsageError(f"--mac {found}: that is no machine's MAC")
+        return found
     from shunt.network.links import find
 
     if interface is None:

@@ -118,9 +118,9 @@ async def examine(
             subject,
             mac,
             offered,
-            connects=stack is not None,
-            requests_wanted=manner.requests,
+            connects=stack is not None if manner.requests else None,
             transcript=transcript,
+            card=None if manner.mac is None else link.mac,
             first_number=chance.choice(_FIRST_PORTS),
         )
         # Some cards, and every macvlan, pass no group on that nobody asked for.

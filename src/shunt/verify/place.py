@@ -7,6 +7,7 @@ from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
 from shunt.errors import HostError, UsageError
+from shunt.model.addresses import ZERO
 from shunt.network.addresses import addresses as local_addresses
 from shunt.network.addresses import held_by_host
 from shunt.network.gateways import gateways
@@ -86,6 +87,10 @@ def find_place(subject: Subject, interface: str | None) -> Place:
             hint="Run it on a machine of their segment, or name the interface with --from.",
         )
     link = find(interface)
+    if link.mac is None or link.mac == ZERO:
+        raise HostError(
+            f"{interface} is no Ethernet interface", hint="Name the one on the segment with --from."
+        )
     if not link.up:
         raise HostError(f"{interface} is down", hint=f"ip link set {interface} up")
     return Place(link, tuple(mine.get(interface, ())), taken)

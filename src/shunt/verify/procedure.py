@@ -89,8 +89,9 @@ class Procedure:
     """One examination of `subject`; results are read from `transcript` and `ledger`.
 
     `offered` are the candidates for borrowed addresses by IP version; an operator's own choice is
-    offered alone. `connects`: a real TCP stack is at hand for requests; `requests_wanted`: without
-    it, something is missing.
+    offered alone. `connects`: a real TCP stack is at hand for requests; False: it is missed, None:
+    no requests are wished. `card`: the interface's own MAC, where an operator chose `mac`; the
+    servers are asked from it first, for at a server's MAC no answer would arrive.
     """
 
     def __init__(
@@ -99,19 +100,20 @@ class Procedure:
         mac: Mac,
         offered: Mapping[int, tuple[Address, ...]],
         *,
-        connects: bool = False,
-        requests_wanted: bool = False,
+        connects: bool | None = None,
         transcript: Transcript | None = None,
+        card: Mac | None = None,
         first_number: int = 20000,
     ) -> None:
         self.subject = subject
         self.identity = Identity(mac, groups=_groups(offered))
         self._responder = responder.Responder()
         self.reading = Reading(
-            subject, Ledger(first_number), transcript, requests_wanted=requests_wanted
+            subject, Ledger(first_number), transcript, requests_wanted=connects is not None
         )
         self._offered = offered
-        self._connects = connects
+        self._connects = bool(connects)
+        self._card = card
 
     def hear(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> tuple[bytes, ...]:
         """Take in a frame; return the frames to answer with."""
@@ -125,11 +127,14 @@ class Procedure:
             yield phase
 
     def _phases(self) -> Iterator[Phase]:
+        if self._card is not None and self._card != self.identity.mac:
+            yield self._from_card(self._card)
+            self._check_macs()
         yield self._control()
         for _ in range(ROUNDS - 1):
             if self.reading.unheard():
                 yield self._control_again()
-        self._check_dispatcher()
+        self._check_macs()
         self._borrow()
         yield self._silence(first=True)
         if self.identity.borrowed:
@@ -186,8 +191,18 @@ class Procedure:
             settled=lambda: not self.reading.unheard(phase),
         )
 
-    def _check_dispatcher(self) -> None:
-        given = self.subject.dispatcher
+    def _from_card(self, card: Mac) -> Phase:
+        mac, self.identity = self.identity.mac, replace(self.identity, mac=card)
+        asked = self._control_again()
+        self.identity = replace(self.identity, mac=mac)
+        return asked
+
+    def _check_macs(self) -> None:
+        given, mine = self.subject.dispatcher, self.identity.mac
+        if (name := self.reading.owners().get(mine)) is not None:
+            raise UsageError(f"{mine}, to send from, is the MAC of server {name}")
+        if given == mine:
+            raise UsageError(f"{mine}, to send from, is the dispatcher's MAC")
         if given is not None and (name := self.reading.owners().get(given)) is not None:
             raise UsageError(
                 f"{given} is the MAC of server {name}, not the dispatcher's",

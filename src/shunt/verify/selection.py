@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from shunt.errors import UsageError
@@ -24,12 +24,14 @@ def from_config(
     """Return the clusters called `names` (or of these addresses; none: all), and what is left out.
 
     Raises:
-        UsageError: a name is no cluster's, or nothing is left to examine.
+        UsageError: a name or address is no cluster's, or nothing is left to examine.
     """
+    refuse_unknown(config, names)
     chosen: dict[tuple[str, Address], list[Service]] = {}
+    wanted = {as_written(name) for name in names}
     left_out: dict[str, None] = {}
     for service in config.services:
-        if names and service.cluster not in names and str(service.address) not in names:
+        if wanted and not {service.cluster, str(service.address)} & wanted:
             continue
         if service.address.is_unspecified:
             left_out[f"{service.name}: a wildcard names no address to ask for"] = None
@@ -37,6 +39,9 @@ def from_config(
             reason = f"{service.forward} forwarding is not proved from the segment"
             left_out[f"{service.name}: {reason}"] = None
         else:
+            if not service.port:
+                why = "any port: no single one can be tried; the address itself is examined"
+                left_out[f"{service.name}: {why}"] = None
             chosen.setdefault((service.cluster, service.address), []).append(service)
     if not chosen:
         known = ", ".join(dict.fromkeys(service.cluster for service in config.services)) or "none"
@@ -49,6 +54,46 @@ def from_config(
     }
     subject = Subject(servers, clusters, live, dispatcher, _reserved(config))
     return subject, tuple(left_out)
+
+
+def refuse_unknown(config: Config, names: Sequence[str]) -> None:
+    """Refuse names and addresses that are no cluster's: nobody wants to leave one out by a typo.
+
+    Raises:
+        UsageError: with all of them.
+    """
+    known = {each for service in config.services for each in (service.cluster, service.address)}
+    words = {str(each) for each in known}
+    wrong = [name for name in names if name not in words and as_written(name) not in words]
+    if wrong:
+        clusters = dict.fromkeys(service.cluster for service in config.services)
+        raise UsageError(
+            f"there is no cluster {', '.join(map(repr, wrong))}",
+            hint=f"The file has: {', '.join(clusters) or 'none'}.",
+        )
+
+
+def refuse_impossible(addresses: Sequence[Address]) -> None:
+    """Refuse what cannot be one machine's address on a segment.
+
+    Raises:
+        UsageError: with the first of them.
+    """
+    for address in addresses:
+        if address.is_unspecified or address.is_multicast or address.is_loopback:
+            raise UsageError(f"{address} cannot be asked for: it is no machine's address")
+        if isinstance(address, IPv6Address) and address.scope_id:
+            raise UsageError(
+                f"{address} names an interface", hint="Write it without %, and --from INTERFACE."
+            )
+
+
+def as_written(word: str) -> str:
+    """Return an address as the configuration's are written; another word as it is."""
+    try:
+        return str(ip_address(word))
+    except ValueError:
+        return word
 
 
 def _reserved(config: Config) -> frozenset[Address]:
@@ -81,6 +126,8 @@ def from_words(
     for word in servers:
         name, equals, own = word.rpartition("=")
         parsed = tuple(_address(each) for each in own.split(","))
+        if equals and not name:
+            raise UsageError(f"{word!r} has no name", hint="Write NAME=ADDRESS, or ADDRESS alone.")
         name = name if equals else own
         before = examined.get(name)
         examined[name] = Examined(name, (*(before.addresses if before else ()), *parsed))
@@ -139,6 +186,8 @@ def _port(word: str) -> Port:
 
 def _address(word: str) -> Address:
     try:
-        return ip_address(word)
+        found = ip_address(word)
     except ValueError:
         raise UsageError(f"{word!r} is no IPv4 or IPv6 address") from None
+    refuse_impossible((found,))
+    return found

@@ -11,16 +11,19 @@ and told for each address; the others are counted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from shunt.errors import HostError, NetworkError
 from shunt.network.filters import claims_and_frames_to
 from shunt.network.frames import Frame
+from shunt.network.links import find
 from shunt.network.packets import PacketSocket
 from shunt.verify.claims import Claim, claim_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from shunt.model.addresses import Address, Mac
     from shunt.network.packets import Heard
@@ -30,6 +33,8 @@ _CLAIMANTS = 16  # of an address that are known at a time
 # In a storm of claims, so many frames are read before others have their turn; the kernel drops
 # what it has no room for, and what it keeps says enough.
 _BURST, _PAUSE = 64, 0.01
+_RETRY = 0.5  # seconds between two looks whether an interface is back
+_QUEUE = 64  # sightings on their way to whoever listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +172,58 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+async def sightings(
+    interfaces: Collection[str],
+    addresses: Collection[Address],
+    allowed: Collection[Mac],
+    say: Callable[[str], None],
+) -> AsyncIterator[tuple[str, Sighting]]:
+    """Yield sightings and where they were made, for ever; interfaces may go down and come back.
+
+    `say` is told, in words for a person, when one is not listened to and when it is again.
+
+    Raises:
+        HostError: no CAP_NET_RAW, or no such interface, at the beginning.
+    """
+    heard: asyncio.Queue[tuple[str, Sighting]] = asyncio.Queue(_QUEUE)
+
+    async def follow(interface: str, watch: Watch) -> None:
+        while True:
+            try:
+                with watch:
+                    async for sighting in watch:
+                        await heard.put((interface, sighting))
+            except NetworkError as error:
+                say(f"{interface}: not listening: {error.message}; waiting for it to be up")
+            watch = await _back(interface, watch.guard)
+            say(f"{interface}: listening again")
+
+    watches = {name: Watch(name, addresses, allowed) for name in interfaces}
+    tasks = [asyncio.create_task(follow(*each)) for each in watches.items()]
+    try:
+        while True:
+            taking = asyncio.create_task(heard.get())
+            done, _ = await asyncio.wait({taking, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            if taking not in done:
+                taking.cancel()
+                for task in done:
+                    task.result()
+                return
+            yield taking.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _back(interface: str, guard: Guard) -> Watch:
+    """Return a new watch, with what is known already, as soon as the interface is up again."""
+    while True:
+        await asyncio.sleep(_RETRY)
+        with contextlib.suppress(HostError, NetworkError):
+            if find(interface).up:
+                watch = Watch(interface, guard.addresses, guard.allowed)
+                watch.guard = guard
+                return watch

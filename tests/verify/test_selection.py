@@ -37,10 +37,13 @@ def test_a_file_gives_its_clusters_and_says_what_is_left_out() -> None:
     assert [str(each.address) for each in subject.clusters] == ["192.0.2.10", "2001:db8::10"]
     assert subject.clusters[0].servers == ("a", "b")
     assert subject.clusters[0].ports == (
-        Port(80, Protocol.TCP, Application.HTTP, "/health", "HEAD", 204),
+        Port(80, Protocol.TCP, Application.HTTP),
         Port(443, Protocol.TCP, Application.HTTPS),
         Port(53, Protocol.UDP),
     )
+    advisor = subject.clusters[0].ports[0].advisor
+    assert advisor is not None
+    assert (advisor.type, advisor.settings["request"]) == ("http", "HEAD /health")
     entry = subject.servers["a"].entry
     assert entry is not None
     assert entry.os is OperatingSystem.FREEBSD

@@ -2,5 +2,6 @@
 
 The core is pure: `procedure.py` says what to send, phase by phase, `transcript.py` keeps what was
 sent and heard, `judge.py` reads verdicts from it. `wire.py` is the only file that touches a socket.
-Imports `shunt.network` and `shunt.model`. Begin with `procedure.py`; `watch.py` stands beside it.
+Imports `shunt.network`, `shunt.model`, `shunt.advisors` (what to ask an application) and
+`shunt.servers` (how to mend a server). Begin with `procedure.py`; `watch.py` stands beside it.
 """

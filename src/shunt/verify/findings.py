@@ -76,6 +76,7 @@ class Cause(StrEnum):
     UNREADABLE = "unreadable-claim"
     FRAMES_LOST = "frames-lost"
     NO_STACK = "no-stack"
+    ADVISOR_UNASKED = "advisor-not-asked"
     NO_FREE_ADDRESS = "no-free-address"
     ONE_FREE_ADDRESS = "one-free-address"
     LEFT_BEHIND = "left-behind"
@@ -324,6 +325,13 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         (
             "The machine was too busy, or the segment too loud: a claim may have been among "
             "them, so silence proves less."
+        ),
+    ),
+    Cause.ADVISOR_UNASKED: (
+        "the service's advisor cannot be asked at this MAC",
+        (
+            "The connection opens. What the advisor would say of the application is not known: "
+            "it asks another place, or by other means than a connection to this port."
         ),
     ),
     Cause.NO_STACK: (

@@ -85,6 +85,9 @@ _ANY: dict[Cause, tuple[str, ...]] = {
     ),
     Cause.UNREADABLE: ("Examine again with --pcap FILE; find out who sends it.",),
     Cause.FRAMES_LOST: ("Examine again, from a machine or at a time with less to do.",),
+    Cause.ADVISOR_UNASKED: (
+        "`shunt advisor run` on the dispatcher tells; here, use --no-requests.",
+    ),
     Cause.NO_STACK: ("Run it as root; or leave the applications out: --no-requests.",),
     Cause.NO_FREE_ADDRESS: ("Name an unused address: --borrow ADDRESS.",),
     Cause.ONE_FREE_ADDRESS: ("Name two unused addresses: --borrow ADDRESS --borrow ADDRESS.",),

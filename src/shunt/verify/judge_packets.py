@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
     from shunt.verify.reading import Reading
     from shunt.verify.subject import Cluster, Examined, Port
-    from shunt.verify.transcript import Answer
+    from shunt.verify.transcript import Answer, Outcome
 
 _PORT_UNREACHABLE = (3, 4)  # the code in ICMP, in ICMPv6
 
@@ -35,20 +35,24 @@ def packets(reading: Reading, server: Examined, cluster: Cluster) -> Iterator[Fi
         if (number := reading.ledger.known(key)) is None or found.verdict is not Verdict.RIGHT:
             continue
         if (outcome := reading.transcript.outcomes.get(number)) is not None:
-            failed = outcome.error is not None
-            yield Finding(
-                Check.APPLICATION,
-                server.name,
-                cluster.address,
-                Verdict.WRONG if failed else Verdict.RIGHT,
-                Cause.APPLICATION_FAILS if failed else None,
-                port,
-                (outcome.error or outcome.detail,),
-            )
+            yield _application(server, cluster, port, outcome)
         elif reading.requests_wanted and port.protocol is Protocol.TCP:
             cause = Cause.NO_STACK
             address = cluster.address
             yield Finding(Check.APPLICATION, server.name, address, Verdict.UNKNOWN, cause, port)
+
+
+def _application(server: Examined, cluster: Cluster, port: Port, outcome: Outcome) -> Finding:
+    found: tuple[Verdict, Cause | None, str]
+    if outcome.error is not None:
+        found = Verdict.WRONG, Cause.APPLICATION_FAILS, outcome.error
+    elif outcome.unasked is not None:
+        found = Verdict.UNKNOWN, Cause.ADVISOR_UNASKED, outcome.unasked
+    else:
+        found = Verdict.RIGHT, None, outcome.detail
+    verdict, cause, seen = found
+    where = server.name, cluster.address
+    return Finding(Check.APPLICATION, *where, verdict, cause, port, evidence=(seen,))
 
 
 def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:

@@ -145,24 +145,9 @@ def _cluster(name: str, address: Address, services: Sequence[Service]) -> Cluste
 
 
 def _port_of(service: Service) -> Port:
-    advisor = service.advisor
     if service.protocol is Protocol.UDP:
         return Port(service.port, Protocol.UDP)
-    application = _usual(service.port)
-    if advisor is not None:
-        named = {each.value: each for each in Application}
-        application = named.get(advisor.type, Application.CONNECT)
-    settings = {} if advisor is None else advisor.settings
-    method, _, path = str(settings.get("request", "GET /")).partition(" ")
-    expect = str(settings.get("expect", ""))
-    return Port(
-        service.port,
-        Protocol.TCP,
-        application,
-        path.split(" ")[0] or "/",
-        method,
-        int(expect) if expect.isdecimal() else None,
-    )
+    return Port(service.port, Protocol.TCP, _usual(service.port), service.advisor)
 
 
 def _usual(number: int) -> Application:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from shunt.model.config import Protocol, Server
+from shunt.model.config import Advisor, Protocol, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Application(StrEnum):
-    """What is asked of a port once it is open."""
+    """What is asked of a port once it is open, where no advisor says it."""
 
     HTTP = "http"
     HTTPS = "https"
@@ -25,14 +25,12 @@ class Application(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of a cluster address. `request` and `expect` are HTTP's: path, and status or None."""
+    """A port of a cluster address; `advisor`, if the service has one, says what to ask there."""
 
     number: int
     protocol: Protocol = Protocol.TCP
     application: Application = Application.CONNECT
-    path: str = "/"
-    method: str = "GET"
-    expect: int | None = None
+    advisor: Advisor | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.number}/{self.protocol}"

@@ -73,11 +73,15 @@ class Voiced:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request to an application; `error` None: it answered as it should."""
+    """What became of a request to an application; `error` None: it answered as it should.
+
+    `unasked`: why what would tell could not be asked here.
+    """
 
     connected: bool
     detail: str
     error: str | None = None
+    unasked: str | None = None
 
 
 # Headers that a claim is in, by IP version: a broken one may still be believed elsewhere.

@@ -21,7 +21,7 @@ from shunt.network.frames.ethernet import IPV4, IPV6, BrokenError
 from shunt.network.frames.icmp import quoted
 from shunt.network.frames.ip import parse_ipv4, parse_ipv6
 from shunt.network.frames.transport import with_checksum
-from shunt.verify.application import ANSWER_TIME, CONNECT_TIME, ask
+from shunt.verify.application import CONNECT_TIME, LONGEST_TIME, ask
 from shunt.verify.procedure import Outgoing, Phase, Procedure, Request
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _REPLIES, _SEGMENTS = 256, 1024  # that wait at most; a TCP stack sends again wh
 _AT_ONCE = 64  # frames that are taken in before others have their turn
 _MOST = 100_000  # frames that are heard in one examination; all of them are kept
 _FRAMES_A_REQUEST = 12
-_GRACE = CONNECT_TIME + ANSWER_TIME + 10.0
+_GRACE = CONNECT_TIME + LONGEST_TIME + 10.0
 _LOUD = "Others on the segment send too much, or this machine is too busy: examine again."
 
 

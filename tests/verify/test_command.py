@@ -237,6 +237,42 @@ def test_who_asks_without_end_is_answered_and_does_not_keep_the_procedure(
     assert _causes(done) == {"one-free-address"}
 
 
+def test_a_server_that_announces_the_cluster_address_is_named(standing: Topology) -> None:
+    server, file = standing.servers["b"], str(standing.lab.dir / "shunt.yaml")
+    running = standing.client.start([SHUNT, "verify", "-c", file, "--rate", "100", "--json"])
+    deadline = time.monotonic() + 30
+    while running.status is None:
+        assert time.monotonic() < deadline, "it does not end"
+        _announce(server)
+        time.sleep(0.1)
+    assert running.status == 1
+    findings = json.loads(running.output())["findings"]
+    wrong = [each for each in findings if each["verdict"] == "wrong"]
+    assert {(each["cause"], each["server"], each["address"]) for each in wrong} == {
+        ("announces-unasked", "b", str(FOUR))
+    }
+
+
+def test_the_keys_of_a_report_are_those_that_are_promised(standing: Topology) -> None:
+    """docs/verify.md names them; programs rely on them."""
+    done = _verify(standing, "192.0.2.10", "--json")
+    report = json.loads(done.stdout)
+    described = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
+    promised = described.split("## Rows for programs")[1].split("\n## ")[0]
+    assert all(f"`{key}`" in promised for key in report)
+    assert list(report) == [
+        *("exit_code", "interface", "mac", "borrowed", "seconds", "frames", "left_out"),
+        "findings",
+    ]
+    assert list(report["frames"]) == ["sent", "heard", "malformed", "dropped"]
+    assert all(f"`{key}`" in promised for key in report["frames"])
+    keys = ["check", "server", "address", "port", "verdict", "cause", "what", "why", "evidence"]
+    for finding in report["findings"]:
+        assert list(finding) == [*keys, "fix"]
+        assert isinstance(finding["evidence"], list)
+        assert isinstance(finding["fix"], list)
+
+
 def test_with_only_raw_sockets_it_says_what_is_left_out(standing: Topology) -> None:
     only = ["setpriv", "--inh-caps", "-all,+net_raw", "--bounding-set", "-all,+net_raw"]
     file = str(standing.lab.dir / "shunt.yaml")

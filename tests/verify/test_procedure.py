@@ -122,6 +122,15 @@ def test_a_server_that_asks_in_the_clusters_name_leaks() -> None:
     assert _troubles(procedure) == {(Check.LEAKS, "s2"): (Verdict.WRONG, Cause.ASKS_IN_ITS_NAME)}
 
 
+def test_a_server_that_announces_the_cluster_address_leaks() -> None:
+    subject, machines = _segment(2, ["192.0.2.100"])
+    (address,) = _addresses(subject)
+    assert isinstance(address, IPv4Address)
+    procedure, frames = _procedure(subject), iter(gratuitous_arp(machines[1].mac, address))
+    run(procedure, machines, noise=lambda: next(frames, None))
+    assert _troubles(procedure) == {(Check.LEAKS, "s2"): (Verdict.WRONG, Cause.ANNOUNCES)}
+
+
 def test_a_question_in_one_clusters_name_says_nothing_of_another() -> None:
     subject, machines = _segment(1, ["192.0.2.100", "192.0.2.101"])
     machines[0].announces = True

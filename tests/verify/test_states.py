@@ -12,7 +12,7 @@ from shunt.lab.lab import Lab
 from shunt.verify.examine import Manner, Report, examine
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.subject import Application, Cluster, Examined, Port, Subject
-from tests.verify.states import PREFIX4, PREFIX6, STATES, Place, State
+from tests.verify.states import PREFIX4, PREFIX6, STATES, Expected, Place, State
 from tests.verify.web import Web
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
+_SEGMENT = (Check.OTHERS, Check.DISPATCHER)
 _FIRST = 20  # the number of the first state's server
 
 
@@ -66,27 +67,69 @@ def report(segment: tuple[Lab, dict[str, Place]]) -> Report:
     return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=1000))))
 
 
+@pytest.fixture(scope="module")
+def live_report(segment: tuple[Lab, dict[str, Place]]) -> Report:
+    """The same segment, said to have a dispatcher: only one state's cluster has one."""
+    lab, places = segment
+    subject = _subject(places, live=True)
+    verifier = lab.hosts["verifier"]
+    return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=1000))))
+
+
 def _of(report: Report, place: Place, name: str) -> list[Finding]:
     clusters = {place.cluster4, place.cluster6}
     return [
         finding
         for finding in report.findings
         if finding.server == name
-        or (finding.check is Check.OTHERS and str(finding.address) in clusters)
+        or (finding.check in _SEGMENT and str(finding.address) in clusters)
     ]
 
 
-@pytest.mark.parametrize("state", STATES, ids=lambda state: state.name.replace(" ", "-"))
-def test_state_is_named(
-    state: State, report: Report, segment: tuple[Lab, dict[str, Place]]
-) -> None:
-    found: dict[tuple[Check, int], tuple[Verdict, Cause | None]] = {}
-    for finding in _of(report, segment[1][state.name], state.name):
+def _found(report: Report, place: Place, state: State) -> Expected:
+    found: Expected = {}
+    for finding in _of(report, place, state.name):
         assert finding.address is not None
         plain = finding.verdict is Verdict.RIGHT and finding.cause is not Cause.PING_FILTERED
         if not plain and finding.check not in state.ignored:
             found[finding.check, finding.address.version] = finding.verdict, finding.cause
-    assert found == state.expected
+    return found
+
+
+every_state = pytest.mark.parametrize(
+    "state", STATES, ids=lambda state: state.name.replace(" ", "-")
+)
+
+
+@every_state
+def test_state_is_named(
+    state: State, report: Report, segment: tuple[Lab, dict[str, Place]]
+) -> None:
+    assert _found(report, segment[1][state.name], state) == state.expected
+
+
+@every_state
+def test_state_is_named_while_a_dispatcher_is_said_to_run(
+    state: State, live_report: Report, segment: tuple[Lab, dict[str, Place]]
+) -> None:
+    """The same of the servers; of the segment, that the dispatcher is another or is missing."""
+    expected: Expected = {}
+    for (check, version), told in state.expected.items():
+        if check is not Check.OTHERS:
+            expected[check, version] = told
+        elif told[1] is not Cause.DISPATCHER_RUNS:
+            expected[check, version] = Verdict.WRONG, Cause.SEVERAL_DISPATCHERS
+    runs = (Verdict.WRONG, Cause.DISPATCHER_RUNS) in state.expected.values()
+    if not runs and Check.DISPATCHER not in state.ignored:
+        for version in (4, 6):
+            expected[Check.DISPATCHER, version] = Verdict.WRONG, Cause.DISPATCHER_SILENT
+    place = segment[1][state.name]
+    assert _found(live_report, place, state) == expected
+    if runs:
+        rows = _of(live_report, place, state.name)
+        ports = [each for each in rows if each.check is Check.DISPATCHER and each.port]
+        assert len(ports) == 2
+        assert all(each.evidence[0].endswith(f": {state.name}") for each in ports)
 
 
 def test_right_servers_are_asked_everything(report: Report) -> None:

@@ -33,6 +33,10 @@ DOCUMENT: dict[str, Any] = {
     "interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 0}},
     "program": {"id": 5},
     "events": {"serverDown": 2, "serverUp": 0},
+    "budgets": {
+        "flows": {"recorded": 9, "refused": 1234},
+        "affinities": {"recorded": 1, "refused": 0},
+    },
     "moved": {"slots": 40960, "last_minute": 12288},
     "services": [SERVICE],
     "causes": {
@@ -63,6 +67,7 @@ def test_what_is_right_is_shown_in_figures() -> None:
         "process 77, /etc/shunt/shunt.yaml", "interface eth0: native mode",
         "web [fd00::10]:80/tcp  (16384 slots)", "alpha", "192.0.2.21", "02:00:00:00:00:21",
         "25.0%", "1,234,567", "4,321", "4,320", "forwarded", "A request went to its server.",
+        "not remembered, for their rate: 1,234 flows (dispatcher.exceptions_rate)",
         "since the start: serverDown 2, slots that changed hands 40,960 (12,288 in the last minute",
     ):  # fmt: skip
         assert words in text

@@ -108,6 +108,7 @@ def render(document: dict[str, Any]) -> Group:
             )
     if daemon:
         head.append(_happened(document))
+        head.append(_refused(document), "yellow")
     for claim in daemon["claims"] if daemon else ():
         head.append(
             f"{claim['mac']} claims {claim['address']} on {claim['interface']} "
@@ -127,6 +128,15 @@ def _happened(document: dict[str, Any]) -> str:
         lately = f"{moved['last_minute']:,} in the last minute"
         told.append(f"slots that changed hands {moved['slots']:,} ({lately})")
     return f"since the start: {', '.join(told)}\n" if told else ""
+
+
+def _refused(document: dict[str, Any]) -> str:
+    """Return what was not remembered for its rate, as a line or none."""
+    kinds = document["budgets"].items()
+    told = [f"{counts['refused']:,} {kind}" for kind, counts in kinds if counts["refused"]]
+    if not told:
+        return ""
+    return f"not remembered, for their rate: {', '.join(told)} (dispatcher.exceptions_rate)\n"
 
 
 def _service(service: dict[str, Any]) -> Table:

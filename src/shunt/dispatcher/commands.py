@@ -14,7 +14,7 @@ from shunt.advisors.advisor import Transport
 from shunt.advisors.check import make
 from shunt.config import dump
 from shunt.dispatcher import snapshot
-from shunt.dispatcher.flows import Filter, flows
+from shunt.dispatcher.flows import Filter, budgets, flows
 from shunt.dispatcher.tracing import Packet, trace
 from shunt.errors import UsageError
 from shunt.model.addresses import packed16, unpacked16
@@ -82,6 +82,7 @@ class Commands:
             "program": {"id": daemon.engine.plane.program.info().id},
             "health": daemon.health.document(),
             "events": daemon.events.document(),
+            "budgets": await daemon.work(budgets, daemon.engine.balancer),
             "moved": {
                 "slots": daemon.engine.balancer.moved,
                 "last_minute": daemon.moved_lately,

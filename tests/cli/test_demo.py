@@ -59,7 +59,8 @@ def test_a_good_run_has_no_failures() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_what_is_kept_is_said_how_to_enter_and_remove() -> None:
+def test_what_is_kept_is_said_how_to_enter_and_remove(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/a/path" * 12])
     text = shown(GOOD, kept="abc123")
     assert " lab exec client --lab abc123 -- curl" in text
     assert " lab down abc123" in text

@@ -209,6 +209,8 @@ def test_down_takes_off_the_classifier_that_a_killed_daemon_left(direct_return: 
     """As kernels without tcx keep it; this one is asked not to use tcx."""
     dispatcher = direct_return.dispatcher
     index = dispatcher.interface("eth0").index
+    running = daemon.start(dispatcher, direct_return.configuration())
+    running.process.kill()
 
     def leave() -> None:
         with Object.open(probe.OBJECT) as loading:
@@ -219,10 +221,7 @@ def test_down_takes_off_the_classifier_that_a_killed_daemon_left(direct_return: 
     dispatcher.call(leave)
     shown = ["tc", "filter", "show", "dev", "eth0", "egress"]
     assert "shunt_probe" in dispatcher.run(shown).stdout
-    root = dispatcher.directory / "shunt"
-    root.mkdir()
-    ended = daemon.run_command(dispatcher, "down", "--root", str(root))
-    assert "detached" in ended.stdout
+    assert "detached" in running.shunt("down").stdout
     assert "shunt_probe" not in dispatcher.run(shown).stdout
 
 

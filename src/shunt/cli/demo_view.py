@@ -224,4 +224,5 @@ def _how_to_look_inside(console: Console, kept: str) -> None:
         f"lab exec dispatcher --lab {kept} -- ip -details link show eth0",
         f"lab down {kept}",
     ):
-        console.print(Text(f"  {command} {line}", style="cyan"))
+        # A line that is to be copied stays one, however long the command's path is.
+        console.print(Text(f"  {command} {line}", style="cyan"), soft_wrap=True)

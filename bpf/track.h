@@ -31,7 +31,7 @@ static __always_inline int follow_flow(struct question *q)
 	struct flow *flow = bpf_map_lookup_elem(&flows, &q->flow);
 	__u16 flags;
 
-	if (!flow)
+	if (!flow || flow->service != q->service.number) /* a service that is gone hides none */
 		flow = find_newcomer(q);
 	if (!flow || flow->service != q->service.number)
 		return 0;

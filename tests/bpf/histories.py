@@ -113,7 +113,8 @@ class Histories(RuleBasedStateMachine):
         """Its flows stay with it; if it is down, they are treated as before."""
         for port, states in self.states.items():
             if len(states) > 1 and name in states:
-                self.removed[port][name] = states.pop(name)
+                left_with = self.services[port].on_down
+                self.removed[port][name] = replace(states.pop(name), on_down=left_with)
         self.apply()
 
     @rule(port=st.sampled_from([None, *PORTS]))
@@ -329,7 +330,9 @@ class Histories(RuleBasedStateMachine):
         return self._is_down(flow, server, OnDown.MOVE)
 
     def _is_down(self, flow: Flow, server: str, on_down: OnDown) -> bool:
-        return self.services[flow.port].on_down is on_down and not self.state(flow, server).up
+        state = self.state(flow, server)
+        holds = state.on_down or self.services[flow.port].on_down
+        return holds is on_down and not state.up
 
     # The world.
 

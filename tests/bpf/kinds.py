@@ -99,6 +99,7 @@ class State:
     weight: int = 1
     override: Override = UNCHANGED
     up: bool = True
+    on_down: OnDown | None = None  # what held when it left the service
 
     @property
     def takes_new(self) -> bool:

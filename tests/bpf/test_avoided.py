@@ -108,6 +108,19 @@ def test_a_connection_beyond_the_rate_is_admitted_with_its_next_packet(world: Wo
     assert stored(world, "newcomers") == 0
 
 
+def test_what_was_remembered_for_a_service_that_is_gone_hides_no_newcomer(world: World) -> None:
+    site = Site(world, TCP)
+    site.has("s1")
+    site.has("s3")
+    assert site.servers(site.flows(), SYN) == {"s3"}
+    world.balancer.apply([])
+    site.has("s1")
+    site.has("s2", DOWN)
+    world.settings(exceptions_rate=0)
+    assert site.servers(site.flows(), SYN) == {"s2"}
+    assert site.servers(site.flows()) == {"s2"}
+
+
 def test_clients_do_not_use_up_the_rate_of_flows(world: World) -> None:
     plain, sticky = Site(world, TCP), service(str(CLUSTER), 443, sticky=Sticky(1000))
     for taker, flags in (("s1", Flag.READY), ("s2", AVOIDED)):

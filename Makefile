@@ -36,6 +36,5 @@ lock:  ## renew the locked Python dependencies (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group build -o setup/runtime.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group dev -o setup/dev.txt
 
-clean:  ## remove what was built (laboratories left standing included)
-	@-[ -x $(BIN)/shunt ] && $(BIN)/shunt lab down --all
+clean:  ## remove what was built here (laboratories left standing: shunt lab down)
 	@rm -rf .venv dist .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache src/shunt/dataplane/*.bpf.o

@@ -52,6 +52,20 @@ def test_a_host_or_laboratory_that_is_not_there(kept: str) -> None:
     assert "no laboratory 'nosuch'" in shunt("down", "nosuch", status=1)
 
 
+def test_an_empty_name_is_nobodys(kept: str) -> None:
+    """A script with an empty variable must not remove the one that stands."""
+    assert "no laboratory ''" in shunt("down", "", status=1)
+    assert kept in shunt("list")
+
+
+def test_without_capabilities_it_says_which(kept: str) -> None:
+    bare = ["setpriv", "--inh-caps", "-all,+net_raw", "--bounding-set", "-all,+net_raw"]
+    words = [*bare, SHUNT, "lab", "down", kept]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "CAP_NET_ADMIN and CAP_SYS_ADMIN" in done.stderr
+
+
 def test_down_removes_what_it_said_it_would(kept: str) -> None:
     assert f"would remove {kept}" in shunt("down", kept, "--dry-run")
     assert kept in shunt("list")

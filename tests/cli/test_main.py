@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from shunt.cli.main import report
+from shunt.cli import main as module
+from shunt.cli.main import COMMANDS, LINES, app, main, report
 from shunt.errors import RemoteError, ShuntError, UsageError
 
 
@@ -29,3 +32,40 @@ def test_an_error_of_our_own_does_not_say_that_something_is_to_be_done(
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     report(KeyError("x"), debug=True)
     assert "KeyError: 'x'\n" in capsys.readouterr().err
+
+
+def test_the_list_of_commands_says_what_each_is_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["shunt", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    listed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, line in LINES.items():
+        assert f"{name} {line}" in listed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_line_is_the_beginning_of_its_own_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app([name, "--help"], result_action="return_value")
+    own = " ".join(capsys.readouterr().out.split())
+    assert LINES[name].rstrip(".").partition(", and the reasons")[0][:40] in own
+
+
+@pytest.mark.parametrize("name", ["verify", "watch"])
+def test_help_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app([name, "--help"], result_action="return_value")
+    assert f"For example: shunt {name} -c shunt.yaml" in " ".join(capsys.readouterr().out.split())
+
+
+def test_debug_behind_two_dashes_is_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[list[str]] = []
+    monkeypatch.setattr(module, "app", lambda words, **_: heard.append(words))
+    for words in (["lab", "exec", "c", "--", "x", "--debug"], ["--debug", "up"], ["up", "--debug"]):
+        monkeypatch.setattr(sys, "argv", ["shunt", *words])
+        with pytest.raises(SystemExit):
+            main()
+    assert heard[0] == ["lab", "exec", "c", "--", "x", "--debug"]
+    assert heard[1:] == [["up"], ["up"]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shunt.errors import LabError, UsageError
+from shunt.errors import HostError, LabError, UsageError
 from shunt.model.addresses import Mac
 
 if TYPE_CHECKING:
@@ -120,3 +120,12 @@ def test_names_that_no_link_could_carry_are_refused(lab: Lab) -> None:
 
 def test_a_bpf_filesystem_of_its_own(lab: Lab) -> None:
     assert lab.bpf.is_mount()
+
+
+def test_a_command_that_is_not_installed_is_named(lab: Lab) -> None:
+    host = lab.host("a")
+    with pytest.raises(HostError, match="`no-such-thing`, which is not installed"):
+        host.run(["no-such-thing"])
+    started = host.start(["no-such-thing"])
+    with pytest.raises(HostError, match="`no-such-thing`, which is not installed"):
+        started.wait_until_says("ready")

@@ -70,7 +70,7 @@ def execute(
 
     if not command:
         raise UsageError("no command to run", hint=f"shunt lab exec {host} -- ip address")
-    found = Lab.open(lab or _the_only_one())
+    found = Lab.open(_the_only_one() if lab is None else lab)
     if host not in found.hosts:
         raise UsageError(
             f"laboratory {found.ident!r} has no host {host!r}",
@@ -102,12 +102,12 @@ def down(
     from shunt.lab.lab import Lab
 
     out = Output(json=json)
-    if ident and all_:
+    if ident is not None and all_:
         raise UsageError("either a laboratory's name or --all, not both")
     if all_:
         names = [lab.ident for lab in Lab.standing() if lab.state != "in use"]
     else:
-        names = [ident or _the_only_one()]
+        names = [_the_only_one() if ident is None else ident]
     for name in names:
         found = Lab.open(name)
         if not dry_run:

@@ -10,17 +10,6 @@ from cyclopts import App, CycloptsError
 from shunt import __version__
 from shunt.errors import LoadError, ShuntError
 
-app = App(
-    name="shunt",
-    version=__version__,
-    help=(
-        "Layer-4 load balancer for direct server return: dispatches, sets up the servers, "
-        "proves it from the wire."
-    ),
-    help_format="markdown",
-    suppress_keyboard_interrupt=False,  # else it leaves without a word
-)
-
 COMMANDS = {
     "config": "shunt.cli.config:app",
     "server": "shunt.cli.server:app",
@@ -37,20 +26,64 @@ COMMANDS = {
     "trace": "shunt.cli.trace:trace",
     "flows": "shunt.cli.flows:flows",
 }
-for name, target in COMMANDS.items():
-    app.command(target, name=name)
-app.register_install_completion_command()
+# For the list of commands, which loads none of them: what each says of itself first.
+LINES = {
+    "config": "Check and show the configuration file.",
+    "server": "Set up the servers: silence, alias, routes, and what makes it last.",
+    "routes": "Find extra routes in a route table and print the commands that delete them.",
+    "verify": "Prove from the wire that every server is set up and that nobody else answers.",
+    "watch": "Report whoever claims a cluster address, as it happens, until interrupted.",
+    "demo": "Show the main job on real traffic, in a laboratory that is removed afterwards.",
+    "lab": "Look inside laboratories of network namespaces that stand, and remove them.",
+    "advisor": "List advisors, explain their settings, make one check by hand.",
+    "up": "Dispatch, in the foreground, until ended; traffic flows on after that.",
+    "down": "Stop dispatching: detach the program, end the daemon, leave no trace.",
+    "status": "Show clusters, services and servers: weight, share, MAC, packets, rates, reasons.",
+    "reload": "Make the daemon read its file again; a broken file changes nothing.",
+    "trace": "Say what would become of a packet: service, slot, server, and the reasons.",
+    "flows": "List and count the remembered flows.",
+}
+
+
+def build(*, described: bool = False) -> App:
+    """Return the command; `described` with a line for each of its commands.
+
+    A line given here would replace the command's own help, so it is given for the list alone.
+    """
+    made = App(
+        name="shunt",
+        version=__version__,
+        help=(
+            "Layer-4 load balancer for direct server return: dispatches, sets up the servers, "
+            "proves it from the wire."
+        ),
+        help_format="markdown",
+    )
+    for name, target in COMMANDS.items():
+        made.command(target, name=name, help=LINES[name] if described else None)
+    made.register_install_completion_command()
+    return made
+
+
+app = build()
 
 
 def main() -> None:
     """Run a command; print an error as message and hint; leave with its exit code.
 
-    `--debug` anywhere adds what a bug report needs: the traceback, the verifier's whole log.
+    `--debug` anywhere adds what a bug report needs: the traceback, the verifier's whole log. Behind
+    `--` it belongs to a command of the user's.
     """
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:end]
+    arguments = [word for word in words[:end] if word != "--debug"] + words[end:]
+    listing = not arguments or arguments[0].startswith("-")
+    command = build(described=True) if listing else app
     try:
-        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        code = command(
+            arguments, exit_on_error=False, print_error=True, result_action="return_value"
+        )
     except CycloptsError:
         sys.exit(2)
     except KeyboardInterrupt:

@@ -51,12 +51,8 @@ def verify(  # noqa: PLR0913 - each is an option of the command
 
     Leaves with 0 if all is right, 1 if something is wrong, 3 if something could not be told.
 
-    Examples:
-        shunt verify -c shunt.yaml
-
-        shunt verify 192.0.2.10 --server a=192.0.2.21 --server b=192.0.2.22 --port 80
-
-        shunt verify web -c shunt.yaml --live --pcap proof.pcap
+    For example: `shunt verify -c shunt.yaml`, or `shunt verify web -c shunt.yaml --live`, or
+    `shunt verify 192.0.2.10 --server a=192.0.2.21 --server b=192.0.2.22 --port 80`
 
     Args:
         clusters: Names or addresses of the clusters to examine; without any, all of the file.

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from shunt.errors import HostError, LabError, UsageError
@@ -27,7 +28,6 @@ from shunt.lab.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
     from types import TracebackType
 
     from shunt.model.addresses import Mac
@@ -333,11 +333,25 @@ class Lab:
             self._lock = None
 
 
+_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # linux/capability.h
+
+
 def _require_root() -> None:
-    if os.geteuid():
+    missing = [name for name, bit in _CAPABILITIES.items() if not _effective() >> bit & 1]
+    if os.geteuid() or missing:
+        lacks = f", with {' and '.join(missing)}" if missing and not os.geteuid() else ""
         raise HostError(
-            "a laboratory needs root: it is made of network namespaces", hint="use sudo"
+            f"a laboratory needs root{lacks}: it is made of network namespaces",
+            hint="use sudo; in a container, one that may make namespaces and mounts",
         )
+
+
+def _effective() -> int:
+    """Return this process's effective capabilities as a bit set (proc_pid_status(5))."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
 
 
 def _read_record(ident: str) -> dict[str, Any] | None:

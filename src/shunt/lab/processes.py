@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_GRACE = 5.0
+_NO_SUCH_COMMAND = 127  # status of a shell, or of nsenter, that cannot find one
+_NOT_FOUND = re.compile(r"^nsenter: failed to execute (.+): No such file", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def run(
         done.stdout.decode(errors="replace"),
         done.stderr.decode(errors="replace"),
     )
+    if (name := _not_executed(completed.status, completed.stderr)) is not None:
+        raise _absent([name])
     if check and completed.status:
         words = completed.stderr.strip() or completed.stdout.strip() or "it said nothing"
         raise LabError(f"`{shlex.join(argv)}` left with status {completed.status}: {words}")
@@ -113,6 +118,8 @@ class Process:
             status = self.status
             if condition():
                 return
+            if status is not None and (name := _not_executed(status, self.output())) is not None:
+                raise _absent([name])
             if status is not None or time.monotonic() > deadline:
                 how = "waits" if status is None else f"ended with status {status}"
                 raise LabError(
@@ -162,6 +169,12 @@ class Process:
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8", **(extra or {})}
+
+
+def _not_executed(status: int, words: str) -> str | None:
+    """Return the command that nsenter, which enters hosts, did not find; None if it did."""
+    found = _NOT_FOUND.search(words) if status == _NO_SUCH_COMMAND else None
+    return None if found is None else found[1]
 
 
 def _absent(argv: Sequence[str]) -> HostError:

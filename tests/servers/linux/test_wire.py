@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -100,6 +102,10 @@ async def test_an_ipv6_alias_is_silent_on_lo_and_loud_on_the_nic(
     server: Host, asker: Asker
 ) -> None:
     server.ip("-6", "address", "add", f"{CLUSTER6}/128", "dev", "eth0", "nodad")
+    deadline = time.monotonic() + 10
+    while server.ip("-6", "address", "show", "dev", "eth0", "tentative"):  # `nodad` takes its turn
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
     assert asker.says6(C6) == {asker.server}
     result = await do(server, wish(server, CLUSTER6))
     assert result.now.settled

@@ -12,7 +12,7 @@ import pytest
 from shunt.model.addresses import ZERO
 from shunt.model.config import Advisor
 from shunt.verify.application import ask
-from shunt.verify.procedure import Request
+from shunt.verify.phase import Request
 from shunt.verify.subject import Application, Port
 
 if TYPE_CHECKING:

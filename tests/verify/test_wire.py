@@ -15,12 +15,14 @@ from shunt.model.addresses import Mac
 from shunt.network.frames import arp_request
 from shunt.network.packets import Heard, PacketSocket
 from shunt.verify import wire as wire_module
-from shunt.verify.procedure import Outgoing, Phase, Procedure
+from shunt.verify.phase import Outgoing, Phase
 from shunt.verify.transcript import Transcript
 from shunt.verify.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from shunt.verify.procedure import Procedure
 
 ME = Mac.parse("02:00:00:00:00:99")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address, Mac
     from shunt.verify.examine import Report
-    from shunt.verify.procedure import Phase
+    from shunt.verify.phase import Phase
     from shunt.verify.transcript import Transcript
 
 DEFAULT = Path("/etc/shunt/shunt.yaml")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Dialogue, Verdict
     from shunt.model.config import Advisor
-    from shunt.verify.procedure import Request
+    from shunt.verify.phase import Request
     from shunt.verify.subject import Port
 
 CONNECT_TIME = 2.5  # seconds; the kernel asks again after one

@@ -22,7 +22,7 @@ from shunt.network.pseudo_host import PseudoHost
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.judge import judge
 from shunt.verify.place import find_place
-from shunt.verify.procedure import Phase, Procedure
+from shunt.verify.procedure import Procedure
 from shunt.verify.wire import Wire
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
     from shunt.network.links import Link
+    from shunt.verify.phase import Phase
     from shunt.verify.subject import Identity, Subject
     from shunt.verify.transcript import Event, Transcript
 

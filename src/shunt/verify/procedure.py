@@ -7,7 +7,7 @@ settled or its patience is over. The order is the page's; docs/verify.md shows b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,12 @@ from shunt.network.frames.listener import listener_report_2
 from shunt.network.frames.neighbour import solicited_node
 from shunt.verify import borrow, responder
 from shunt.verify.ledger import Key, Ledger, Purpose
+from shunt.verify.phase import Outgoing, Phase, Request
 from shunt.verify.reading import AGAIN, DOUBTS, Reading
 from shunt.verify.subject import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from shunt.model.addresses import Address, Mac
     from shunt.verify.subject import Cluster, Examined, Port, Subject
@@ -45,37 +46,6 @@ _PATIENCE = 0.7  # for an answer that is likely to come
 _LISTEN = 0.9  # behind the last question, 1.5 s in all: proxies wait up to 0.8 s
 _STRANGERS = 8  # MACs that are looked into
 FAR = IPv4Address("198.51.100.77")  # outside of every segment: TEST-NET-2, RFC 5737
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A frame, not to be sent before `at` seconds after the phase's beginning."""
-
-    frame: bytes
-    at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A connection by a real TCP stack, from `local` port to the port at the server's MAC."""
-
-    local: int
-    server: str
-    mac: Mac
-    address: Address
-    port: Port
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """What to send, and how long to listen after the last frame unless `settled` is sooner."""
-
-    name: str
-    title: str
-    outgoing: tuple[Outgoing, ...] = ()
-    requests: tuple[Request, ...] = ()
-    patience: float = 0.0
-    settled: Callable[[], bool] = lambda: False
 
 
 def _groups(offered: Mapping[int, tuple[Address, ...]]) -> tuple[IPv6Address, ...]:

@@ -22,7 +22,7 @@ from shunt.network.frames.icmp import quoted
 from shunt.network.frames.ip import parse_ipv4, parse_ipv6
 from shunt.network.frames.transport import with_checksum
 from shunt.verify.application import CONNECT_TIME, LONGEST_TIME, ask
-from shunt.verify.procedure import Outgoing, Phase, Procedure, Request
+from shunt.verify.phase import Outgoing, Phase, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Mac
     from shunt.network.packets import Heard, PacketSocket
     from shunt.network.pseudo_host import PseudoHost
+    from shunt.verify.procedure import Procedure
 
 _TICK = 0.02  # seconds between two looks whether a phase is settled
 _BURST = 0.02  # seconds' worth of frames that may go at once

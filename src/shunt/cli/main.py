@@ -58,6 +58,7 @@ def build(*, described: bool = False) -> App:
             "proves it from the wire."
         ),
         help_format="markdown",
+        suppress_keyboard_interrupt=False,  # else it leaves without a word
     )
     for name, target in COMMANDS.items():
         made.command(target, name=name, help=LINES[name] if described else None)

@@ -57,6 +57,7 @@ def forget(scene: Scene, group: str = GROUP) -> None:
 def test_a_client_finds_the_cluster_whatever_becomes_of_the_daemon(scene: Scene) -> None:
     before = joined(scene)
     scene.up(FILE)
+    eventually(lambda: GROUP in joined(scene), "the group is joined")
     eventually(lambda: answers(scene), "the cluster is found")
     scene.fetch(20, SIX)
     scene.kill()

@@ -55,8 +55,7 @@ def drive(dialogue: Dialogue, pieces: Iterator[bytes]) -> Verdict:
     said = 0
     last = heard = None
     try:
-        while True:
-            step = advance(dialogue, heard)
+        while not isinstance(step := advance(dialogue, heard), Verdict):
             heard = None
             if step is None:
                 heard = next(pieces, b"").replace(b"@", last or b"")
@@ -64,8 +63,7 @@ def drive(dialogue: Dialogue, pieces: Iterator[bytes]) -> Verdict:
                 last = step
                 said += len(step)
                 assert said <= MOST_SAID
-    except StopIteration as end:
-        verdict: Verdict = end.value
+        verdict = step
     except WrongAnswerError as error:
         verdict = Verdict(up=False, words=str(error))
     assert verdict.words.isprintable()
@@ -145,7 +143,9 @@ def test_no_changed_alert_breaks_tls(data: st.DataObject) -> None:
     server = context.wrap_bio(incoming, outgoing, server_side=True)
     at, value = data.draw(st.integers(0, 400)), data.draw(st.integers(0, 255))
     dialogue = secured(registry.find("http")().talk(TARGET), Tls(), "192.0.2.10")
-    incoming.write(advance(dialogue) or b"")
+    hello = advance(dialogue)
+    assert isinstance(hello, bytes)
+    incoming.write(hello)
     with pytest.raises(ssl.SSLError):
         server.do_handshake()
     answer = bytearray(outgoing.read())

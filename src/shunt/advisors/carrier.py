@@ -10,13 +10,13 @@ import asyncio
 import select
 from typing import TYPE_CHECKING
 
-from shunt.advisors.dialogue import HEAR, advance
+from shunt.advisors.dialogue import HEAR, Verdict, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shunt.advisors.advisor import Target
-    from shunt.advisors.dialogue import Dialogue, Verdict
+    from shunt.advisors.dialogue import Dialogue
     from shunt.advisors.sockets import Wire
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -117,8 +117,6 @@ class Carrier:
             self._go()
         except BlockingIOError:
             pass
-        except StopIteration as end:
-            self._end.set_result(end.value)
         except Exception as error:  # noqa: BLE001 - for whoever waits
             self._end.set_exception(error)
 
@@ -129,15 +127,23 @@ class Carrier:
         if self._limit < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(self._limit, self._late)
-        self._step = advance(self._dialogue)
+        self._take(advance(self._dialogue))
+
+    def _take(self, step: bytes | Verdict | None) -> None:
+        if isinstance(step, Verdict):
+            self._end.set_result(step)
+        else:
+            self._step = step
 
     def _go(self) -> None:
         heard = 0
         for _ in range(_AT_ONCE):
+            if self._end.done():
+                return
             if self._step is not HEAR:
                 sent = self._wire.say(self._step)
                 rest = self._step[sent:]
-                self._step = rest or advance(self._dialogue)
+                self._take(rest or advance(self._dialogue))
             elif not self._heard:
                 return
             elif heard >= _AT_ONCE_HEARD:
@@ -145,7 +151,7 @@ class Carrier:
             else:
                 data = self._hear()
                 heard += len(data)
-                self._step = advance(self._dialogue, data)
+                self._take(advance(self._dialogue, data))
         self._loop.call_soon(self._ready, 0)  # others wait as well
 
     def _hear(self) -> bytes:

@@ -96,11 +96,10 @@ def started(dialogue: object) -> Dialogue:
     return dialogue
 
 
-def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | None:
-    """Go on with a dialogue up to the next bytes to say, or `HEAR`.
+def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | Verdict | None:
+    """Go on with a dialogue up to the next bytes to say, or `HEAR`, or its verdict: the end.
 
     Raises:
-        StopIteration: it has ended; the value is its verdict.
         WrongAnswerError: the server's answer is wrong.
         AdvisorError: it raised anything else, or yielded or returned what it must not.
     """
@@ -109,7 +108,8 @@ def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | None:
     except StopIteration as end:
         if wrong := _wrong(end.value):
             raise AdvisorError(wrong) from None
-        raise
+        verdict: Verdict = end.value
+        return verdict
     except (WrongAnswerError, AdvisorError, KeyboardInterrupt):
         raise
     except BaseException as error:  # also SystemExit, which would end the whole daemon
@@ -242,11 +242,9 @@ def noted(dialogue: Dialogue, listener: Listener) -> Dialogue:
     """Return the same dialogue; `listener` is told `>` and what it sends, `<` and what it hears."""
     heard: bytes | None = None
     while True:
-        try:
-            step = advance(dialogue, heard)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
+        step = advance(dialogue, heard)
+        if isinstance(step, Verdict):
+            return step
         if step is None:
             heard = yield HEAR
             listener("<", heard)

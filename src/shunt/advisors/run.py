@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from shunt.advisors.advisor import Transport
 from shunt.advisors.carrier import Carrier, Readiness, TooLateError
 from shunt.advisors.dialogue import (
+    HEAR,
     AdvisorError,
     Dialogue,
     Listener,
@@ -186,13 +187,13 @@ async def _beginning(stream: asyncio.StreamReader) -> bytes:
 
 def _told(dialogue: Dialogue, output: bytes) -> Verdict:
     """Return what a dialogue that only hears makes of a whole output."""
-    try:
-        step = advance(dialogue)
-        for data in (output, b"") if output else (b"",):
-            if step is not None:
-                raise AdvisorError("it speaks, and a command does not listen")
-            step = advance(dialogue, data)
-    except StopIteration as end:
-        verdict: Verdict = end.value
-        return verdict
+    step = advance(dialogue)
+    for data in (output, b"") if output else (b"",):
+        if isinstance(step, Verdict):
+            return step
+        if step is not HEAR:
+            raise AdvisorError("it speaks, and a command does not listen")
+        step = advance(dialogue, data)
+    if isinstance(step, Verdict):
+        return step
     raise AdvisorError("it wants more than the command's output")

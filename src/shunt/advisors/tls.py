@@ -152,11 +152,9 @@ class _Stream:
     def carry(self, inner: Dialogue) -> Dialogue:
         heard: bytes | None = None
         while True:
-            try:
-                step = advance(inner, heard)
-            except StopIteration as end:
-                verdict: Verdict = end.value
-                return verdict
+            step = advance(inner, heard)
+            if isinstance(step, Verdict):
+                return step
             if step is None:
                 heard = yield from self._read()
             else:

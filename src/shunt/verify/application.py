@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Transport
 from shunt.advisors.check import At, make
-from shunt.advisors.dialogue import AdvisorError, WrongAnswerError, advance, started
+from shunt.advisors.dialogue import AdvisorError, Verdict, WrongAnswerError, advance, started
 from shunt.advisors.tls import secured
 from shunt.errors import ShuntError
 from shunt.verify.subject import Application
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import socket
 
     from shunt.advisors.check import Check
-    from shunt.advisors.dialogue import Dialogue, Verdict
+    from shunt.advisors.dialogue import Dialogue
     from shunt.model.config import Advisor
     from shunt.verify.phase import Request
     from shunt.verify.subject import Port
@@ -107,11 +107,9 @@ async def _converse(sock: socket.socket, dialogue: Dialogue) -> Verdict:
     loop = asyncio.get_running_loop()
     heard: bytes | None = None
     while True:
-        try:
-            step = advance(dialogue, heard)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
+        step = advance(dialogue, heard)
+        if isinstance(step, Verdict):
+            return step
         heard = None
         if step is None:
             heard = await loop.sock_recv(sock, _LONGEST_BODY)

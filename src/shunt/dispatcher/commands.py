@@ -92,7 +92,7 @@ class Commands:
 
     async def reload(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Read the file again."""
-        return await self._daemon.reload()
+        return await self._daemon.reloading.reload()
 
     async def down(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Detach and leave."""

@@ -313,10 +313,6 @@ class Daemon:
 
     # Changes.
 
-    async def reload(self) -> dict[str, Any]:
-        """Read the file again and apply it; for what it raises see `Reloading.reload`."""
-        return await self.reloading.reload()
-
     async def change(self, changed: overrides.Overrides) -> int:
         """Put run-time changes in force, on disk first; return how many slots changed hands."""
         await self.work(overrides.write, self.places.overrides, changed)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 STRONG = "net.inet.ip.rfc1122_strong_es"
 CHECK = "net.inet.ip.check_interface"
 PROXY = "net.link.ether.inet.proxyall"
+_COMES_BACK = "a wide mask comes back with the next boot, and its extra route with it"
 _ALL = "sysrc -ae"
 _OLD_LIST = "ipv4_addrs_lo0"
 _VARIABLES = ("ifconfig_lo0_alias", _OLD_LIST)
@@ -161,21 +162,16 @@ def _range(name: str, group: str, address: Address) -> Finding:
     return Finding(
         Severity.ERROR,
         f"{name} of rc.conf gives {address} the mask of a network: `{group}`",
-        "a wide mask comes back with the next boot, and its extra route with it",
+        _COMES_BACK,
         f"write {address}/32 by itself, and the rest of the range without it",
     )
 
 
 def _corrected(name: str, value: str, right: str) -> Step:
+    what = f"keep cluster addresses in {name} as host addresses; it was {value}"
     there = f'test "`sysrc -n {name}`" = {shlex.quote(right)}'
-    return Step(
-        id=f"keep:{name}",
-        what=f"keep cluster addresses in {name} as host addresses; it was {value}",
-        why="a wide mask comes back with the next boot, and its extra route with it",
-        do=(Command.sh(f"sysrc {shlex.quote(f'{name}={right}')}"),),
-        check=(Command.sh(there),),
-        undo=(when(there, f"sysrc {shlex.quote(f'{name}={value}')}", asked=_ALL),),
-    )
+    do = f"sysrc {shlex.quote(f'{name}={right}')}"
+    return _put_right(f"keep:{name}", what, do, there, was=f"{name}={value}")
 
 
 def _rc(address: Address) -> Step:
@@ -214,14 +210,21 @@ def _split(line: str) -> tuple[str, str]:
 def _rewrite(name: str, value: str, address: Address) -> Step:
     """Return the step that gives an alias of rc.conf the mask of a host, under its number."""
     good = _value(address)
+    what = f"keep {address} in rc.conf as a host address: {name} was {value}"
     there = f'test "`sysrc -n {name} 2>/dev/null`" = "{good}"'
+    do = f'sysrc {name}="{good}"'
+    return _put_right(f"keep:{address}", what, do, there, was=f"{name}={value}")
+
+
+def _put_right(identity: str, what: str, do: str, there: str, was: str) -> Step:
+    """Return the step that gives rc.conf a mask of a host; `there` asks whether it has it."""
     return Step(
-        id=f"keep:{address}",
-        what=f"keep {address} in rc.conf as a host address: {name} was {value}",
-        why="a wide mask comes back with the next boot, and its extra route with it",
-        do=(Command.sh(f'sysrc {name}="{good}"'),),
+        id=identity,
+        what=what,
+        why=_COMES_BACK,
+        do=(Command.sh(do),),
         check=(Command.sh(there),),
-        undo=(when(there, f"sysrc {shlex.quote(f'{name}={value}')}", asked=_ALL),),
+        undo=(when(there, f"sysrc {shlex.quote(was)}", asked=_ALL),),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shunt.model.config import OperatingSystem as System
-from shunt.servers.routes.delete import deletion
+from shunt.servers.routes.delete import UNTYPEABLE, Deletion, deletion
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.rows import Kind, Listing, Route, Where
 from shunt.servers.routes.rule import Rule, Severity, Surroundings, extra_routes
@@ -128,3 +130,27 @@ def test_jc_reads_the_same_rows_of_freebsd() -> None:
     assert [(row["destination"], row["iface"]) for row in theirs] == [
         (r.written, r.interface) for r in read(text).routes
     ]
+
+
+HOSTILE = ("eth0;id", "$(id)", "`id`", "a'b", 'a"b', "a|b", "a&b", "~", "*", "<x")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("system", [System.LINUX, System.FREEBSD, System.OPENBSD])
+def test_a_shell_takes_names_of_the_listing_as_one_word(system: System, name: str) -> None:
+    row = route("10.0.0.0/8", interface=name, table=name)
+    how = deletion(system, row, CLUSTER)
+    told = 'ip() { printf "%s\\n" "$@"; }; route() { ip "$@"; }; '
+    for text in (*how.commands, (how.note or "()").partition("(")[2].rpartition(")")[0]):
+        words = subprocess.run(
+            ["sh", "-c", told + text], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.splitlines()
+        assert text == "" or name in words
+
+
+@pytest.mark.parametrize("name", ["eth\x1b]0;x\x07", "eth\u202e0", "a b", "a\nb", "a\0", "\udc80"])
+def test_names_that_a_terminal_cannot_show_as_they_are_make_no_command(name: str) -> None:
+    plain = route("10.0.0.0/8", interface="lo0")
+    for row in (replace(plain, interface=name), replace(plain, table=name)):
+        for system in (System.LINUX, System.FREEBSD):
+            assert deletion(system, row, CLUSTER) == Deletion((), UNTYPEABLE)

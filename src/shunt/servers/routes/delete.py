@@ -1,7 +1,14 @@
-"""The command that deletes a route, in each system's own form."""
+"""The command that deletes a route, in each system's own form.
+
+People paste it as root, and words of it are the listing's: names of interfaces and tables. Linux
+lets an interface be called `eth0;reboot`. So these words are quoted, and where quotes would not do,
+there is no command.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -18,6 +25,13 @@ ROUTES_STAY = (
     " and add it again with another netmask."
 )
 
+UNTYPEABLE = (
+    "no command is printed: the listing names an interface or a table with characters that cannot"
+    " be typed safely; find out what made it"
+)
+# ASCII that is seen, without white space: what a terminal shows is then what is pasted.
+_TYPEABLE = re.compile(r"[!-~]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
@@ -31,10 +45,12 @@ def deletion(system: System, route: Route, cluster: Address) -> Deletion:
     """Return how `system` deletes `route`, which came with `cluster`."""
     if system is System.WINDOWS2003:
         return Deletion((), ROUTES_STAY)
-    if system is System.LINUX:
-        return _linux(route, cluster)
     if system is System.WINDOWS:
         return _windows(route, cluster)
+    if not all(map(_TYPEABLE.fullmatch, (route.interface, route.table, route.written))):
+        return Deletion((), UNTYPEABLE)
+    if system is System.LINUX:
+        return _linux(route, cluster)
     return _unix(system, route, cluster)
 
 
@@ -52,21 +68,22 @@ def _unix(system: System, route: Route, cluster: Address) -> Deletion:
 
 def _written(route: Route) -> str:
     """Return the destination as the listing has it; AIX's abbreviations are what AIX takes."""
-    return route.written.partition("%")[0]
+    return shlex.quote(route.written.partition("%")[0])
 
 
 def _linux(route: Route, cluster: Address) -> Deletion:
-    table = "" if route.table in {"", "main"} else f" table {route.table}"
+    table = "" if route.table in {"", "main"} else f" table {shlex.quote(route.table)}"
     kind = "local " if route.where is Where.LOCAL else ""
     family = "" if route.address.version == 4 else "-6 "
-    device = f" dev {route.interface}" if route.interface else ""
+    interface = shlex.quote(route.interface)
+    device = f" dev {interface}" if route.interface else ""
     via = f" via {route.gateway}" if route.gateway else ""
     length = cluster.max_prefixlen
     return Deletion(
         (f"ip {family}route del {kind}{route.network}{via}{device}{table}",),
         f"it comes back with the alias: give the alias the mask /{length} instead"
-        f" (ip addr del {cluster}/{route.prefix} dev {route.interface};"
-        f" ip addr add {cluster}/{length} dev {route.interface})",
+        f" (ip addr del {cluster}/{route.prefix} dev {interface};"
+        f" ip addr add {cluster}/{length} dev {interface})",
     )
 
 
@@ -115,5 +132,5 @@ def _bsd(system: System, route: Route, network: Network) -> Deletion:
         way = str(route.gateway)
     else:
         flag = "-iface" if system in {System.OPENBSD, System.NETBSD} else "-interface"
-        way = f"{flag} {route.interface}"
+        way = f"{flag} {shlex.quote(route.interface)}"
     return Deletion((f"route delete {family} {target} {way}",))

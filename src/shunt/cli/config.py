@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 
 from shunt.cli.output import Output
+from shunt.cli.terminal import tell
 from shunt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
 
     For example: `shunt config check shunt.yaml --json`
     """
-    from rich.markup import escape
-
     from shunt.config import load_located, warnings
     from shunt.dispatcher.health_jobs import check_advisors
 
@@ -53,7 +52,7 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
     found = warnings(located)
     out.document(_verdict(str(path), (), found) | _counts(located))
     for problem in found:
-        out.warn(escape(problem.render(str(path))))
+        out.warn(problem.render(str(path)))
     counts = ", ".join(_count(number, what) for what, number in _counts(located).items())
     out.text(f"{path}: {counts}: right")
     return 0
@@ -80,7 +79,7 @@ def show(
     model = load(_path(file, config))
     out.document(normalised(model, secret=secret))
     if not json:
-        print(dump(model, secret=secret), end="")
+        tell(dump(model, secret=secret), end="")
     return 0
 
 
@@ -92,7 +91,7 @@ def schema() -> int:
     """
     from shunt.config import jsonschema
 
-    print(jsonschema.text(), end="")
+    tell(jsonschema.text(), end="")
     return 0
 
 

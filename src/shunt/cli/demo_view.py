@@ -14,9 +14,7 @@ from shunt.lab.topology import CLUSTERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.console import Console
-
-    from shunt.cli.output import JsonValue
+    from shunt.cli.output import JsonValue, VisibleConsole
     from shunt.lab.demonstration import Findings, Share
 
 _BAR = 30
@@ -30,7 +28,7 @@ _PICTURE = """\
                     └─ server c     and replies straight to the client"""
 
 
-def show(console: Console, findings: Findings, kept: str | None) -> None:
+def show(console: VisibleConsole, findings: Findings, kept: str | None) -> None:
     """Print the findings; `kept` is the laboratory's name if it stands."""
     four, six = CLUSTERS
     _head(console, "The laboratory")
@@ -125,7 +123,7 @@ def bar(share: float, width: int = _BAR) -> str:
     return "█" * full + (_EIGHTHS[rest] if rest else "")
 
 
-def _head(console: Console, title: str) -> None:
+def _head(console: VisibleConsole, title: str) -> None:
     console.print(f"\n[bold]{title}[/]")
 
 
@@ -204,7 +202,7 @@ def _claims(findings: Findings) -> Table:
     return table
 
 
-def _verdict(console: Console, findings: Findings) -> None:
+def _verdict(console: VisibleConsole, findings: Findings) -> None:
     total = sum(share.total for share in findings.shares.values())
     if not findings.failures:
         console.print(
@@ -215,7 +213,7 @@ def _verdict(console: Console, findings: Findings) -> None:
         console.print(Text(f"✗ {words}", style="bold red"))
 
 
-def _how_to_look_inside(console: Console, kept: str) -> None:
+def _how_to_look_inside(console: VisibleConsole, kept: str) -> None:
     command = "shunt" if shutil.which("shunt") else sys.argv[0]
     console.print(f"\n[bold]The laboratory {kept} stands.[/] Look inside:")
     for line in (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 from cyclopts import App, CycloptsError
 
 from shunt import __version__
+from shunt.cli.terminal import complain, complain_in_full, show_what_cannot_be_encoded
 from shunt.errors import LoadError, ShuntError
 
 COMMANDS = {
@@ -75,6 +75,7 @@ def main() -> None:
     `--debug` anywhere adds what a bug report needs: the traceback, the verifier's whole log. Behind
     `--` it belongs to a command of the user's.
     """
+    show_what_cannot_be_encoded()
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
     debug = "--debug" in words[:end]
@@ -83,12 +84,13 @@ def main() -> None:
     command = build(described=True) if listing else app
     try:
         code = command(
-            arguments, exit_on_error=False, print_error=True, result_action="return_value"
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
-    except CycloptsError:
+    except CycloptsError as error:
+        refuse(error)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("shunt: interrupted", file=sys.stderr)
+        complain("shunt: interrupted")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
@@ -97,17 +99,26 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def refuse(error: CycloptsError) -> None:
+    """Print what is wrong with the command line."""
+    from cyclopts import CycloptsPanel
+
+    from shunt.cli.output import console
+
+    console(stderr=True).print(CycloptsPanel(error))
+
+
 def report(error: Exception, *, debug: bool) -> int:
     """Print an error for a person and return the exit code."""
     if debug:
-        traceback.print_exception(error)
+        complain_in_full(error)
     if isinstance(error, LoadError) and debug:
-        print(error.log, file=sys.stderr)
+        complain(error.log)
     if isinstance(error, ShuntError):
-        print(f"shunt: {error.message}", file=sys.stderr)
+        complain(f"shunt: {error.message}")
         if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+            complain(f"  {error.hint}")
         return error.exit_code
-    print(f"shunt: internal error: {type(error).__name__}: {error}", file=sys.stderr)
-    print("  this is a bug in Shunt; --debug adds the traceback for a report", file=sys.stderr)
+    complain(f"shunt: internal error: {type(error).__name__}: {error}")
+    complain("  this is a bug in Shunt; --debug adds the traceback for a report")
     return 3  # it could not be told; 1 would say that something is to be done

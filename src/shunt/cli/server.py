@@ -18,6 +18,7 @@ from shunt.cli.server_choice import (
     need_root,
     wishes,
 )
+from shunt.cli.terminal import show_messages_of_libraries, tell
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -131,7 +132,7 @@ def script(*names: str, choice: Choice = _ANY) -> int:
     need_clusters(chosen, choice)
     if len(chosen) != 1:
         raise UsageError("a script is for one server", hint="name one")
-    print(write_script(chosen[0]), end="")
+    tell(write_script(chosen[0]), end="")
     return 0
 
 
@@ -151,6 +152,7 @@ def _finish(
     from shunt.cli import server_view
     from shunt.servers.fleet import each
 
+    show_messages_of_libraries()
     way = access(choice, chosen)
     left = {wish.server.name: None for wish in chosen}  # in their order
     with server_view.progress(out, len(chosen)) as (event, advance):

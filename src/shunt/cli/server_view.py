@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from shunt.cli.terminal import complain_in_full
 from shunt.errors import ShuntError
 from shunt.servers.apply import Examination, Result, Stage
 from shunt.servers.steps import Command, Severity
@@ -90,7 +90,7 @@ def tracebacks(outcomes: Sequence[Outcome[Examination] | Outcome[Result]]) -> No
     """Print on stderr what a bug report needs: where errors of Shunt's own came from."""
     for outcome in outcomes:
         if outcome.error and not isinstance(outcome.error.__cause__, ShuntError | None):
-            traceback.print_exception(outcome.error)
+            complain_in_full(outcome.error)
 
 
 def _one(out: Output, outcome: Outcome[Examination] | Outcome[Result]) -> None:

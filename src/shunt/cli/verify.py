@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from shunt.cli.output import Output
+from shunt.cli.terminal import complain
 from shunt.errors import NetworkError, UsageError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _kept(path: Path | None, transcript: Transcript) -> Iterator[None]:
                 file.write(capture(transcript.events))
                 file.flush()
             except OSError as error:  # the report is worth more than this
-                print(f"shunt: --pcap {path} is not whole: {error.strerror}", file=sys.stderr)
+                complain(f"shunt: --pcap {path} is not whole: {error.strerror}")
 
 
 def _mac(word: str) -> Mac:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from shunt.cli.output import Output
+from shunt.cli.terminal import tell
 from shunt.errors import HostError, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _tell(sighting: Sighting, out: Output, interface: str = "") -> None:
             "times": sighting.times,
             "unnamed": sighting.unnamed,
         }
-        print(dumps(told), flush=True)
+        tell(dumps(told))
         return
     when = time.strftime("%H:%M:%S", time.localtime(sighting.at))
     more = f" (and {sighting.unnamed} claims by many others)" if sighting.unnamed else ""

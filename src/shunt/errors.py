@@ -3,6 +3,7 @@
     ShuntError                    exit 1   something went wrong; message, and what to do
     ├── UsageError                exit 2   the request itself is wrong; nothing was changed
     │   ├── ConfigError                    problems in a configuration file, all at once
+    │   ├── NoWayInError                   the configuration has no way into a server
     │   └── ParseError                     text (a route table, a command's output) not understood
     ├── HostError                 exit 2   this machine lacks root, BTF, libbpf, an interface
     ├── DataplaneError            exit 1   the kernel refused a program or a map; its errno
@@ -64,6 +65,10 @@ class ConfigError(UsageError):
         self.file = file
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(problem.render(file) for problem in self.problems))
+
+
+class NoWayInError(UsageError):
+    """Nobody is let into a server: it is set up by hand, with a script."""
 
 
 class ParseError(UsageError):

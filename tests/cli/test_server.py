@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -161,11 +162,28 @@ def test_numbers_must_be_greater_than_nothing(option: str) -> None:
         _run("plan", "--local", "--cluster", "192.0.2.10", option, "0")
 
 
-def test_a_server_without_a_way_in_failed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_without_a_way_in_is_done_by_hand(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _run("plan", "a", "-c", str(config), "--json") == 3
     server = json.loads(capsys.readouterr().out)["servers"][0]
-    assert server["state"] == "failed"
+    assert server["state"] == "by hand"
     assert "shunt server script a" in server["error"]["hint"]
+
+
+@pytest.mark.parametrize("system", OperatingSystem)
+def test_every_system_of_the_configuration_can_be_named(system: OperatingSystem) -> None:
+    words = ("plan", "--via", "ssh://h", "--os", str(system))
+    with pytest.raises(UsageError, match="name the cluster address"):
+        _run(*words)
+
+
+@pytest.mark.parametrize("command", ["weight", "quiesce", "unquiesce", "plan", "check", "apply"])
+def test_the_list_says_what_each_command_is_for(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app(["--help"], result_action="return_value")
+    assert re.search(rf"│ {command} +[A-Z]\w+ ", capsys.readouterr().out)
 
 
 def test_a_machine_is_called_by_its_host() -> None:

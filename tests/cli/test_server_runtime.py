@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shunt.cli.server_runtime import members_of, remaining
+from shunt.cli.server_runtime import members_of, remaining, weight
+from shunt.dispatcher import control
 from shunt.errors import ControlError
 
 WEB, TLS = "192.0.2.10:80/tcp", "192.0.2.10:443/tcp"
@@ -34,6 +35,17 @@ def test_who_has_left_the_service_is_still_watched() -> None:
     (words,) = remaining(status(**{WEB: [row(exceptions=None)]}), members)
     assert "not counted yet" in words
     assert remaining(status(**{WEB: [row("b", "192.0.2.22", share=1.0)]}), members) == []
+
+
+def test_a_weight_is_answered_with_both_numbers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {"service": WEB, "server": "a", "before": 10, "after": 5}
+    monkeypatch.setattr(control, "request", lambda *_, **__: {"changed": [changed], "moved": 7})
+    assert weight("a", 5) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"a in {WEB}: weight 10 -> 5"
+    assert second == "7 slots changed hands"
 
 
 def test_of_a_service_that_has_gone_nothing_can_be_told() -> None:

@@ -207,7 +207,8 @@ def test_down_and_up_in_one_breath(scene: Scene) -> None:
 
 def test_down_keeps_what_the_operator_changed(scene: Scene) -> None:
     scene.up(FILE)
-    scene.ask("weight", server="a", weight=3)
+    told = scene.ask("weight", server="a", weight=3)["changed"]
+    assert {(row["before"], row["after"]) for row in told} == {(10, 3)}
     assert scene.servers()["a"]["weight"] == 3
     scene.kill()
     scene.up()
@@ -217,7 +218,8 @@ def test_down_keeps_what_the_operator_changed(scene: Scene) -> None:
     scene.up()
     assert scene.servers()["a"]["weight"] == 3
     assert scene.servers(cluster=SIX)["a"]["weight"] == 3
-    scene.ask("weight", server="a", weight=None)
+    told = scene.ask("weight", server="a", weight=None)["changed"]
+    assert {(row["before"], row["after"]) for row in told} == {(3, 10)}
     scene.down()
     assert not scene.places.overrides.exists()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
+from shunt.cli import server_runtime, server_view
 from shunt.cli.output import Output
 from shunt.cli.server_choice import (
     Choice,
@@ -18,6 +19,7 @@ from shunt.cli.server_choice import (
     need_root,
     wishes,
 )
+from shunt.cli.server_view import WHOLE, View
 from shunt.cli.terminal import show_messages_of_libraries, tell
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ Forget = Annotated[
 ]
 _ANY = Choice()
 
-for _name in ("weight", "quiesce", "unquiesce"):
-    app.command(f"shunt.cli.server_runtime:{_name}", name=_name)
+for _command in (server_runtime.weight, server_runtime.quiesce, server_runtime.unquiesce):
+    app.command(_command)
 
 
 @app.command
-def plan(*names: str, choice: Choice = _ANY, json: Json = False) -> int:
+def plan(*names: str, choice: Choice = _ANY, view: View = WHOLE, json: Json = False) -> int:
     """Show what is still to be done on servers, with the commands and the reasons.
 
     Changes nothing. Leaves with 0 if nothing is to be done, 1 if something is, 3 if a host failed.
@@ -55,22 +57,28 @@ def plan(*names: str, choice: Choice = _ANY, json: Json = False) -> int:
 
     chosen = wishes(names, choice)
     need_clusters(chosen, choice)
-    return _finish(Output(json=json), chosen, choice, lambda report: _with(examine, report))
+    return _finish(Output(json=json), chosen, choice, view, lambda report: _with(examine, report))
 
 
 @app.command
-def check(*names: str, choice: Choice = _ANY, json: Json = False) -> int:
+def check(*names: str, choice: Choice = _ANY, view: View = WHOLE, json: Json = False) -> int:
     """Say whether servers are as they must be, and why not.
 
     The same as `plan`, for monitoring: 0 right, 1 something is missing or wrong, 3 a host failed.
 
-    For example: `shunt server check a b --json`
+    For example: `shunt server check --all --quiet`, or `shunt server check a b --json`
     """
-    return plan(*names, choice=choice, json=json)
+    return plan(*names, choice=choice, view=view, json=json)
 
 
 @app.command
-def apply(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Json = False) -> int:
+def apply(
+    *names: str,
+    choice: Choice = _ANY,
+    view: View = WHOLE,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> int:
     """Do what is missing on servers: each step is checked, and undone if a later one fails.
 
     May be repeated. Leaves with 0 if all is right then, 1 if something is left that you must do,
@@ -82,17 +90,18 @@ def apply(*names: str, choice: Choice = _ANY, dry_run: DryRun = False, json: Jso
     from shunt.servers.apply import apply as do
 
     if dry_run:
-        return plan(*names, choice=choice, json=json)
+        return plan(*names, choice=choice, view=view, json=json)
     chosen = wishes(names, choice)
     need_clusters(chosen, choice)
     need_root(chosen)
-    return _finish(Output(json=json), chosen, choice, lambda report: _with(do, report))
+    return _finish(Output(json=json), chosen, choice, view, lambda report: _with(do, report))
 
 
 @app.command
 def remove(
     *names: str,
     choice: Choice = _ANY,
+    view: View = WHOLE,
     forget: Forget = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -111,10 +120,10 @@ def remove(
     chosen = wishes(names, choice)
     out = Output(json=json)
     if dry_run:
-        return _finish(out, chosen, choice, lambda report: _with(recorded, report))
+        return _finish(out, chosen, choice, view, lambda report: _with(recorded, report))
     need_root(chosen)
     wholly = partial(undo, forget=forget)
-    return _finish(out, chosen, choice, lambda report: _with(wholly, report))
+    return _finish(out, chosen, choice, view, lambda report: _with(wholly, report))
 
 
 @app.command
@@ -146,10 +155,10 @@ def _finish(
     out: Output,
     chosen: Sequence[Wish],
     choice: Choice,
+    view: View,
     job: Callable[[Report], Callable[[Runner, Wish], Awaitable[T]]],
 ) -> int:
     """Do the job on every server, show what came of it, and return the exit code."""
-    from shunt.cli import server_view
     from shunt.servers.fleet import each
 
     show_messages_of_libraries()
@@ -168,9 +177,7 @@ def _finish(
             server_view.interrupted(out, left)
             raise
     out.document(server_view.document(outcomes))
-    server_view.show(out, outcomes)
+    server_view.show(out, outcomes, view)
     if "--debug" in sys.argv:
         server_view.tracebacks(outcomes)
-    if any(outcome.error for outcome in outcomes):
-        return 3
-    return 0 if all(server_view.standing(o.value) == "right" for o in outcomes) else 1
+    return server_view.exit_code(outcomes, named=not choice.all)

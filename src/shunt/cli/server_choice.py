@@ -29,7 +29,7 @@ _WAY = Group("The way in", sort_key=3)
 _SYSTEMS = {
     "Linux": OperatingSystem.LINUX,
     "AIX": OperatingSystem.AIX,
-    "HP-UX": OperatingSystem.HPUX,
+    "HP-UX": OperatingSystem.HP_UX,
     "FreeBSD": OperatingSystem.FREEBSD,
     "OpenBSD": OperatingSystem.OPENBSD,
     "NetBSD": OperatingSystem.NETBSD,

@@ -93,7 +93,8 @@ def _change(
     result = request(places(root).socket, command, server=name, services=services, **more)
     out.document(result)
     for changed in result["changed"]:
-        out.text(f"{changed['server']} in {changed['service']}: {command}")
+        number = f" {changed['before']} -> {changed['after']}" if command == "weight" else ""
+        out.text(f"{changed['server']} in {changed['service']}: {command}{number}")
     out.text(f"{result['moved']} slots changed hands")
     return 0
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from shunt.cli.terminal import complain_in_full
-from shunt.errors import ShuntError
+from shunt.errors import NoWayInError, ShuntError
 from shunt.servers.apply import Examination, Result, Stage
 from shunt.servers.steps import Command, Severity
 
@@ -55,35 +57,93 @@ def interrupted(out: Output, servers: Iterable[str]) -> None:
     out.err.print("  what was begun there is on record: `apply` again, or `remove`", markup=False)
 
 
-def standing(value: Examination | Result | None) -> str:
+def standing(outcome: Outcome[Examination] | Outcome[Result]) -> str:
     """Return one word for the summary."""
-    if value is None:
-        return "failed"
-    now = value.now if isinstance(value, Result) else value
+    now = _now(outcome)
+    if now is None:
+        return "by hand" if isinstance(outcome.error, NoWayInError) else "failed"
     if now.settled:
         return "right"
     return "to do" if now.plan.steps or now.stale else "wrong"
 
 
-def show(out: Output, outcomes: Sequence[Outcome[Examination] | Outcome[Result]]) -> None:
-    """Print every server's steps and findings, and a table where there are several."""
+def exit_code(outcomes: Sequence[Outcome[Examination] | Outcome[Result]], *, named: bool) -> int:
+    """Return 0 if all is right, 1 if something is not, 3 if a server could not tell.
+
+    A server that nobody lets in was not asked. It counts only where it was `named`, or where no
+    other one was asked: then nothing is known.
+    """
+    states = [standing(outcome) for outcome in outcomes]
+    asked = [state for state in states if state != "by hand"]
+    if "failed" in states or not asked or (named and len(asked) < len(states)):
+        return 3
+    return 0 if all(state == "right" for state in asked) else 1
+
+
+def _now(outcome: Outcome[Examination] | Outcome[Result]) -> Examination | None:
+    value = outcome.value
+    return value.now if isinstance(value, Result) else value
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How much is printed; `--json` is always the whole."""
+
+    only_wrong: Annotated[bool, Parameter(negative=())] = False
+    """Leave out the servers that are right."""
+
+    quiet: Annotated[bool, Parameter(name=("-q", "--quiet"), negative=())] = False
+    """Print one line for servers that are not right, and nothing where all are."""
+
+
+WHOLE = View()
+
+
+def show(
+    out: Output, outcomes: Sequence[Outcome[Examination] | Outcome[Result]], view: View = WHOLE
+) -> None:
+    """Print steps and findings, once for servers that are equal, and a table of several."""
+    groups: dict[object, list[Outcome[Examination] | Outcome[Result]]] = {}
     for outcome in outcomes:
-        _one(out, outcome)
-    if len(outcomes) > 1:
-        table = Table(box=None, pad_edge=False)
-        for title in ("server", "state", "steps", "findings"):
-            table.add_column(title)
-        for outcome in outcomes:
-            value = outcome.value
-            now = value.now if isinstance(value, Result) else value
-            done = (
-                len(value.done) if isinstance(value, Result) else len(now.plan.steps) if now else 0
-            )
-            word = standing(value)
-            colour = {"right": "green", "to do": "yellow"}.get(word, "red")
-            findings = str(len(now.plan.findings)) if now else ""
-            table.add_row(escape(outcome.server), f"[{colour}]{word}[/]", str(done), findings)
+        if standing(outcome) != "right" or not (view.only_wrong or view.quiet):
+            groups.setdefault(_likeness(outcome), []).append(outcome)
+    for equal in groups.values():
+        _one(out, equal, view)
+    if len(outcomes) > 1 and not view.quiet:
+        _table(out, groups.values())
+        right = sum(standing(outcome) == "right" for outcome in outcomes)
+        if view.only_wrong and right:
+            out.console.print(f"right and left out: {right} of {len(outcomes)}")
+
+
+def _table(out: Output, groups: Iterable[Sequence[Outcome[Examination] | Outcome[Result]]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=True)
+    for title in ("servers", "state", "steps", "findings"):
+        table.add_column(title)
+    for equal in groups:
+        value, now = equal[0].value, _now(equal[0])
+        done = len(value.done) if isinstance(value, Result) else len(now.plan.steps) if now else 0
+        word = standing(equal[0])
+        colour = {"right": "green", "to do": "yellow", "by hand": "yellow"}.get(word, "red")
+        findings = str(len(now.plan.findings)) if now else ""
+        table.add_row(escape(_names(equal)), f"[{colour}]{word}[/]", str(done), findings)
+    if table.rows:
         out.console.print(table)
+
+
+def _likeness(outcome: Outcome[Examination] | Outcome[Result]) -> object:
+    """Return what is the same for servers of which the same is to be said."""
+    value, now = outcome.value, _now(outcome)
+    if now is None:
+        by_hand = isinstance(outcome.error, NoWayInError)
+        return "by hand" if by_hand else outcome.server  # an error speaks of one server
+    done = value.done if isinstance(value, Result) else ()
+    return done, tuple((e.id, e.what) for e in now.stale), now.plan.steps, now.plan.findings
+
+
+def _names(equal: Sequence[Outcome[Examination] | Outcome[Result]]) -> str:
+    return ", ".join(outcome.server for outcome in equal)
 
 
 def tracebacks(outcomes: Sequence[Outcome[Examination] | Outcome[Result]]) -> None:
@@ -93,18 +153,25 @@ def tracebacks(outcomes: Sequence[Outcome[Examination] | Outcome[Result]]) -> No
             complain_in_full(outcome.error)
 
 
-def _one(out: Output, outcome: Outcome[Examination] | Outcome[Result]) -> None:
-    console, value = out.console, outcome.value
-    if value is None:
-        assert outcome.error is not None
-        console.print(f"[red]{escape(outcome.server)}: {escape(outcome.error.message)}[/]")
-        if outcome.error.hint:
-            console.print(f"  {escape(outcome.error.hint)}")
+def _one(out: Output, equal: Sequence[Outcome[Examination] | Outcome[Result]], view: View) -> None:
+    console, value, error, now = out.console, equal[0].value, equal[0].error, _now(equal[0])
+    names, word = escape(_names(equal)), standing(equal[0])
+    if now is None:
+        assert error is not None
+        if word == "by hand":
+            console.print(f"[bold]{names}[/]: by hand: the configuration has no way in")
+            hint: str | None = "add `via: ssh://root@...`, or use `shunt server script NAME`"
+        else:
+            console.print(f"[red]{names}: {escape(error.message)}[/]")
+            hint = error.hint
+        if hint and not view.quiet:
+            console.print(f"  {escape(hint)}")
         return
-    now = value.now if isinstance(value, Result) else value
-    done = value.done if isinstance(value, Result) else ()
-    console.print(f"[bold]{escape(outcome.server)}[/]: {standing(value)}")
-    for text in done:
+    if view.quiet:
+        console.print(f"{names}: {word}: {escape(_first(now))}")
+        return
+    console.print(f"[bold]{names}[/]: {word}")
+    for text in value.done if isinstance(value, Result) else ():
         console.print(f"  [green]done[/]  {escape(text)}")
     for entry in now.stale:
         console.print(f"  [yellow]undo[/]  {escape(entry.what)}")
@@ -112,6 +179,14 @@ def _one(out: Output, outcome: Outcome[Examination] | Outcome[Result]) -> None:
         _step(out, number, step)
     for finding in now.plan.findings:
         _finding(out, finding)
+
+
+def _first(now: Examination) -> str:
+    """Return the first thing that is not right, and how many more there are."""
+    errors = [f.what for f in now.plan.findings if f.severity is Severity.ERROR]
+    undone = [f"undo: {entry.what}" for entry in now.stale]
+    found = [*errors, *undone, *(step.what for step in now.plan.steps)]
+    return found[0] + (f" (and {len(found) - 1} more)" if found[1:] else "")
 
 
 def _step(out: Output, number: int, step: Step) -> None:
@@ -151,7 +226,7 @@ def document(outcomes: Sequence[Outcome[Examination] | Outcome[Result]]) -> Json
 
 def _document(outcome: Outcome[Examination] | Outcome[Result]) -> JsonValue:
     value = outcome.value
-    head: dict[str, JsonValue] = {"server": outcome.server, "state": standing(value)}
+    head: dict[str, JsonValue] = {"server": outcome.server, "state": standing(outcome)}
     if value is None:
         return head | {"error": _error(outcome.error)}
     now = value.now if isinstance(value, Result) else value

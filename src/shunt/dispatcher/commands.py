@@ -104,7 +104,13 @@ class Commands:
         weight = request["weight"]
         if weight is not None and not (type(weight) is int and 0 <= weight <= 0xFFFF):
             raise UsageError(f"a weight is a number from 0 to 65535, not {weight}")
-        return await self._change(request, weight=weight)
+        before = self._weights()
+        result = await self._change(request, weight=weight)
+        after = self._weights()
+        for row in result["changed"]:
+            key = row["service"], row["server"]
+            row |= {"before": before.get(key), "after": after.get(key)}
+        return result
 
     async def quiesce(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Give a server no new connections."""
@@ -178,6 +184,16 @@ class Commands:
         changed = self._daemon.engine.overrides.with_change(keys, **change)
         moved = await self._daemon.change(changed)
         return {"changed": [{"service": s, "server": n} for s, n in keys], "moved": moved}
+
+    def _weights(self) -> dict[Key, int]:
+        """Return the weight that is wanted of each server: the run-time one, or the file's."""
+        engine = self._daemon.engine
+        return {
+            (service.name, member.server): member.weight if changed is None else changed
+            for service in engine.config.services
+            for member in service.members
+            for changed in (engine.overrides.get(service.name, member.server).weight,)
+        }
 
     def _keys(self, server: str, services: list[str]) -> list[Key]:
         """Return (service, server) for each service that is meant: those named, or all it is in."""

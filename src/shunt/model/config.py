@@ -68,7 +68,7 @@ class OperatingSystem(StrEnum):
     LINUX = "linux"
     AIX = "aix"
     AIX_WPAR = "aix-wpar"
-    HPUX = "hp-ux"
+    HP_UX = "hp-ux"
     SOLARIS10 = "solaris10"
     SOLARIS11 = "solaris11"
     ILLUMOS = "illumos"

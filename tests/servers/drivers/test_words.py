@@ -206,7 +206,7 @@ def test_solaris_takes_the_next_free_file(host: Host) -> None:
 
 BOOT = [
     (OperatingSystem.AIX, "route delete -net 192.0.2/24 192.0.2.10"),
-    (OperatingSystem.HPUX, "route delete net 192.0.0.0 netmask 255.255.0.0 192.0.2.10"),
+    (OperatingSystem.HP_UX, "route delete net 192.0.0.0 netmask 255.255.0.0 192.0.2.10"),
     (OperatingSystem.SOLARIS10, "route delete -net 192.0.0.0 192.0.2.10 -netmask 255.255.0.0"),
 ]
 

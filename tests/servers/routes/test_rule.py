@@ -97,8 +97,8 @@ LOCAL = route("192.0.2.0/24", interface="lo", where=Where.LOCAL, table="local")
     [
         (System.AIX, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
         (System.AIX_WPAR, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
-        (System.HPUX, ROW, ["route delete net 192.0.2.0 netmask 255.255.255.0 192.0.2.10"]),
-        (System.HPUX, DEFAULT, ["route delete default 192.0.2.10"]),
+        (System.HP_UX, ROW, ["route delete net 192.0.2.0 netmask 255.255.255.0 192.0.2.10"]),
+        (System.HP_UX, DEFAULT, ["route delete default 192.0.2.10"]),
         (System.SOLARIS10, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
         (System.ILLUMOS, ROW, ["route delete -net 192.0.2.0/24 192.0.2.10"]),
         (System.FREEBSD, DEFAULT, ["route delete -net default 192.0.2.10"]),

@@ -39,7 +39,7 @@ _FREE = "n=1; while ifconfig lo0:$n >/dev/null 2>&1; do n=`expr $n + 1`; done"
 class HpUx(UnixDriver):
     """HP-UX: lo0:1 and up are for aliases, lo0 itself never."""
 
-    system = OperatingSystem.HPUX
+    system = OperatingSystem.HP_UX
     boot_files = ("/sbin/init.d/*", "/etc/rc.config.d/*")
     switches = (
         Switch(

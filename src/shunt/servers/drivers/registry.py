@@ -14,7 +14,7 @@ _MODULES = {
     OperatingSystem.LINUX: "linux.driver",
     OperatingSystem.AIX: "aix",
     OperatingSystem.AIX_WPAR: "aix_wpar",
-    OperatingSystem.HPUX: "hpux",
+    OperatingSystem.HP_UX: "hpux",
     OperatingSystem.SOLARIS10: "solaris10",
     OperatingSystem.SOLARIS11: "solaris11",
     OperatingSystem.ILLUMOS: "illumos",

@@ -58,7 +58,7 @@ def _unix(system: System, route: Route, cluster: Address) -> Deletion:
     gateway = str(route.gateway or cluster)
     if route.network is None:
         return _without_mask(system, route, gateway)
-    if system is System.HPUX:
+    if system is System.HP_UX:
         return _hpux(route, route.network, cluster, gateway)
     if system in {System.AIX, System.AIX_WPAR}:
         family = "-net" if route.address.version == 4 else "-inet6 -net"
@@ -106,7 +106,7 @@ def _windows(route: Route, cluster: Address) -> Deletion:
 
 
 def _without_mask(system: System, route: Route, gateway: str) -> Deletion:
-    word = "net" if system is System.HPUX else "-net"
+    word = "net" if system is System.HP_UX else "-net"
     return Deletion(
         (f"route delete {word} {route.address} {gateway}",),
         f"the listing shows no mask; {command(system, route.address.version)} does, and a network"

@@ -77,7 +77,7 @@ def parse(text: str) -> Listing:
         pending.refuse("a destination without the rest of its row")
     if not routes:
         raise ParseError("the listing of HP-UX has no rows", hint=HINT)
-    return Listing(OperatingSystem.HPUX, LAYOUT, tuple(routes))
+    return Listing(OperatingSystem.HP_UX, LAYOUT, tuple(routes))
 
 
 @dataclass(frozen=True, slots=True)

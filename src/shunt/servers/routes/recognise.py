@@ -40,7 +40,7 @@ LAYOUTS = (
     Layout(windows_json.LAYOUT, windows_json.claims, windows_json.parse, _WINDOWS),
     Layout(linux_json.LAYOUT, linux_json.claims, linux_json.parse, (System.LINUX,)),
     Layout(aix.LAYOUT, aix.claims, aix.parse, (System.AIX, System.AIX_WPAR)),
-    Layout(hpux.LAYOUT, hpux.claims, hpux.parse, (System.HPUX,)),
+    Layout(hpux.LAYOUT, hpux.claims, hpux.parse, (System.HP_UX,)),
     Layout(
         solaris.LAYOUT,
         solaris.claims,

@@ -17,7 +17,7 @@ _COMMANDS: dict[System, tuple[str, str]] = {  # IPv4, IPv6
     System.LINUX: ("ip -j -4 route show table all", "ip -j -6 route show table all"),
     System.AIX: ("netstat -rn -f inet", "netstat -rn -f inet6"),
     System.AIX_WPAR: ("netstat -rn -f inet", "netstat -rn -f inet6"),
-    System.HPUX: ("netstat -rnv", "netstat -rnv -f inet6"),
+    System.HP_UX: ("netstat -rnv", "netstat -rnv -f inet6"),
     System.SOLARIS10: ("netstat -rnv -f inet", "netstat -rnv -f inet6"),
     System.SOLARIS11: ("netstat -rnv -f inet", "netstat -rnv -f inet6"),
     System.ILLUMOS: ("netstat -rnv -f inet", "netstat -rnv -f inet6"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shunt.errors import UsageError
+from shunt.errors import NoWayInError, UsageError
 from shunt.model.config import OperatingSystem
 from shunt.model.via import Via, Way
 
@@ -17,10 +17,11 @@ def runner_for(server: Server, access: Access) -> Runner:
     """Return the runner for `server`, not connected yet.
 
     Raises:
-        UsageError: Nobody is let in there, or the way makes no sense.
+        NoWayInError: Nobody is let in there.
+        UsageError: The way makes no sense.
     """
     if server.via is None:
-        raise UsageError(
+        raise NoWayInError(
             f"the configuration has no way into server {server.name}",
             hint=f"add `via: ssh://root@...`, or use `shunt server script {server.name}`",
         )

@@ -108,3 +108,29 @@ def test_unknown_protection_of_links_is_said() -> None:
     text = kept.stdout.replace("end\n", "protection=unknown\nend\n")
     plan = done.plan(done.outputs | {"kept": type(kept)(text)})
     assert any("protection" in f.what and f.severity is Severity.WARNING for f in plan.findings)
+
+
+@pytest.mark.parametrize("system", [OperatingSystem.FREEBSD, OperatingSystem.NETBSD])
+def test_a_script_keeps_no_setting_that_this_release_lacks(
+    system: OperatingSystem, tmp_path: Path
+) -> None:
+    """sysctl.conf with an unknown setting is an error of every boot."""
+    wish = Wish(Server("s", (), os=system), (ip_address("192.0.2.10"),))
+    driver = driver_for(system)
+    kept = [
+        step
+        for step in driver.plan(driver.unseen(wish), wish).steps
+        if step.id.startswith("keep:net.")
+    ]
+    known = kept[0].id.removeprefix("keep:")
+    sysctl = tmp_path / "bin" / "sysctl"
+    sysctl.parent.mkdir()
+    sysctl.write_text(f'#!/bin/sh\ncase "$2" in kern.ostype|{known}) echo 1 ;; *) exit 1 ;; esac\n')
+    sysctl.chmod(0o755)
+    conf = tmp_path / "sysctl.conf"
+    for step in kept:
+        for command in (*step.do, *step.check):
+            line = command.text.replace("/etc/sysctl.conf", str(conf))
+            environment = {"PATH": f"{sysctl.parent}:{os.environ['PATH']}"}
+            subprocess.run(["sh", "-c", line], check=True, env=environment)
+    assert conf.read_text().splitlines()[1:] == [f"{known}=0"]

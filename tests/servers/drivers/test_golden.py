@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from ipaddress import ip_address
@@ -163,3 +164,15 @@ def test_without_persistence_nothing_is_kept() -> None:
         if case.name == "half-done" and case.system is OperatingSystem.AIX:
             bare = Case(case.system, case.name, replace(case.wish, persist=False), case.outputs, {})
             assert bare.plan().steps == ()
+
+
+def test_a_vni_has_a_name_that_every_solaris_11_takes() -> None:
+    """Before 11.2 it had to begin with `vni` (Oracle, Configuring Network Components in 11.2)."""
+    clean = next(case for case in CASES if case.id == "solaris11/clean")
+    (step,) = (step for step in clean.plan().steps if step.id == "vni")
+    assert re.search(r"ipadm create-vni vni\d+$", step.do[0].text)
+
+
+def test_no_vni_is_made_for_an_alias_that_stands_elsewhere() -> None:
+    elsewhere = next(case for case in CASES if case.id == "solaris11/by-ifconfig")
+    assert "vni" not in {step.id for step in elsewhere.plan().steps}

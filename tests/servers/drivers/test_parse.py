@@ -46,7 +46,7 @@ FORMS = [hexadecimal, solaris, hpux, netbsd, dotted]
 
 held4 = st.builds(
     Held,
-    st.sampled_from(["lo0", "lo0:1", "en0", "vtnet0", "vip0"]),
+    st.sampled_from(["lo0", "lo0:1", "en0", "vtnet0", "vni0"]),
     st.ip_addresses(v=4),
     st.integers(0, 32),
 )
@@ -59,6 +59,23 @@ def test_parse_of_render_is_the_identity(form: int, held: list[Held]) -> None:
     for one in [LOOPBACK, *held]:
         lines += [f"{one.interface}: flags=8049<UP,LOOPBACK> mtu 1", FORMS[form](one)]
     assert read("\n".join(lines)) == (LOOPBACK, *held)
+
+
+@pytest.mark.parametrize(
+    ("head", "silent"),
+    [
+        ("lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> mtu 16384", True),
+        ("lo1: flags=8049<LOOPBACK> mtu 16384", True),
+        ("dsr0: flags=20010100c0<RUNNING,NOARP,NOXMIT,IPv4,VIRTUAL> mtu 0 index 5", True),
+        ("lounge0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500", False),
+        ("vni9: flags=1000843<UP,BROADCAST,RUNNING,MULTICAST,IPv4> mtu 1500 index 2", False),
+        ("lo9: flags=1<UP,NOLOOPBACK> mtu 1500", False),
+    ],
+)
+def test_what_has_no_wire_is_told_by_its_flags_not_by_its_name(head: str, silent: bool) -> None:
+    (_, one) = read(f"lo0: flags=1<LOOPBACK>\n\tinet 127.0.0.1 netmask ff000000\n{head}\n"
+                    "\tinet 192.0.2.10 netmask ffffffff\n")  # fmt: skip
+    assert one.silent is silent
 
 
 @pytest.mark.parametrize(

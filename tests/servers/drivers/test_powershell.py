@@ -127,7 +127,10 @@ def test_a_new_adapter_gets_its_profile_at_the_first_apply() -> None:
 def test_an_adapter_that_stays_is_not_removed() -> None:
     (step,) = (step for step in case("clean").plan().steps if step.id == "adapter")
     _, _, after = step.undo[0].text.partition("pnputil.exe /remove-device")
-    assert "if (Get-NetAdapter -Name 'dsr' -ErrorAction Ignore) { throw" in after
+    there = "Get-NetAdapter -Name 'dsr' -ErrorAction Ignore | Where-Object"
+    assert re.search(
+        rf"if \({re.escape(there)} InterfaceDescription -Match '[^']*'\) {{ throw", after
+    )
 
 
 def test_an_adapter_without_a_description_is_an_adapter() -> None:

@@ -105,12 +105,14 @@ def test_what_cannot_be_listed_is_not_clean(system: OperatingSystem, tmp_path: P
     assert {"off-the-wire", "narrow", "routes"} <= set(found)
 
 
+@pytest.mark.parametrize("name", ["en9", "lo9", "vni9"])
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_an_address_on_a_wire_is_found(system: OperatingSystem, tmp_path: Path) -> None:
+def test_an_address_on_a_wire_is_found(system: OperatingSystem, name: str, tmp_path: Path) -> None:
+    """Whatever the interface is called: the loopback and a vni say by a flag what they are."""
     done = case(system, "done")
     text = (
         done.outputs["interfaces"].stdout
-        + "en9: flags=1<UP>\n\tinet 192.0.2.10 netmask 0xffffff00\n"
+        + f"{name}: flags=1<UP>\n\tinet 192.0.2.10 netmask 0xffffff00\n"
     )
     (tmp_path / "other").write_text(text)
     ifconfig = f"cat {tmp_path}/other"

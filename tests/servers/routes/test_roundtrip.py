@@ -209,7 +209,7 @@ LAYOUTS = {
     "aix-6": Layout(aix, 6, ("en0", "lo0"), on_link=False),
     "hpux": Layout(hpux, 4, ("lan0", "lo0:1"), on_link=False),
     "solaris": Layout(solaris, 4, ("net0", "lo0:1"), on_link=False),
-    "solaris-6": Layout(solaris6, 6, ("net0", "vip0"), on_link=False),
+    "solaris-6": Layout(solaris6, 6, ("net0", "vni0"), on_link=False),
     "freebsd": Layout(freebsd, 4, ("em0", "lo0")),
     "freebsd-6": Layout(freebsd, 6, ("em0", "lo0")),
     "openbsd": Layout(openbsd, 4, ("em0", "lo0")),

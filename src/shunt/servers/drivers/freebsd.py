@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.unix.driver import Switch
     from shunt.servers.drivers.unix.observed import Host
     from shunt.servers.wish import Wish
 
@@ -66,19 +67,16 @@ class FreeBsd(BsdDriver):
         said = dict(_split(line) for line in host.kept if line.startswith(_VARIABLES))
         result = _lists(said, wish.clusters)
         steps = [step for address in wish.clusters for step in _keep(said, address)]
-        for switch in self._wrong_or_kept_wrong(host, wish):
-            line = f"{switch}=0"
-            steps.append(
-                self.line_step(
-                    "/etc/sysctl.conf", line, what=f"keep {line} in sysctl.conf", step=switch
-                )
-            )
+        steps += [
+            self.switch_step("/etc/sysctl.conf", switch, host)
+            for switch in self._wrong_or_kept_wrong(host, wish)
+        ]
         return result + Plan(tuple(steps))
 
-    def _wrong_or_kept_wrong(self, host: Host, wish: Wish) -> list[str]:
-        wrong = [switch.name for switch in self._wrong(host, wish)]
-        kept = [s.name for s in self.switches if f"{s.name}=1" in host.kept]
-        return [name for name in dict.fromkeys(wrong + kept) if f"{name}=0" not in host.kept]
+    def _wrong_or_kept_wrong(self, host: Host, wish: Wish) -> list[Switch]:
+        kept = [s for s in self.switches if f"{s.name}=1" in host.kept]
+        found = dict.fromkeys([*self._wrong(host, wish), *kept])
+        return [switch for switch in found if f"{switch.name}=0" not in host.kept]
 
 
 def _value(address: Address) -> str:

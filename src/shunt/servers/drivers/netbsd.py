@@ -47,14 +47,15 @@ class NetBsd(BsdDriver):
             else (IFCONFIG, f"inet6 {address} prefixlen 128 alias", str(address))
             for address in wish.clusters
         ]
-        wrong = [switch.name for switch in self._wrong(host, wish)]
-        if wrong or f"{CHECK}=1" in host.kept:
-            lines.append(("/etc/sysctl.conf", f"{CHECK}=0", CHECK))
         steps = tuple(
             self.line_step(file, line, what=f"keep `{line}` in {file}", step=name)
             for file, line, name in lines
             if line not in host.kept
         )
+        (switch,) = self.switches
+        wrong = switch in self._wrong(host, wish) or f"{CHECK}=1" in host.kept
+        if wrong and f"{CHECK}=0" not in host.kept:
+            steps += (self.switch_step("/etc/sysctl.conf", switch, host),)
         return Plan(tuple(self._wide(host, wish)) + steps)
 
     def _wide(self, host: Host, wish: Wish) -> Iterator[Step]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shunt.servers.drivers.unix.observed import Host
     from shunt.servers.wish import Wish
 
-VNI = "vip0"
+VNI = "vni0"  # before 11.2 the name had to begin with `vni`
 
 
 class Solaris11(IpadmDriver):
@@ -29,7 +29,8 @@ class Solaris11(IpadmDriver):
     def more(self, host: Host, wish: Wish) -> Plan:
         """Make the vni first."""
         result = super().more(host, wish)
-        if not wish.clusters4 or f"interface={VNI}" in host.kept:
+        missing = [a for a in wish.clusters4 if not any(h.silent for h in host.holders(a))]
+        if not missing or f"interface={VNI}" in host.kept:
             return result
         listing = "ipadm show-if -p -o ifname"
         there = f"{listing} | fgrep -x {VNI} >/dev/null"

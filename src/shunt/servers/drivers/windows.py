@@ -58,16 +58,17 @@ class Windows:
             return result
         if not observed.seen:
             result += Plan(findings=(_RELEASES,))
-        loopback = observed.loopback
+        loopback = observed.loopback_of(wish.clusters)
         name = loopback.name if loopback else ADAPTER
         if loopback is None:
             result += Plan((step.adapter(ADAPTER),))
         for version in sorted({address.version for address in wish.clusters}):
             result += _weak(observed, version, name, wish)
         for address in wish.clusters:
-            held = [a for a in observed.addresses if a.address == address]
+            index = loopback.index if loopback else None
+            held = [a for a in observed.addresses if a.address == address and a.index == index]
             result += Plan(step.alias(name, address, held))
-        result += _quiet(observed, name)
+        result += _quiet(observed, name, new=loopback is None)
         return result + _routes(observed, wish)
 
 
@@ -145,16 +146,16 @@ def _weak(host: Host, version: int, loopback: str, wish: Wish) -> Plan:
     return Plan(tuple(steps), others)
 
 
-def _quiet(host: Host, name: str) -> Plan:
+def _quiet(host: Host, name: str, *, new: bool) -> Plan:
     """Return what keeps the adapter out of DNS, and the firewall's profile from closing it."""
     steps: list[Step] = []
     if host.registers.get(name, True):
         steps.append(step.no_dns(name))
     category = host.categories.get(name)
-    if category == "Public" or host.loopback is None:
+    if category == "Public" or new:
         steps.append(step.private(name))
     found: tuple[Finding, ...] = ()
-    if category is None and host.loopback is not None:
+    if category is None and not new:
         found = (
             Finding(
                 Severity.NOTE,
@@ -175,11 +176,12 @@ def _routes(host: Host, wish: Wish) -> Plan:
     for extra in extra_routes(host.routes, wish.clusters, around):
         network, index = str(extra.route.network), extra.route.interface
         covered = ", ".join(f"{what} {address}" for what, address in extra.covers)
+        hop = extra.route.gateway or ("0.0.0.0" if extra.cluster.version == 4 else "::")  # noqa: S104 - a next hop
         there = (
-            f"Get-NetRoute -DestinationPrefix {network} -InterfaceIndex {index} -ErrorAction Ignore"
+            f"Get-NetRoute -DestinationPrefix {network} -InterfaceIndex {index} -NextHop {hop}"
+            " -ErrorAction Ignore"
         )
         how = deletion(OperatingSystem.WINDOWS, extra.route, extra.cluster)
-        hop = extra.route.gateway or ("0.0.0.0" if extra.cluster.version == 4 else "::")  # noqa: S104 - a next hop
         steps.append(
             Step(
                 id=f"route:{network}@{index}",

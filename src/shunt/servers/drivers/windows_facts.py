@@ -19,7 +19,7 @@ from shunt.servers.routes.text import address_or_none
 from shunt.servers.steps import Command, Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from shunt.model.addresses import Address
     from shunt.servers.routes.rows import Listing
@@ -108,10 +108,14 @@ class Host:
     record: Record = field(default_factory=Record)
     seen: bool = True
 
-    @property
-    def loopback(self) -> Adapter | None:
-        """Return the loopback adapter, if there is one."""
-        return next((adapter for adapter in self.adapters if adapter.silent), None)
+    def loopback_of(self, clusters: Collection[Address]) -> Adapter | None:
+        """Return the loopback adapter, of several the one that holds an address of these."""
+        holding = {held.index for held in self.addresses if held.address in clusters}
+        silent = sorted(
+            (adapter for adapter in self.adapters if adapter.silent),
+            key=lambda adapter: adapter.index not in holding,
+        )
+        return next(iter(silent), None)
 
     def name_of(self, index: int) -> str:
         """Return the name of an interface."""

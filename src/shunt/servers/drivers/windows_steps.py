@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
     from shunt.servers.drivers.windows_facts import Held
 
-_FIND = (
-    "Get-NetAdapter -IncludeHidden"
-    " | Where-Object InterfaceDescription -Match 'KM-TEST|Microsoft Loopback'"
-)
+_IS_LOOPBACK = "Where-Object InterfaceDescription -Match 'KM-TEST|Microsoft Loopback'"
+LOOPBACKS = f"Get-NetAdapter -IncludeHidden | {_IS_LOOPBACK}"
+
 _INSTALL = (
     'devcon.exe install "$env:windir\\inf\\netloop.inf" *msloop | Out-Null;'
     " if ($LASTEXITCODE) { throw 'devcon could not add the adapter' }"
@@ -42,9 +41,11 @@ _PATIENCE = 15  # seconds until Windows has given a new adapter its profile
 
 def adapter(name: str) -> Step:
     """Return the step that adds the loopback adapter and names it."""
-    there = f"Get-NetAdapter -Name {quoted(name)} -ErrorAction Ignore"
+    # By its kind and not by its name alone: a card may be called so, and would be removed.
+    there = f"Get-NetAdapter -Name {quoted(name)} -ErrorAction Ignore | {_IS_LOOPBACK}"
     add = (
-        f"if (-not ({_FIND})) {{ if (Get-Command devcon.exe -ErrorAction Ignore) {{ {_INSTALL} }}"
+        f"if (-not ({LOOPBACKS}))"
+        f" {{ if (Get-Command devcon.exe -ErrorAction Ignore) {{ {_INSTALL} }}"
         f" else {{ {_NO_DEVCON} }} }}"
     )
     return Step(
@@ -54,7 +55,7 @@ def adapter(name: str) -> Step:
         do=(
             Command.powershell(add),
             Command.powershell(
-                f"{_FIND} | Select-Object -First 1 | Rename-NetAdapter -NewName {quoted(name)}"
+                f"{LOOPBACKS} | Select-Object -First 1 | Rename-NetAdapter -NewName {quoted(name)}"
             ),
         ),
         check=(Command.powershell(f"[bool]({there})"),),
@@ -87,6 +88,13 @@ def weak_host(name: str, version: int, switch: str) -> Step:
     )
 
 
+def held(name: str, address: Address) -> str:
+    """Return the expression for an address on one adapter; on others it is somebody else's."""
+    return (
+        f"Get-NetIPAddress -InterfaceAlias {quoted(name)} -IPAddress {address} -ErrorAction Ignore"
+    )
+
+
 def remove_words(name: str, address: Address) -> str:
     """Return the statement that takes an address from an adapter."""
     return (
@@ -94,20 +102,23 @@ def remove_words(name: str, address: Address) -> str:
     )
 
 
-def alias(name: str, address: Address, held: Sequence[Held]) -> tuple[Step, ...]:
-    """Return what makes the alias a host address that outgoing connections avoid."""
+def alias(name: str, address: Address, now: Sequence[Held]) -> tuple[Step, ...]:
+    """Return what makes the alias a host address that outgoing connections avoid.
+
+    `now` is how the adapter `name` holds it already.
+    """
     length = address.max_prefixlen
-    get = f"Get-NetIPAddress -IPAddress {address} -ErrorAction Ignore"
+    get = held(name, address)
     right = f"[bool]({get} | Where-Object {{ $_.PrefixLength -eq {length} -and $_.SkipAsSource }})"
     add = (
         f"New-NetIPAddress -InterfaceAlias {quoted(name)} -IPAddress {address}"
         f" -PrefixLength {length} -SkipAsSource $true | Out-Null"
     )
-    wide = [one for one in held if one.prefix != length]
-    if held and not wide and all(one.skip for one in held):
+    wide = [one for one in now if one.prefix != length]
+    if now and not wide and all(one.skip for one in now):
         return ()
-    if held and not wide:
-        return (_skip(address, get),)
+    if now and not wide:
+        return (as_no_source(name, address),)
     steps = [_narrow(name, one, get) for one in wide]
     steps.append(
         Step(
@@ -123,35 +134,37 @@ def alias(name: str, address: Address, held: Sequence[Held]) -> tuple[Step, ...]
     return tuple(steps)
 
 
-def _narrow(name: str, held: Held, get: str) -> Step:
-    skip = "$true" if held.skip else "$false"
+def _narrow(name: str, one: Held, get: str) -> Step:
+    skip = "$true" if one.skip else "$false"
     return Step(
-        id=f"narrow:{held.address}/{held.prefix}",
-        what=f"take {held.address} with the mask /{held.prefix} away: the mask is too wide",
+        id=f"narrow:{one.address}/{one.prefix}",
+        what=f"take {one.address} with the mask /{one.prefix} away: the mask is too wide",
         why="its mask makes a route that keeps traffic for its neighbours in this host",
         do=(
             Command.powershell(
-                f"{get} | Where-Object PrefixLength -eq {held.prefix}"
+                f"{get} | Where-Object PrefixLength -eq {one.prefix}"
                 " | Remove-NetIPAddress -Confirm:$false"
             ),
         ),
-        check=(Command.powershell(f"-not ({get} | Where-Object PrefixLength -eq {held.prefix})"),),
+        check=(Command.powershell(f"-not ({get} | Where-Object PrefixLength -eq {one.prefix})"),),
         undo=(
             Command.powershell(
                 f"if (-not ({get})) {{ New-NetIPAddress -InterfaceAlias {quoted(name)} -IPAddress"
-                f" {held.address} -PrefixLength {held.prefix} -SkipAsSource {skip} | Out-Null }}"
+                f" {one.address} -PrefixLength {one.prefix} -SkipAsSource {skip} | Out-Null }}"
             ),
         ),
     )
 
 
-def _skip(address: Address, get: str) -> Step:
+def as_no_source(name: str, address: Address) -> Step:
+    """Return the step for an alias that is there, and that connections would choose."""
+    get = held(name, address)
     return Step(
         id=f"source:{address}",
         what=f"keep the server's own connections from using {address}",
         why="replies to such connections would go to the dispatcher, not to this server",
         do=(Command.powershell(f"{get} | Set-NetIPAddress -SkipAsSource $true"),),
-        check=(Command.powershell(f"[bool]({get} | Where-Object SkipAsSource)"),),
+        check=(Command.powershell(f"-not ({get} | Where-Object {{ -not $_.SkipAsSource }})"),),
         undo=(Command.powershell(f"{get} | Set-NetIPAddress -SkipAsSource $false"),),
     )
 

@@ -48,8 +48,9 @@ class UnixTraps:
         listing = f"{{ {self.driver.interfaces}; }}"
         family = "inet" if address.version == 4 else "inet6"
         rows = (
-            f'/^[a-z]/ {{ i = $1 }} $1 == "{family}" {{ split($2, a, "/"); split(a[1], b, "%");'
-            f' if (b[1] == "{address}" && i !~ /^(lo|vni|vip)/) f = 1 }} END {{ exit f + 0 }}'
+            "/^[a-z]/ { w = 1 } /^[a-z].*[<,](LOOPBACK|NOXMIT)[,>]/ { w = 0 }"
+            f' $1 == "{family}" {{ split($2, a, "/"); split(a[1], b, "%");'
+            f' if (b[1] == "{address}" && w) f = 1 }} END {{ exit f + 0 }}'
         )
         return (refusal(address, f"{listing} >/dev/null && {listing} | awk '{rows}'"),)
 

@@ -47,6 +47,11 @@ class Switch:
     why: str
     version: int = 4
 
+    @property
+    def exists(self) -> str:
+        """Return words that are true where this release has it."""
+        return f"{self.get} >/dev/null 2>&1"
+
 
 def sysctl(name: str, good: str, why: str, *, version: int = 4, word: str = "sysctl") -> Switch:
     """Return a switch of the BSDs."""
@@ -186,11 +191,27 @@ class UnixDriver(ABC):
             )
         )
 
+    def switch_step(self, file: str, switch: Switch, host: Host) -> Step:
+        """Return the step that keeps a switch in a file; unseen, only where the release has it.
+
+        A line for a setting that is not there is an error of every boot.
+        """
+        line = f"{switch.name}={switch.good[0]}"
+        unseen = host.settings.get(switch.name) == "unknown"
+        name = file.rsplit("/", 1)[1]
+        return self.line_step(
+            file,
+            line,
+            what=f"keep {line} in {name}" + (" where it exists" if unseen else ""),
+            step=switch.name,
+            where=switch.exists if unseen else "",
+        )
+
     def _switch(self, switch: Switch, host: Host) -> Step:
         before = host.settings[switch.name]
         good = switch.good[0]
         is_good = f'test "`{switch.get}`" = {good}'
-        exists = f"{switch.get} >/dev/null 2>&1"
+        exists = switch.exists
         put = switch.put.format(value=good)
         unknown = before == "unknown"
         back = switch.put.format(value=before)
@@ -209,7 +230,7 @@ class UnixDriver(ABC):
         )
 
     def _alias(self, host: Host, address: Address) -> tuple[Step, ...]:
-        held = [one for one in host.holders(address) if plan.is_loopback(one.interface)]
+        held = [one for one in host.holders(address) if one.silent]
         wide = [one for one in held if not one.is_host]
         steps = [
             plan.narrow(one, self.drop(one), self.give_back(one), self.loopback) for one in wide
@@ -255,13 +276,17 @@ class UnixDriver(ABC):
             undo=(undo,),
         )
 
-    def line_step(self, file: str, line: str, *, what: str, step: str) -> Step:
-        """Return the step that keeps a line in a file of the system."""
+    def line_step(self, file: str, line: str, *, what: str, step: str, where: str = "") -> Step:
+        """Return the step that keeps a line in a file of the system.
+
+        With `where`, only on a release on which these words are true.
+        """
+        do, there = words.add_line(file, line), words.has_line(file, line)
         return Step(
             id=f"keep:{step}",
             what=what,
             why="a reboot takes it away otherwise",
-            do=(words.add_line(file, line),),
-            check=(Command.sh(words.has_line(file, line)),),
+            do=(words.when(where, do.text, asked=self.alive) if where else do,),
+            check=(words.when(where, there, asked=self.alive) if where else Command.sh(there),),
             undo=(words.drop_line(file, line),),
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "elsewhere"
 _SETS = re.compile(r"\b(ifconfig|ipadm|inet6?|alias|addif|chdev|IP_ADDRESS)\b")
 _TAKES = re.compile(r"-alias\b|\b(delete|removeif|delete-addr|unplumb)\b")
-_LOOPBACK = re.compile(r"\b(lo\d|vip\d|lo0:\d+)\b")
+_LOOPBACK = re.compile(r"\b(lo\d|vni\d+|lo0:\d+)\b")
 _BINARY = re.compile(r"Binary file (?P<file>/.+) matches")  # grep of BSD
 _HOST_MASK = r"(?:255\.255\.255\.255|(?:0x)?[fF]{8}|128)"
 

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An address that an interface holds; `prefix` is the length of its mask."""
+    """An address that an interface holds; `prefix` is the length of its mask.
+
+    `silent`: the interface has no wire, so nobody ever asks it for the address.
+    """
 
     interface: str
     address: Address
     prefix: int
+    silent: bool = field(default=True, compare=False)
 
     @property
     def is_host(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _HINT = "run it on the server by hand, as root, and look at what it prints"
 _HEAD = re.compile(r"([a-z][a-z0-9_.-]*(?::\d+)?):? (?:flags=|.*<[A-Z0-9_,]*>).*")
+# What has no wire: the loopback of every system, and the vni of Solaris whatever it is called.
+_SILENT = re.compile(r"[<,](?:LOOPBACK|NOXMIT)[,>]")
 _INET = re.compile(
     r"inet (?P<address>[\d.]+)(?:/(?P<bits>\d+))?(?: -+> [\d.]+(?:/\d+)?)?"
     r"(?: netmask (?P<mask>(?:0x)?[0-9a-fA-F]{8}|[\d.]+))?(?: .*)?"
@@ -71,18 +74,18 @@ def interfaces(outputs: Mapping[str, Output], name: str = "interfaces") -> tuple
 
 
 def _held(lines: Iterable[Line]) -> Iterator[Held]:
-    interface = ""
+    interface, silent = "", False
     for line in lines:
         words = " ".join(line.fields)
         if not line.text[0].isspace():
             head = _HEAD.fullmatch(words)
             if head is None:
                 line.refuse("ifconfig begins no interface like this", hint=_HINT)
-            interface = head[1]
+            interface, silent = head[1], bool(_SILENT.search(words))
         elif words.startswith("inet6 "):
-            yield _held6(line, interface, words)
+            yield replace(_held6(line, interface, words), silent=silent)
         elif words.startswith("inet "):
-            yield _held4(line, interface, words)
+            yield replace(_held4(line, interface, words), silent=silent)
 
 
 def _held4(line: Line, interface: str, words: str) -> Held:

@@ -63,13 +63,8 @@ def fitness(host: Host, wish: Wish, remove: Callable[[Held], str]) -> Plan:
     return Plan(findings=tuple(found))
 
 
-def is_loopback(interface: str) -> bool:
-    """Tell whether an interface has no wire: the loopback, its logical ones, vni of Solaris."""
-    return interface.startswith(("lo", "vni", "vip"))
-
-
 def _elsewhere(host: Host, address: Address) -> tuple[Held, ...]:
-    return tuple(held for held in host.holders(address) if not is_loopback(held.interface))
+    return tuple(held for held in host.holders(address) if not held.silent)
 
 
 def _on_the_wire(held: Held, command_line: str) -> Finding:

@@ -9,14 +9,15 @@ import pytest
 from rich.console import Console
 
 from shunt.cli.status import _memory, read, render, status
-from shunt.dispatcher import control
+from shunt.dispatcher.control_server import ControlServer
 from shunt.dispatcher.places import Places, places
 from shunt.errors import ControlError
-from tests.dispatcher.test_control import ended
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from shunt.dispatcher import control
 
 ROW: dict[str, Any] = {
     "server": "alpha", "address": "192.0.2.21", "weight": 10, "configured_weight": 10,
@@ -160,10 +161,10 @@ def test_a_daemon_that_cannot_tell_is_not_taken_for_none(
         raise ControlError("cannot read map slots")
 
     async def main() -> None:
-        server = await control.serve(where.socket, None, {"status": fail})
+        server = ControlServer(where.socket, None, {"status": fail})
         with pytest.raises(ControlError, match="cannot read map slots"):
             await asyncio.to_thread(read, where)
-        await ended(server)
+        await server.close()
 
     monkeypatch.setattr("shunt.dispatcher.inspection.inspect", lambda _: {"daemon": None})
     asyncio.run(main())

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from ipaddress import ip_address
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shunt.config import parse
 from shunt.dispatcher.events import Events, Kind
-from shunt.dispatcher.guarding import Claimed, Guardian, Pace
+from shunt.dispatcher.guarding import Claimed, Guardian
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.ledger import place_of
 from shunt.dispatcher.overrides import NOTHING
@@ -130,22 +129,6 @@ async def test_a_claim_just_after_a_defence_is_answered_by_the_next() -> None:
     last = loop.time()
     await until(lambda: len(defended) == 2)
     assert defended[1] >= last
-
-
-def test_defences_follow_closely_for_a_burst_and_a_second_apart_for_long() -> None:
-    pace = Pace()
-    made = [100.0]
-    pace.defended(100.0)
-    while made[-1] < 160.0:
-        made.append(pace.due(made[-1]))
-        pace.defended(made[-1])
-    gaps = [round(later - sooner, 3) for sooner, later in pairwise(made)]
-    assert gaps[:4] == [0.1] * 4
-    assert gaps[4] == 0.6
-    assert set(gaps[5:]) == {1.0}
-    assert pace.due(170.0) == 170.0
-    pace.defended(170.0)
-    assert pace.due(170.0) == 170.1, "it has been earned again"
 
 
 async def test_made_up_claimants_hold_up_no_script_of_a_server(

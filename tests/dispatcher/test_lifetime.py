@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -20,7 +21,7 @@ from shunt.network.frames.arp import Arp
 from shunt.network.frames.neighbour import Advertisement
 from shunt.network.packets import PacketSocket
 from tests.dispatcher.load import Load
-from tests.dispatcher.scene import FOUR, SHUNT, SIX, Scene, configuration, eventually
+from tests.dispatcher.scene import DEADLINE, FOUR, SHUNT, SIX, Scene, configuration, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lab, pytest.mark.bpf]
 WEIGHTS = {"a": 10, "b": 20, "c": 30}
 FILE = configuration(WEIGHTS)
+CHECK = (
+    b'{"command": "advise", "kind": "http", "settings": {}, "address": "192.0.2.10", "port": 7, '
+    b'"server": "a"}\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +121,20 @@ def test_sigterm_ends_the_daemon_and_not_the_dispatching(scene: Scene) -> None:
     scene.fetch(30, SIX)
 
 
+def test_clients_that_are_connected_hold_nothing_up(scene: Scene) -> None:
+    """Idle ones, one in the middle of a request, one whose check is on its way."""
+    process = scene.up(FILE)
+    with contextlib.ExitStack() as stack:
+        for data in (b"", b'{"command": "sta', CHECK):
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            connection.connect(str(scene.places.socket))
+            connection.sendall(data)
+        eventually(lambda: "command=advise" in scene.said(), "the check is begun")
+        assert process.terminate(DEADLINE) == 0
+    assert "Traceback" not in scene.said()
+    assert "CancelledError" not in scene.said()
+
+
 def test_sigterm_in_a_first_start_leaves_nothing(scene: Scene) -> None:
     """Else the program would answer ARP for addresses that it has no services for yet."""
     port = "      - {{port: {0}, servers: {{a: {0}, b: 7, c: 9}}}}\n"
@@ -126,7 +145,7 @@ def test_sigterm_in_a_first_start_leaves_nothing(scene: Scene) -> None:
     process = scene.dispatcher.start(command)
     eventually(lambda: scene.carried() is not None, "it is attached")
     assert "ready" not in process.output()
-    assert process.terminate() == 0
+    assert process.terminate(DEADLINE) == 0
     assert "Traceback" not in process.output()
     assert scene.carried() is None
     assert not list(scene.places.pins.glob("*"))

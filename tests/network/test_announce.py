@@ -63,6 +63,22 @@ def test_every_form_is_sent() -> None:
     assert not advertisement.solicited
 
 
+async def test_one_who_is_cancelled_while_addresses_are_taken_ends() -> None:
+    """The cancellation meets a wait that is over, and must not be lost."""
+    for turns in range(4):
+        announcer = Announcer([], Schedule(every=3600))
+        announcer.take([FOUR])
+        running = asyncio.create_task(announcer.run())
+        for _ in range(10 + turns):
+            await asyncio.sleep(0)
+        assert announcer.rounds
+        announcer.take([SIX])
+        running.cancel()
+        done, _ = await asyncio.wait([running], timeout=20)
+        assert done, turns
+        assert running.cancelled()
+
+
 @pytest.mark.lab
 def test_announcements_are_on_the_wire_and_neighbours_believe_them(lab: Lab) -> None:
     lab.segment("lan")

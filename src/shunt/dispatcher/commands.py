@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from shunt.advisors.check import Check
-    from shunt.dispatcher.control import Client, Handler
+    from shunt.dispatcher.control import Client
+    from shunt.dispatcher.control_server import Handler
     from shunt.dispatcher.daemon import Daemon
     from shunt.dispatcher.overrides import Key
 
@@ -54,14 +55,9 @@ class Commands:
     async def status(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Return the whole snapshot."""
         daemon = self._daemon
-        now = await daemon.work(
-            snapshot.sample, daemon.engine.balancer, asyncio.get_running_loop().time()
-        )
-        there = await daemon.work(daemon.engine.attached)
         before = daemon.samples[0] if daemon.samples else None
-        growth = snapshot.rates(now, before) if before else None
-        context = snapshot.Context(now, growth, daemon.report, self._names())
-        document = await daemon.work(snapshot.document, daemon.engine.balancer, context)
+        now = asyncio.get_running_loop().time()
+        kernel = await daemon.work(self._kernel, now, before, daemon.swept, self._names())
         return {
             "daemon": {
                 "process": os.getpid(),
@@ -71,23 +67,44 @@ class Commands:
                 "announcing_failed": dict(daemon.announcer.failures),
                 "claims": [claimed.document() for claimed in daemon.guardian.claims],
             },
+            "health": daemon.health.document(),
+            "events": daemon.events.document(),
+            "moved": {
+                "slots": daemon.engine.balancer.moved,
+                "last_minute": daemon.moved_lately,
+            },
+            **kernel,
+        }
+
+    def _kernel(
+        self,
+        at: float,
+        before: snapshot.Sample | None,
+        swept: snapshot.Swept | None,
+        names: Mapping[bytes, str],
+    ) -> dict[str, Any]:
+        """Return what the kernel's maps say, all of one moment: nothing is written meanwhile."""
+        engine = self._daemon.engine
+        balancer, plane, there = engine.balancer, engine.plane, engine.attached()
+        now = snapshot.sample(balancer, at)
+        context = snapshot.Context(
+            now,
+            snapshot.rates(now, before) if before else None,
+            swept.holds(balancer) if swept else None,
+            names,
+        )
+        return {
             "interfaces": {
                 name: {
                     "mode": str(found.mode) if there[name] else "gone",
                     "native_refused": found.native_refused or None,
                     "not_sent": frames_not_sent(name),
                 }
-                for name, found in daemon.engine.plane.links.items()
+                for name, found in plane.links.items()
             },
-            "program": {"id": daemon.engine.plane.program.info().id},
-            "health": daemon.health.document(),
-            "events": daemon.events.document(),
-            "budgets": await daemon.work(budgets, daemon.engine.balancer),
-            "moved": {
-                "slots": daemon.engine.balancer.moved,
-                "last_minute": daemon.moved_lately,
-            },
-            **document,
+            "program": {"id": plane.program.info().id},
+            "budgets": budgets(balancer),
+            **snapshot.document(balancer, context),
         }
 
     async def reload(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
@@ -179,10 +196,11 @@ class Commands:
         return {packed16(server.addresses[0]): server.name for server in servers}
 
     async def _change(self, request: Mapping[str, Any], **change: Any) -> dict[str, Any]:
-        with _reading():
-            keys = self._keys(str(request["server"]), list(request.get("services") or ()))
-        changed = self._daemon.engine.overrides.with_change(keys, **change)
-        moved = await self._daemon.change(changed)
+        daemon = self._daemon
+        async with daemon.reloading.lock:
+            with _reading():
+                keys = self._keys(str(request["server"]), list(request.get("services") or ()))
+            moved = await daemon.change(daemon.engine.overrides.with_change(keys, **change))
         return {"changed": [{"service": s, "server": n} for s, n in keys], "moved": moved}
 
     def _weights(self) -> dict[Key, int]:

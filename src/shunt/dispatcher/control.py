@@ -18,22 +18,15 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
-
-from shunt.errors import ControlError, HostError, ShuntError, UsageError
+from shunt.errors import ControlError, HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Coroutine
     from pathlib import Path
-
-    Handler = Callable[[Mapping[str, Any], "Client"], Awaitable[Any]]
 
 Result = TypeVar("Result")
 
-log = structlog.get_logger()
-
 PATIENCE = 30.0  # seconds until a client gives a silent daemon up
-_LONGEST = 1 << 24
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: process, user, group
 
 
@@ -43,12 +36,14 @@ class Client:
 
     user: int
     connection: int  # the descriptor of our end
+    process: int = 0
 
     @classmethod
     def of(cls, connection: socket.socket) -> Client:
         """Return the other end of a connection of this host."""
         told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return cls(_CREDENTIALS.unpack(told)[1], connection.fileno())
+        process, user, _ = _CREDENTIALS.unpack(told)
+        return cls(user, connection.fileno(), process)
 
     @property
     def is_trusted(self) -> bool:
@@ -85,29 +80,6 @@ class Client:
                 loop.remove_reader(hangups.fileno())
 
 
-async def serve(path: Path, group: str | None, handlers: Mapping[str, Handler]) -> asyncio.Server:
-    """Listen at `path` and hand each request to the handler of its command.
-
-    Raises:
-        HostError: the group is unknown, or the socket cannot be made.
-    """
-    group_number(group)
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            client = Client.of(writer.get_extra_info("socket"))
-            while line := await reader.readline():
-                reply = await _answer(line, handlers, client)
-                writer.write(json.dumps(reply, default=str).encode() + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError):
-            pass  # the client went away, or sent a line without end
-        finally:
-            writer.close()
-
-    return await asyncio.start_unix_server(talk, sock=_listener(path, group), limit=_LONGEST)
-
-
 def permit(path: Path, group: str | None) -> None:
     """Let root and a group use the socket at `path`, and nobody else.
 
@@ -122,19 +94,29 @@ def permit(path: Path, group: str | None) -> None:
         raise HostError(f"control socket {path}: {error.strerror}") from error
 
 
-def _listener(path: Path, group: str | None) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def listener(path: Path, group: str | None) -> socket.socket:
+    """Return a socket that listens at `path`, for root and a group.
+
+    Raises:
+        HostError: it cannot be made.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.settimeout(0)
     before = os.umask(0o177)
     try:
         path.unlink(missing_ok=True)
-        listener.bind(str(path))
+        made.bind(str(path))
+        permit(path, group)
+        made.listen()
     except OSError as error:
-        listener.close()
+        made.close()
         raise HostError(f"control socket {path}: {error.strerror}") from error
+    except HostError:
+        made.close()
+        raise
     finally:
         os.umask(before)
-    permit(path, group)
-    return listener
+    return made
 
 
 def group_number(group: str | None) -> int:
@@ -152,40 +134,6 @@ def group_number(group: str | None) -> int:
             f"dispatcher.group: there is no group {group!r} here",
             hint=f"groupadd {group}, or name another",
         ) from None
-
-
-async def _answer(line: bytes, handlers: Mapping[str, Handler], client: Client) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
-        handler = handlers.get(request["command"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return _error(f"bad request: {error}", exit_code=UsageError.exit_code)
-    if handler is None:
-        return _error(
-            f"the daemon knows no command {request['command']!r}", exit_code=UsageError.exit_code
-        )
-    try:
-        return {"ok": await handler(_Arguments(request), client)}
-    except ShuntError as error:
-        return _error(error.message, error.hint, error.exit_code)
-    except ConnectionError:
-        raise  # nobody is there to be told
-    except Exception as error:
-        log.exception("a command failed", command=request["command"])
-        return _error(
-            f"the daemon failed at this command: {error!r}", "its log says where; please report it"
-        )
-
-
-class _Arguments(dict[str, Any]):
-    """A request's keys; one that is missing is the client's mistake."""
-
-    def __missing__(self, key: str) -> Any:
-        raise UsageError(f"bad request: it says no {key!r}")
-
-
-def _error(message: str, hint: str | None = None, exit_code: int = 1) -> dict[str, Any]:
-    return {"error": {"message": message, "hint": hint, "exit_code": exit_code}}
 
 
 def is_served(path: Path) -> bool:

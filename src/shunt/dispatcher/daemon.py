@@ -18,8 +18,11 @@ import structlog
 
 from shunt.dataplane.features import require
 from shunt.dataplane.memory import give_back
-from shunt.dispatcher import control, overrides, snapshot
+from shunt.dispatcher import overrides, snapshot
+from shunt.dispatcher.alive import Loops, passes
 from shunt.dispatcher.commands import Commands
+from shunt.dispatcher.control_server import ControlServer
+from shunt.dispatcher.deadline import Deadline
 from shunt.dispatcher.engine import Engine
 from shunt.dispatcher.events import Events, Kind
 from shunt.dispatcher.following import Following
@@ -31,13 +34,13 @@ from shunt.dispatcher.notify import notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
 from shunt.dispatcher.reloading import FIRST_ANSWERS, Reloading
-from shunt.dispatcher.sweep import Report, sweep
+from shunt.dispatcher.sweep import sweep
 from shunt.errors import DataplaneError, ShuntError
 from shunt.network.announce import Announcer, Schedule
 from shunt.network.watch import NeighbourWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from shunt.config import Located
     from shunt.dispatcher.places import Places
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _GATHER = 0.02  # seconds in which changes are gathered into one
-_AGAIN = 5.0  # seconds after the kernel refused
+_LIMIT, _SWEEP_LIMIT = 15.0, 60.0  # seconds after which a loop is not alive; big tables take some
 _SWEEP = 5.0
 _SAMPLE = 1.0
 _MINUTE = 60.0
@@ -61,7 +64,7 @@ class Daemon:
 
     Attributes:
         engine: what decides and writes; use it through `work` only.
-        report: of the last sweep; None if slots have changed hands since.
+        swept: what the last sweep found, and when.
         samples: the last two readings of all counters, older first.
         health: what the checks found.
         events: what happened.
@@ -75,10 +78,11 @@ class Daemon:
     def __init__(self, file: Path, places: Places, *, replace: bool = False) -> None:
         self.file = file
         self.places = places
-        self.report: Report | None = None
+        self.swept: snapshot.Swept | None = None
         self.samples: list[snapshot.Sample] = []
         self._replace = replace
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
+        self._deadline = Deadline()
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
         self.reloading = Reloading(self)
@@ -106,6 +110,7 @@ class Daemon:
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._interrupt, task)
+        self._deadline.watch(signal.SIGTERM)
         try:
             await self._run_alone()
         except asyncio.CancelledError:
@@ -129,6 +134,7 @@ class Daemon:
             if self._remove:
                 await self.work(remove_places, self.places)
         self._worker.shutdown()
+        self._deadline.met()
 
     async def _run(self, located: Located, interfaces: tuple[Link, ...]) -> None:
         kept = overrides.read(self.places.overrides)
@@ -137,6 +143,7 @@ class Daemon:
             overrides.write(self.places.overrides, changes)
         self.engine = await self.work(Engine.open, located.config, self.places, changes)
         self._counts = Counts(self.engine.balancer)
+        self.loops = Loops(asyncio.get_running_loop().time)
         self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
         self.guardian = Guardian(lambda: self.announcer.take(self.addresses()), self.events.claimed)
         try:
@@ -154,18 +161,19 @@ class Daemon:
             )
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(watch.settled(), FIRST_ANSWERS)
+                    async with asyncio.timeout(FIRST_ANSWERS):
+                        await watch.settled()
                 # Tables take their time to make: each service begins as soon as it has its own.
                 await self._enter(interfaces)
             await self.apply()
             if not self.engine.fresh:
                 await self._enter(interfaces)
             group = self.engine.config.dispatcher.group
-            server = await control.serve(self.places.socket, group, Commands(self).handlers())
+            server = ControlServer(self.places.socket, group, Commands(self).handlers())
             try:
                 await self._run_loops()
             finally:
-                server.close()
+                await server.close()
                 self.places.socket.unlink(missing_ok=True)
 
     async def _run_loops(self) -> None:
@@ -177,17 +185,14 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        self._deadline.watch(signal.SIGTERM, signal.SIGINT)
         try:
             async with asyncio.TaskGroup() as tasks:
                 loop.add_signal_handler(
                     signal.SIGHUP, lambda: tasks.create_task(self.reloading.reload_quietly())
                 )
                 self._tasks = tasks
-                loops = (
-                    self._follow(), self._gather(), self._sweep(), self._sample(),
-                    self.health.run(),
-                )  # fmt: skip
-                running = [tasks.create_task(each) for each in loops]
+                running = [tasks.create_task(each) for each in self._loops_to_run()]
                 self.attend()
                 self._say_ready()
                 await self._stop.wait()
@@ -196,6 +201,17 @@ class Daemon:
                     task.cancel()
         except* ShuntError as failures:
             raise _first(failures) from None
+
+    def _loops_to_run(self) -> tuple[Coroutine[None, None, None], ...]:
+        turns, quiescing, following = self.loops.turns, Quiescing(self.events), Following(self)
+        return (
+            self._follow(),
+            turns("tables", self._gather, limit=None, passes=_passes),
+            turns("sweep", lambda: self._sweep(quiescing), limit=_SWEEP_LIMIT),
+            turns("counters", self._sample, limit=_LIMIT),
+            turns("interfaces", following.adapt, limit=_LIMIT),
+            self.health.run(),
+        )
 
     def attend(self) -> None:
         """Announce and guard the cluster addresses on the interfaces that they are at now."""
@@ -251,18 +267,17 @@ class Daemon:
                 reason=neighbour.reason,
             )
 
-    async def _gather(self) -> None:
-        while True:
-            await self._changed.wait()
-            await asyncio.sleep(_GATHER)
-            self._changed.clear()
-            try:
-                await self.apply()
-                self.health.follow()
-            except DataplaneError as error:
-                log.error("not in force yet, and tried again", reason=error.message)  # noqa: TRY400 - said in one line
-                await asyncio.sleep(_AGAIN)
-                self.wake()
+    async def _gather(self) -> float:
+        await self._changed.wait()
+        await asyncio.sleep(_GATHER)
+        self._changed.clear()
+        try:
+            await self.apply()
+        except BaseException:
+            self.wake()  # it is not in force yet
+            raise
+        self.health.follow()
+        return 0.0
 
     def wake(self) -> None:
         """Bring the kernel up to date soon."""
@@ -270,9 +285,8 @@ class Daemon:
 
     async def apply(self) -> int:
         """Bring the kernel up to date; return how many slots changed hands."""
-        moved = await self.work(self.engine.apply, self.watch.neighbours)
+        moved = await self.work(self.engine.apply, self.engine.inputs(self.watch.neighbours))
         if moved:
-            self.report = None  # it counts who was elder before
             log.info("slots changed hands", slots=moved)
         return moved
 
@@ -280,26 +294,27 @@ class Daemon:
         now = asyncio.get_running_loop().time()
         return await self.work(self._counts.read, now, self.health.managed)
 
-    async def _sweep(self) -> None:
-        quiescing = Quiescing(self.events)
-        while True:
-            self.report = await self.work(sweep, self.engine.balancer)
-            await self.work(give_back)
-            quiescing.take(self.report, self.engine.config, self.engine.overrides)
-            if self.report.left:
-                self.watch.watch(self.engine.watched())
-            await asyncio.sleep(_SWEEP)
+    async def _sweep(self, quiescing: Quiescing) -> float:
+        swept = await self.work(self._swept)
+        self.swept = swept
+        quiescing.take(swept.report, self.engine.config, self.engine.overrides)
+        if swept.report.left:
+            self.watch.watch(self.engine.watched())
+        return _SWEEP
 
-    async def _sample(self) -> None:
-        loop = asyncio.get_running_loop()
-        following = Following(self)
-        while True:
-            taken = await self.work(snapshot.sample, self.engine.balancer, loop.time())
-            self.samples = [*self.samples[-1:], taken]
-            self._moved.append(self.engine.balancer.moved)
-            await following.adapt()
-            self._say_if_full()
-            await asyncio.sleep(_SAMPLE)
+    def _swept(self) -> snapshot.Swept:
+        balancer = self.engine.balancer
+        swept = snapshot.Swept(sweep(balancer), balancer.moved)
+        give_back()
+        return swept
+
+    async def _sample(self) -> float:
+        now = asyncio.get_running_loop().time()
+        taken = await self.work(snapshot.sample, self.engine.balancer, now)
+        self.samples = [*self.samples[-1:], taken]
+        self._moved.append(self.engine.balancer.moved)
+        self._say_if_full()
+        return _SAMPLE
 
     def _say_if_full(self) -> None:
         before, self._full = self._full, self.watch.counters.full
@@ -314,7 +329,10 @@ class Daemon:
     # Changes.
 
     async def change(self, changed: overrides.Overrides) -> int:
-        """Put run-time changes in force, on disk first; return how many slots changed hands."""
+        """Put run-time changes in force, on disk first; return how many slots changed hands.
+
+        For who holds `reloading.lock`: two changes at once would lose one of them.
+        """
         await self.work(overrides.write, self.places.overrides, changed)
         self.engine.overrides = changed
         self.health.follow()
@@ -322,12 +340,18 @@ class Daemon:
 
     def end(self, *, remove: bool) -> None:
         """Stop; with `remove`, take the data plane away as well."""
+        self._deadline.begin()
         self._remove = remove
         self._stop.set()
 
     def _take_away(self) -> None:
         self.engine.plane.remove()
         remove_places(self.places)
+
+
+def _passes(error: BaseException) -> bool:
+    """Return whether writing the tables is worth another try: whatever the kernel refused is."""
+    return isinstance(error, DataplaneError) or passes(error)
 
 
 def _first(failures: BaseExceptionGroup[ShuntError]) -> ShuntError:

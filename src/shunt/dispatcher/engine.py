@@ -62,6 +62,21 @@ def _distinct(config: Config) -> list[Service]:
     return list({service.members: service for service in config.services}.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the tables are made of, taken at one moment: the worker reads nothing that can change.
+
+    Attributes:
+        config, overrides, health: as in `Engine`.
+        neighbours: what the neighbour table says of the watched addresses.
+    """
+
+    config: Config
+    overrides: Overrides
+    health: Mapping[tuple[str, str], Health]
+    neighbours: Mapping[Address, Neighbour]
+
+
 @dataclass(slots=True)
 class Engine:
     """The data plane and all that decides about it.
@@ -131,40 +146,51 @@ class Engine:
 
     def watched(self) -> tuple[Address, ...]:
         """Return the addresses whose MACs are needed, those of leaving servers included."""
-        leaving = (unpacked16(identity) for identity in self.balancer.leaving())
-        return tuple(dict.fromkeys((*watched(self.config), *leaving)))
+        return self._watched(self.config)
 
-    def apply(self, neighbours: Mapping[Address, Neighbour]) -> int:
+    def _watched(self, config: Config) -> tuple[Address, ...]:
+        leaving = (unpacked16(identity) for identity in self.balancer.leaving())
+        return tuple(dict.fromkeys((*watched(config), *leaving)))
+
+    def inputs(self, neighbours: Mapping[Address, Neighbour]) -> Inputs:
+        """Return what `apply` shall go by; for the thread that sets what is in it."""
+        return Inputs(self.config, self.overrides, self.health, neighbours)
+
+    def apply(self, inputs: Inputs) -> int:
         """Bring the kernel's tables up to date; return how many slots changed hands.
 
         Args:
-            neighbours: what the neighbour table says of the watched addresses.
+            inputs: taken when this was asked for. Meanwhile a reload may have set others.
 
         Raises:
             DataplaneError: the kernel refused; applying again goes on from there.
         """
-        self._whereabouts.learn(neighbours, self.watched())
-        ways = self._whereabouts.by_server(self.config)
+        config = inputs.config
+        self._whereabouts.learn(inputs.neighbours, self._watched(config))
+        ways = self._whereabouts.by_server(config)
         if ways != self.ways:
             self.ways = ways
-        wished = wishes(self.config, self.overrides, ways, self.health)
-        self._write_ports()
+        wished = wishes(config, inputs.overrides, ways, inputs.health)
+        self._write_ports(config)
         moved = self.balancer.apply(wished, self._whereabouts.by_identity())
-        self._say_what_is_kept()
+        self._say_what_is_kept(config)
         self._say_what_is_apart(wished)
         return moved
 
     def kept(self) -> list[str]:
         """Return what is in force otherwise than the configuration says, until `shunt down`."""
+        return self._kept_of(self.config)
+
+    def _kept_of(self, config: Config) -> list[str]:
         sticky = [
             f"sticky of {name_of(placed.place)}"
             for placed in tuple(self.balancer.placed.values())
             if placed.hashed_as_before
         ]
-        return [*kept(self.config, self.plane), *sticky]
+        return [*kept(config, self.plane), *sticky]
 
-    def _say_what_is_kept(self) -> None:
-        found = frozenset(self.kept())
+    def _say_what_is_kept(self, config: Config) -> None:
+        found = frozenset(self._kept_of(config))
         for difference in sorted(found - self._kept):
             log.warning(
                 "kept from before; `shunt down`, then `shunt up` changes it", what=difference
@@ -184,11 +210,11 @@ class Engine:
 
     def write_addresses(self) -> None:
         """Tell the program the cluster addresses, and the host's own if a service takes any."""
-        flags = self.plane.layouts.enum("address_flags")
+        config, flags = self.config, self.plane.layouts.enum("address_flags")
         wanted = dict.fromkeys(
-            self.config.cluster_addresses, flags["ADDRESS_CLUSTER"] | flags["ADDRESS_ACTIVE"]
+            config.cluster_addresses, flags["ADDRESS_CLUSTER"] | flags["ADDRESS_ACTIVE"]
         )
-        if any(service.address.is_unspecified for service in self.config.services):
+        if any(service.address.is_unspecified for service in config.services):
             for local in addresses():
                 wanted.setdefault(local.address, flags["ADDRESS_HOST"])
         shared = self.plane.maps["addresses"]
@@ -199,14 +225,12 @@ class Engine:
         for address, value in wanted.items():
             shared.put(_address(self.plane, address), value)
 
-    def _write_ports(self) -> None:
+    def _write_ports(self, config: Config) -> None:
         """Tell the program the MACs of the interfaces that frames come in and leave by."""
         by_index = {link.index: link for link in links()}
         needed = {way.ifindex for way in self._whereabouts.by_identity().values()} - {0}
         needed |= {
-            link.index
-            for link in by_index.values()
-            if link.name in self.config.dispatcher.interfaces
+            link.index for link in by_index.values() if link.name in config.dispatcher.interfaces
         }
         self._make_room_for_ports(max(needed & by_index.keys(), default=0))
         ports, devices = self.plane.maps["ports"], self.plane.maps["devices"]

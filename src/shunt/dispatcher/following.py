@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_LOOK = 1.0  # seconds between two looks
 _AGAIN = 5.0  # seconds after an interface refused
 
 
@@ -28,37 +29,49 @@ class Following:
         self._followed = Surroundings.look(daemon.engine.config)
         self._groups = Groups(daemon.places.groups)
         self._failed: str | None = None
+        self._attach_again = 0.0
 
-    async def adapt(self) -> None:
-        """Follow what has changed since the last call."""
+    async def adapt(self) -> float:
+        """Follow what has changed since the last call; return the seconds until the next one."""
         daemon, before = self._daemon, self._followed
         now = Surroundings.look(daemon.engine.config)
         await self._join(now)
         if gone := now.missing - before.missing:
             log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
-        if new := now.unattached(await daemon.work(daemon.engine.attached)):
-            try:
-                await self._attach(now)
-            except ShuntError as error:
-                log.error("not attached", interfaces=sorted(new), reason=error.message)  # noqa: TRY400 - said in one line
-                await asyncio.sleep(_AGAIN)
-                return
-            log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
+        new = now.unattached(await daemon.work(daemon.engine.attached))
+        if new and not await self._attached(new):
+            return _LOOK
         if now.own != before.own:
             await daemon.work(daemon.engine.write_addresses)
         if now.places != before.places:
             daemon.wake()
             daemon.announcer.take(daemon.addresses())
         self._followed = now
+        return _LOOK
 
-    async def _attach(self, now: Surroundings) -> None:
+    async def _attached(self, new: frozenset[str]) -> bool:
+        """Attach to what is there, and return whether that is all; not too often where refused."""
+        time = asyncio.get_running_loop().time
+        if time() < self._attach_again:
+            return False
+        try:
+            await self._attach()
+        except ShuntError as error:
+            log.error("not attached", interfaces=sorted(new), reason=error.message)  # noqa: TRY400 - said in one line
+            self._attach_again = time() + _AGAIN
+            return False
+        log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
+        return True
+
+    async def _attach(self) -> None:
         daemon = self._daemon
         async with daemon.reloading.lock:
-            settings = daemon.engine.config.dispatcher
-            there = tuple(
-                now.interfaces[name] for name in settings.interfaces if name in now.interfaces
-            )
-            await daemon.work(daemon.engine.attach, there, settings)
+            # A reload may have held the lock, and named other interfaces: look at them now.
+            config = daemon.engine.config
+            there = Surroundings.look(config).interfaces
+            settings = config.dispatcher
+            links = tuple(there[name] for name in settings.interfaces if name in there)
+            await daemon.work(daemon.engine.attach, links, settings)
 
     async def _join(self, now: Surroundings) -> None:
         """Hear solicitations for the cluster addresses; without it, some switches withhold them."""

@@ -11,6 +11,7 @@ import structlog
 
 from shunt.errors import HostError, NetworkError
 from shunt.network.links import links
+from shunt.rate_limiter import RateLimiter
 from shunt.verify.watch import News, Watch
 
 if TYPE_CHECKING:
@@ -51,24 +52,6 @@ class Claimed:
         }
 
 
-class Pace:
-    """When to defend next: a few times close to each other, and one more for each second.
-
-    The rule is the generic cell rate algorithm's (ITU-T I.371): what is spent is earned again.
-    """
-
-    def __init__(self) -> None:
-        self._last = self._spent = float("-inf")
-
-    def due(self, now: float) -> float:
-        """Return when the next defence may be, now or later."""
-        return max(now, self._last + _CLOSE, self._spent - (_FEW - 1) * _APART)
-
-    def defended(self, now: float) -> None:
-        """Take note of a defence."""
-        self._last, self._spent = now, max(now, self._spent) + _APART
-
-
 class Guardian:
     """Guards the cluster addresses on the dispatcher's interfaces.
 
@@ -83,7 +66,7 @@ class Guardian:
         """Guard nothing yet.
 
         Args:
-            defend: announces the addresses; called at the pace of `Pace`.
+            defend: announces the addresses; a few times close together, then once a second.
             tell: called once a minute for each claimant at most, and for a few of each address.
         """
         self.claims: list[Claimed] = []
@@ -92,7 +75,7 @@ class Guardian:
         self._news = News()
         self._watches: dict[str, Watch] = {}
         self._deaf: dict[str, str] = {}
-        self._pace = Pace()
+        self._pace = RateLimiter(_APART, burst=_FEW, gap=_CLOSE)
         self._owed: asyncio.TimerHandle | None = None
 
     def guard(
@@ -157,5 +140,5 @@ class Guardian:
 
     def _defend_now(self) -> None:
         self._owed = None
-        self._pace.defended(asyncio.get_running_loop().time())
+        self._pace.spend(asyncio.get_running_loop().time())
         self._defend()

@@ -162,7 +162,8 @@ async def alone(check: Check, aim: Aim) -> Once:
     own = aim.server.addresses[0]
     async with NeighbourWatch((own,)) as watch:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(watch.settled(), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                await watch.settled()
         way = way_to(watch.neighbours[own], None)
     with contextlib.closing(HealthPath()) as path:
         keeping = asyncio.create_task(path.keep())

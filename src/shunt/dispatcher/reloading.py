@@ -83,7 +83,8 @@ class Reloading:
             await daemon.work(engine.attach, interfaces, config.dispatcher)
             self._name(config, kept)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(daemon.watch.settled(), FIRST_ANSWERS)
+                async with asyncio.timeout(FIRST_ANSWERS):
+                    await daemon.watch.settled()
             moved = await daemon.apply()
             await daemon.work(engine.write_addresses)
             if kept != changes:

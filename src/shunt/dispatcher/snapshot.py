@@ -44,6 +44,21 @@ class Sample:
     causes: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A sweep's report, and how many slots had changed hands by then."""
+
+    report: Report
+    moved: int
+
+    def holds(self, balancer: Balancer) -> Report | None:
+        """Return the report; None if slots have changed hands since: it says who was elder before.
+
+        For the worker thread.
+        """
+        return self.report if self.moved == balancer.moved else None
+
+
 def sample(balancer: Balancer, at: float) -> Sample:
     """Read every counter."""
     indices, tallies = balancer.plane.maps["tallies"].items()

@@ -97,7 +97,8 @@ class Announcer:
     async def _interrupted(self, pause: float) -> bool:
         """Wait, and return whether a take-over cut the waiting short."""
         try:
-            await asyncio.wait_for(self._taken.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._taken.wait()
         except TimeoutError:
             return self._taken.is_set()
         return True

@@ -88,9 +88,10 @@ class NeighbourWatch:
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._close()
+        try:
+            await asyncio.wait([self._task])  # its own cancellation is not ours
+        finally:
+            self._close()
 
     @property
     def neighbours(self) -> Mapping[Address, Neighbour]:

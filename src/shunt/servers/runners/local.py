@@ -49,7 +49,8 @@ class LocalRunner:
             raise RemoteError(f"{words[0]} could not be started: {error.strerror}") from error
         data = (command.stdin or "").encode(errors="surrogateescape")
         try:
-            out, err = await asyncio.wait_for(process.communicate(data), self.timeout)
+            async with asyncio.timeout(self.timeout):
+                out, err = await process.communicate(data)
         except TimeoutError as error:
             raise RemoteError(
                 f"`{command.text}` took more than {self.timeout:g} seconds",

@@ -73,9 +73,8 @@ class WinRmRunner:
         from requests import RequestException
 
         try:
-            return await asyncio.wait_for(
-                asyncio.get_running_loop().run_in_executor(self._thread, job), seconds
-            )
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, job)
         except TimeoutError as error:
             raise RemoteError(
                 f"{self._there} does not answer within {seconds:g} seconds",

@@ -1,0 +1,66 @@
+"""Log lines whose number strangers and broken machines decide: few, and the rest counted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from shunt.rate_limiter import RateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = structlog.get_logger()
+
+_PERIOD = 60.0  # seconds after which the same line may be written again
+_KINDS = 256  # kinds of lines that are remembered
+
+
+@dataclass(slots=True)
+class _Kind:
+    limiter: RateLimiter
+    left_out: int = 0
+
+
+@dataclass(slots=True)
+class LimitedLog:
+    """Writes lines of one kind at a bounded rate.
+
+    A line that follows some that were left out says how many (`left_out`).
+
+    Attributes:
+        period: seconds in which one line of a kind is earned.
+        burst: lines of a kind that may follow each other at once.
+        clock: seconds of a clock that never goes back.
+    """
+
+    period: float = _PERIOD
+    burst: int = 1
+    clock: Callable[[], float] = time.monotonic
+    _kinds: OrderedDict[tuple[str, str], _Kind] = field(default_factory=OrderedDict)
+
+    def warning(self, event: str, same: str = "", **facts: Any) -> None:
+        """Write a warning, or count it; lines with another `same` are another kind."""
+        self._write(logging.WARNING, event, same, facts)
+
+    def error(self, event: str, same: str = "", **facts: Any) -> None:
+        """Write an error, or count it; lines with another `same` are another kind."""
+        self._write(logging.ERROR, event, same, facts)
+
+    def _write(self, level: int, event: str, same: str, facts: dict[str, Any]) -> None:
+        key = (event, same)
+        kind = self._kinds.setdefault(key, _Kind(RateLimiter(self.period, self.burst)))
+        self._kinds.move_to_end(key)
+        if len(self._kinds) > _KINDS:
+            self._kinds.popitem(last=False)
+        if not kind.limiter.allows(self.clock()):
+            kind.left_out += 1
+            return
+        if kind.left_out:
+            facts["left_out"], kind.left_out = kind.left_out, 0
+        log.log(level, event, **facts)

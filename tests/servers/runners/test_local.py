@@ -48,3 +48,22 @@ async def test_what_takes_too_long_is_ended_with_its_children(tmp_path: Path) ->
                 return
             await asyncio.sleep(0.02)
     raise AssertionError("the child lives on")
+
+
+@pytest.mark.parametrize("flood", ["yes", "yes >&2", "yes & yes >&2", "setsid yes"])
+async def test_output_without_an_end_is_given_up(flood: str) -> None:
+    async with LocalRunner() as runner:
+        with pytest.raises(RemoteError, match="printed more than 8 MiB and was given up"):
+            await runner.run(Command.sh(f"{flood} & wait"))
+
+
+async def test_much_output_within_the_limit_comes_whole() -> None:
+    async with LocalRunner() as runner:
+        output = await runner.run(Command.sh("yes | head -c 8388608"))
+    assert len(output.stdout) == 8 << 20
+
+
+async def test_who_does_not_read_its_input_may_answer() -> None:
+    async with LocalRunner() as runner:
+        output = await runner.run(Command.sh("exec <&-; echo done", stdin="x" * (1 << 22)))
+    assert output == Output("done\n", "", 0)

@@ -174,6 +174,37 @@ async def test_a_command_that_hangs_is_given_up(
         assert (await runner.run(Command(("echo", "still here")))).stdout == "still here\n"
 
 
+@pytest.mark.parametrize("flood", ["yes", "yes >&2", "cat /dev/zero >&2"])
+async def test_output_without_an_end_is_given_up_and_ended(
+    lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path, flood: str
+) -> None:
+    server, pid = _server(lab, keys, 1), tmp_path / "pid"
+    await _listening("10.9.1.1")
+    async with runner_for(server, _access(keys, tmp_path)) as runner:
+        with pytest.raises(RemoteError, match="printed more than 8 MiB and was given up") as caught:
+            await runner.run(Command.sh(f"echo $$ > {pid}; {flood}"))
+        assert type(caught.value) is RemoteError  # its end is proven
+        assert _ended(lab.hosts["s1"], pid)
+        assert (await runner.run(Command(("echo", "still here")))).stdout == "still here\n"
+
+
+async def test_a_login_that_talks_without_an_end_is_given_up(
+    lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path
+) -> None:
+    """What a shell's own settings print comes before anything of ours has begun."""
+    server = _server(lab, keys, 1)
+    authorized = keys.authorized.read_text()
+    await _listening("10.9.1.1")
+    try:
+        for flood in ("yes >&2", "cat /dev/zero >&2"):
+            keys.authorized.write_text(f'command="{flood}" {authorized}')
+            with pytest.raises(RemoteError, match="printed more than 8 MiB"):
+                async with runner_for(server, _access(keys, tmp_path)) as runner:
+                    await runner.run(Command(("true",)))
+    finally:
+        keys.authorized.write_text(authorized)
+
+
 async def test_a_key_that_is_not_accepted(
     lab: Lab, client: Host, keys: sshd.Keys, tmp_path: Path
 ) -> None:

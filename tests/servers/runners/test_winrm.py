@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import subprocess
 import threading
@@ -36,6 +37,25 @@ class _Refusing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Endless(_Refusing):
+    """Answers with a body that has no end."""
+
+    status = 200
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(self.status)
+        self.send_header("WWW-Authenticate", "Negotiate")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(1 << 20))
+
+
+class _EndlessRefusal(_Endless):
+    status = 401
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "both.pem"
@@ -52,8 +72,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def port(certificate: Path) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+def port(certificate: Path, request: pytest.FixtureRequest) -> Iterator[int]:
+    handler = getattr(request, "param", _Refusing)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{certificate}.crt", certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -85,6 +106,13 @@ async def test_with_its_authority_the_conversation_begins(port: int, certificate
         await _open(port, ca=Path(f"{certificate}.crt"))
     assert "certificate" not in caught.value.message
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("port", [_Endless, _EndlessRefusal], indirect=True)
+async def test_an_answer_without_an_end_is_given_up(port: int, certificate: Path) -> None:
+    with pytest.raises(RemoteError, match="answered with more than 32 MiB and was given up"):
+        await _open(port, ca=Path(f"{certificate}.crt"))
 
 
 async def test_nobody_there() -> None:

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 
 from shunt.errors import RemoteError
 from shunt.servers.runners.base import argv
+from shunt.servers.runners.conversation import (
+    Budget,
+    Conversation,
+    TooMuchOutputError,
+    too_much,
+)
 from shunt.servers.steps import Command, Output
 
 if TYPE_CHECKING:
@@ -49,8 +55,16 @@ class LocalRunner:
             raise RemoteError(f"{words[0]} could not be started: {error.strerror}") from error
         data = (command.stdin or "").encode(errors="surrogateescape")
         try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            streams = Conversation(process.stdin, process.stdout, process.stderr)
             async with asyncio.timeout(self.timeout):
-                out, err = await process.communicate(data)
+                out, err = await streams.hold(data, Budget())
+                await process.wait()
+        except TooMuchOutputError:
+            message, hint = too_much(command)
+            raise RemoteError(message, hint=hint) from None
         except TimeoutError as error:
             raise RemoteError(
                 f"`{command.text}` took more than {self.timeout:g} seconds",
@@ -59,10 +73,12 @@ class LocalRunner:
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
+                # Who has left the group may hold the pipes, and `wait` waits for these, too.
+                process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
                 await process.wait()
         assert process.returncode is not None
         return Output(_text(out), _text(err), process.returncode)
 
 
-def _text(data: bytes) -> str:
-    return data.decode(errors="surrogateescape")
+def _text(pieces: list[bytes]) -> str:
+    return b"".join(pieces).decode(errors="surrogateescape")

@@ -11,6 +11,12 @@ import asyncssh
 
 from shunt.errors import RemoteError, StillRunningError
 from shunt.servers.runners.base import Access, line
+from shunt.servers.runners.conversation import (
+    Budget,
+    Conversation,
+    TooMuchOutputError,
+    too_much,
+)
 from shunt.servers.runners.ending import OPEN, ending, proof
 from shunt.servers.runners.known import KnownHosts
 from shunt.servers.steps import Command, Output
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
 _CHANNELS = 4  # sshd allows ten sessions a connection by default (MaxSessions)
 _NO_SUCH_PROGRAM = 127  # exec's status in every shell
+_PIECE = 1 << 16  # letters that are read at once
 _ENDING = 10.0  # seconds to end a command that took too long
 
 
@@ -107,6 +114,9 @@ class SshRunner:
                 f"{self._there}: `{command.text}` took more than {self._access.timeout:g} seconds",
                 "see what it waits for there, or give it more time with --timeout",
             ) from error
+        except TooMuchOutputError:
+            message, hint = too_much(command)
+            raise await self._given_up(call, f"{self._there}: {message}", hint) from None
         except (asyncssh.Error, OSError) as error:
             kind = StillRunningError if call.begun else RemoteError
             raise kind(f"{self._there}: the connection broke: {error}") from error
@@ -117,25 +127,29 @@ class SshRunner:
     async def _converse(self, text: str, stdin: str, call: _Call) -> Output:
         """Start a command, open its gate when it asks for that, and return what it gave back."""
         assert self._connection is not None, "use `async with`"
-        before = ""
+        before, budget = "", Budget()
         call.begun = call.gate is None
         process = await self._connection.create_process(text, errors="surrogateescape")
         try:
             if call.gate is not None:
                 # Others may speak first: sudo, or the settings of the login shell.
-                while said := await process.stderr.readline():
+                # Nothing comes behind the gate's word, so what has come ends with it.
+                while said := await process.stderr.read(_PIECE):
+                    budget.take(said)
                     before += said
                     if before.endswith(f"{call.gate}\n"):
                         before = before.removesuffix(f"{call.gate}\n")
                         call.begun = True
                         stdin = OPEN + stdin
                         break
-            out, errors = await process.communicate(stdin if call.begun else None)
+            streams = Conversation(process.stdin, process.stdout, process.stderr)
+            out, errors = await streams.hold(stdin if call.begun else None, budget)
+            await process.wait_closed()
         except BaseException:
             process.close()
             raise
         status = process.returncode
-        return Output(str(out), before + str(errors), -1 if status is None else status)
+        return Output("".join(out), before + "".join(errors), -1 if status is None else status)
 
     async def _given_up(self, call: _Call, message: str, hint: str) -> RemoteError:
         """Return the error to raise once a command that took too long was ended, or was not."""
@@ -152,10 +166,10 @@ class SshRunner:
         text = line(Command(("sh", "-s")), sudo=call.sudo)
         try:
             async with asyncio.timeout(_ENDING):
-                done = await self._connection.run(text, input=ending(call.gate), check=False)
-        except (TimeoutError, asyncssh.Error, OSError):
+                done = await self._converse(text, ending(call.gate), _Call(None, sudo=call.sudo))
+        except (TimeoutError, TooMuchOutputError, asyncssh.Error, OSError):
             return False
-        return str(done.stdout).endswith(f"{proof(call.gate)}\n")
+        return done.stdout.endswith(f"{proof(call.gate)}\n")
 
     async def _connect(self) -> None:
         if self._by:

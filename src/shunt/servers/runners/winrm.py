@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from shunt.errors import HostError, RemoteError, StillRunningError
 from shunt.servers.powershell import strict
+from shunt.servers.runners.conversation import MAX_OUTPUT, Budget, TooMuchOutputError
 from shunt.servers.steps import Command, Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
     from shunt.model.via import Endpoint
     from shunt.servers.runners.base import Access
+
+_MAX_ON_THE_WIRE = 4 * MAX_OUTPUT  # output in XML, in base64, in XML
 
 
 class WinRmRunner:
@@ -29,6 +33,7 @@ class WinRmRunner:
         self._there = there
         self._access = access
         self._pool: Any = None
+        self._budget = Budget(_MAX_ON_THE_WIRE)
         self._one_at_a_time = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "winrm")
 
@@ -80,6 +85,12 @@ class WinRmRunner:
                 f"{self._there} does not answer within {seconds:g} seconds",
                 hint="is WinRM on (winrm quickconfig -transport:https), and port 5986 open?",
             ) from error
+        except TooMuchOutputError as error:
+            raise RemoteError(
+                f"{self._there} answered with more than {_MAX_ON_THE_WIRE >> 20} MiB"
+                " and was given up",
+                hint="see whether that is a Windows server: its answers should be a few lines",
+            ) from error
         except RequestException as error:
             hint = None
             if "certificate" in str(error).lower():
@@ -96,7 +107,7 @@ class WinRmRunner:
             ) from error
         from pypsrp.exceptions import AuthenticationError, WinRMError
 
-        connection = WSMan(
+        connection: Any = WSMan(
             self._there.host,
             port=self._there.port,
             username=self._there.user,
@@ -109,6 +120,11 @@ class WinRmRunner:
             read_timeout=int(self._access.timeout) + 5,
             reconnection_retries=0,
         )
+        # It makes its session with the first request; there is no other way to limit what is read.
+        session = connection.transport._build_session()  # noqa: SLF001
+        for prefix, adapter in session.adapters.items():
+            session.adapters[prefix] = _Bounded(adapter, self._budget)
+        connection.transport.session = session
         pool = RunspacePool(connection)
         try:
             pool.open()
@@ -120,6 +136,7 @@ class WinRmRunner:
         from pypsrp.exceptions import WinRMError
         from pypsrp.powershell import PowerShell
 
+        self._budget.left = _MAX_ON_THE_WIRE
         shell = PowerShell(self._pool)
         shell.add_script(strict(command))
         shell.add_cmdlet("Out-String").add_parameter("Stream")
@@ -129,3 +146,35 @@ class WinRmRunner:
             return Output("", str(error), 1)
         errors = "\n".join(str(record) for record in shell.streams.error)
         return Output("\n".join(map(str, lines)), errors, 1 if shell.had_errors else 0)
+
+
+class _Bounded:
+    """An adapter of requests whose answers are counted while they are read."""
+
+    def __init__(self, inner: Any, budget: Budget) -> None:
+        self._inner = inner
+        self._budget = budget
+
+    def send(self, request: Any, **how: Any) -> Any:
+        """Return the answer, its body not read yet."""
+        response = self._inner.send(request, **how | {"stream": True})
+        response.connection = self  # authentication sends its next request by this
+        # Not another object in its place: authentication looks for the certificate behind this one.
+        response.raw.stream = self._counted(response.raw, response.raw.stream)
+        return response
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()
+
+    def _counted(self, raw: Any, stream: Callable[..., Iterator[bytes]]) -> Any:
+        def counted(*size: int, **how: Any) -> Iterator[bytes]:
+            for piece in stream(*size, **how):
+                try:
+                    self._budget.take(piece)
+                except TooMuchOutputError:
+                    raw.close()
+                    raise
+                yield piece
+
+        return counted

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shunt.servers.drivers.linux import facts, files
+from shunt.servers.drivers.linux import facts, files, networkd
 from shunt.servers.steps import Output
 from tests.servers.drivers.golden import FOLDER, load
 
@@ -60,7 +60,7 @@ def _make(root: Path, path: str, mode: int) -> None:
         (files.IF_UP, 0o644, False),  # run-parts(8) takes executables only
         (files.PROFILE, 0o600, True),
         (files.PROFILE, 0o644, False),  # NetworkManager refuses what others may read
-        (files.NETWORKD, 0o644, True),
+        (networkd.OWN[0], 0o644, True),
     ],
 )
 def test_modes(tmp_path: Path, path: str, mode: int, *, heeded: bool) -> None:

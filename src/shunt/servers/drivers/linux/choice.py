@@ -6,10 +6,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward
+from shunt.servers.drivers.linux import networkd
 from shunt.servers.wish import Silence, Wish
 
 if TYPE_CHECKING:
-    from shunt.servers.drivers.linux.observed import Host
+    from shunt.servers.drivers.linux.observed import Host, Managers
 
 
 class Manager(StrEnum):
@@ -43,10 +44,12 @@ def manager(host: Host, wish: Wish) -> Manager | None:
     """Return who brings the alias back on this host; None if nobody there is known."""
     who = host.managers
     plain = wish.forward is not Forward.ENCAP and method(host, wish) is Silence.SYSCTL
-    if plain and who.networkd and not who.netplan:
+    # Else somebody's own file comes before netplan's for lo, or lo shares what netplan has made.
+    by_netplan = who.netplan and (who.networkd_file is None or _made_for_loopback(who))
+    if plain and who.networkd and not by_netplan and networkd.path(who):
         return Manager.NETWORKD
     if plain and not _others_on_loopback(host, wish):
-        if who.networkd:
+        if who.networkd and by_netplan:
             return Manager.NETPLAN
         if who.network_manager and who.network_manager >= (1, 42):
             return Manager.NETWORK_MANAGER
@@ -60,6 +63,12 @@ def manager(host: Host, wish: Wish) -> Manager | None:
 def keeps_scope_host(host: Host, wish: Wish) -> bool:
     """Return whether the aliases will have scope host after the next boot, too."""
     return not wish.persist or manager(host, wish) in _GIVES_SCOPE_HOST
+
+
+def _made_for_loopback(who: Managers) -> bool:
+    """Return whether networkd's file for `lo` is one that netplan has made for it alone."""
+    made = (who.networkd_file or "").startswith("/run/systemd/network/10-netplan-lo.network")
+    return made and networkd.only_loopback(who.networkd_texts)
 
 
 def _others_on_loopback(host: Host, wish: Wish) -> bool:

@@ -38,7 +38,20 @@ if [ -d /run/systemd/system ]; then
     if active systemd-networkd; then
         echo networkd=yes
         file=$(networkctl --no-pager status lo 2>/dev/null | sed -n 's/^ *Network File: *//p')
-        case $file in /*) echo "networkd-file=$file" ;; esac
+        case $file in /*)
+            echo "networkd-file=$file"
+            echo "networkd-text=$(base64 < "$file" | tr -d '\\n')."
+            seen=' '
+            for folder in /etc /run /usr/local/lib /usr/lib /lib; do
+                for part in $folder/systemd/network/${file##*/}.d/*.conf; do
+                    name=${part##*/}
+                    case $seen in *" $name "*) continue ;; esac
+                    seen="$seen$name "
+                    if [ "$name" != 50-shunt.conf ] && [ -e "$part" ]
+                    then echo "networkd-part=$name $(base64 < "$part" | tr -d '\\n')."; fi
+                done
+            done ;;
+        esac
     fi
     if active NetworkManager; then
         echo "network-manager=$(LC_ALL=C nmcli -t -f VERSION general 2>/dev/null || echo 0.0)"

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward
-from shunt.servers.drivers.linux import alias, choice, filters, silence, tunnel
+from shunt.servers.drivers.linux import alias, choice, filters, networkd, silence, tunnel
 from shunt.servers.drivers.linux.commands import dotted, setting
 from shunt.servers.wish import Silence, Wish
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from shunt.servers.drivers.linux.observed import Host
 
 SYSCTL = "/etc/sysctl.d/99-zz-shunt.conf"  # after 99-sysctl.conf, which is /etc/sysctl.conf
-NETWORKD = "/etc/systemd/network/10-shunt-lo.network"
 NETPLAN = "/etc/netplan/90-shunt.yaml"
 PROFILE = "/etc/NetworkManager/system-connections/shunt-lo.nmconnection"
 IF_UP = "/etc/network/if-up.d/shunt"
@@ -27,16 +26,15 @@ SCRIPT = "/etc/shunt/server-up"
 UNIT = "/etc/systemd/system/shunt-server.service"
 UNIT_NAME = "shunt-server.service"
 
-_HEAD = (
+HEAD = (
     "# Made by Shunt, which sets this machine up as a server; `shunt server remove` deletes it.\n"
 )
-_DROP_IN = "/50-shunt.conf"
 
 # Each may take away what the unit has set up: at a restart, at a reload (`nft -f` with a `flush
 # ruleset`), and when it is stopped and started again, which PartOf= alone does not follow.
 _FOLLOWED = "networking.service systemd-networkd.service NetworkManager.service nftables.service"
 UNIT_TEXT = f"""\
-{_HEAD}[Unit]
+{HEAD}[Unit]
 Description=Cluster addresses of this server: silence first, then the alias
 Documentation=file://{SCRIPT}
 After=systemd-sysctl.service network-pre.target
@@ -60,38 +58,19 @@ WantedBy={_FOLLOWED}
 def asked(number_of_addresses: int) -> tuple[str, ...]:
     """Return every file whose content a plan may need to know; one is a pattern."""
     ifcfg = (f"{IFCFG}{number}" for number in range(number_of_addresses))
-    drop_ins = f"/etc/systemd/network/*.network.d{_DROP_IN}"
-    return (SYSCTL, NETWORKD, drop_ins, NETPLAN, PROFILE, IF_UP, SCRIPT, UNIT, *ifcfg)
+    return (SYSCTL, *networkd.OWN, networkd.DROP_INS, NETPLAN, PROFILE, IF_UP, SCRIPT, UNIT, *ifcfg)
 
 
 def sysctl_text(values: Mapping[str, int]) -> str:
     """Return the sysctl.d file that sets `values`."""
     lines = (f"{dotted(path)} = {value}\n" for path, value in values.items())
-    return _HEAD + "".join(lines)
-
-
-def networkd_path(used: str | None) -> str:
-    """Return the .network file for `lo`, or the drop-in of the one that is `used` already."""
-    if used is None or used == NETWORKD:
-        return NETWORKD
-    return f"/etc/systemd/network/{used.rsplit('/', 1)[1]}.d{_DROP_IN}"
-
-
-def networkd_text(addresses: Iterable[Address], *, drop_in: bool) -> str:
-    """Return the text of systemd.network(5) that adds the addresses to `lo`."""
-    head = "" if drop_in else "[Match]\nName=lo\n\n[Network]\nKeepConfiguration=static\n\n"
-    sections = (
-        f"[Address]\nAddress={a}/{a.max_prefixlen}\n"
-        + ("Scope=host\n" if a.version == 4 else "PreferredLifetime=0\n")
-        for a in addresses
-    )
-    return _HEAD + head + "\n".join(sections)
+    return HEAD + "".join(lines)
 
 
 def netplan_text(addresses: Iterable[Address]) -> str:
     """Return the netplan file that adds the addresses to `lo`."""
     lines = "".join(f'        - "{a}/{a.max_prefixlen}"\n' for a in addresses)
-    return f"{_HEAD}network:\n  version: 2\n  ethernets:\n    lo:\n      addresses:\n{lines}"
+    return f"{HEAD}network:\n  version: 2\n  ethernets:\n    lo:\n      addresses:\n{lines}"
 
 
 def network_manager_text(addresses: Iterable[Address]) -> str:
@@ -104,13 +83,13 @@ def network_manager_text(addresses: Iterable[Address]) -> str:
         names = [first, *(f"{a}/{a.max_prefixlen}" for a in mine if a.version == version)]
         lines = "".join(f"address{number}={name}\n" for number, name in enumerate(names, 1))
         sections.append(f"[ipv{version}]\nmethod=manual\n{lines}")
-    return _HEAD + "\n".join(sections)
+    return HEAD + "\n".join(sections)
 
 
 def ifcfg_text(address: IPv4Address, number: int) -> str:
     """Return the ifcfg file of an alias, without the announcements that ifup would send."""
     return (
-        f"{_HEAD}DEVICE=lo:shunt{number}\nIPADDR={address}\nNETMASK=255.255.255.255\n"
+        f"{HEAD}DEVICE=lo:shunt{number}\nIPADDR={address}\nNETMASK=255.255.255.255\n"
         "ONBOOT=yes\nONPARENT=yes\nARPCHECK=no\nARPUPDATE=no\n"
     )
 
@@ -130,7 +109,7 @@ def script_text(host: Host, wish: Wish, *, guard: bool) -> str:
                 lines.append(f"echo 2 > {setting(f'ipv4/conf/{device}/rp_filter')}")
     if choice.method(host, wish) is not Silence.REDIRECT:
         lines += [alias.add_words(address) for address in wish.clusters]
-    return f"#!/bin/sh\n{_HEAD}" + "\n".join(lines) + "\n"
+    return f"#!/bin/sh\n{HEAD}" + "\n".join(lines) + "\n"
 
 
 def _silence_lines(host: Host, wish: Wish) -> list[str]:

@@ -96,6 +96,7 @@ class Managers:
         networkd, netplan, ifupdown, ifcfg: These are in charge of something.
         network_manager: Its version if it runs, as (major, minor).
         networkd_file: The .network file that systemd-networkd uses for `lo`, if any.
+        networkd_texts: Its text, and those of its drop-ins but Shunt's, in the order of reading.
         loopback_profile: The file of a NetworkManager profile for `lo` that somebody else made.
         profile_addresses: The addresses of that profile, each with its prefix length.
         unheeded: Shunt's own files that are there, but that nobody acts upon at boot: a unit that
@@ -109,6 +110,7 @@ class Managers:
     ifcfg: bool = False
     network_manager: tuple[int, int] | None = None
     networkd_file: str | None = None
+    networkd_texts: tuple[str, ...] = ()
     loopback_profile: str | None = None
     profile_addresses: frozenset[str] = frozenset()
     unheeded: frozenset[str] = frozenset()

@@ -246,12 +246,23 @@ def _managers(lines: list[str]) -> Managers:
         ifcfg="ifcfg" in found,
         network_manager=(int(numbers[1]), int(numbers[2])) if numbers else None,
         networkd_file=found.get("networkd-file"),
+        networkd_texts=_networkd_texts(lines),
         loopback_profile=found.get("loopback-profile"),
         profile_addresses=frozenset(found.get("profile-addresses", "").split()),
         unheeded=frozenset(
             line.partition("=")[2] for line in lines if line.startswith("unheeded=")
         ),
     )
+
+
+def _networkd_texts(lines: list[str]) -> tuple[str, ...]:
+    """Return the text of the file for `lo`, then those of its drop-ins by their names."""
+    first = [line for line in lines if line.startswith("networkd-text=")]
+    parts = sorted(line for line in lines if line.startswith("networkd-part="))
+    if len(first) != any(line.startswith("networkd-file=") for line in lines):
+        raise ParseError("the text of systemd-networkd's file for lo is missing")
+    named = [*(line.replace("=", " ", 1) for line in first), *(p.partition("=")[2] for p in parts)]
+    return tuple(text for _, text in map(_file, named) if text is not None)
 
 
 def _settings(lines: Iterable[str]) -> Iterator[Setting]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from shunt.servers.drivers.linux import boot_settings, choice, files, silence
+from shunt.servers.drivers.linux import boot_settings, choice, files, networkd, silence
 from shunt.servers.drivers.linux.choice import Manager
 from shunt.servers.drivers.linux.commands import content_is, restore
 from shunt.servers.drivers.linux.paths import on_segment
@@ -133,9 +133,10 @@ class _File:
 def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
     """Return the files by which `chosen` brings the aliases back, in the order of writing."""
     if chosen is Manager.NETWORKD:
-        path = files.networkd_path(host.managers.networkd_file)
-        text = files.networkd_text(wish.clusters, drop_in=path != files.NETWORKD)
-        folder = () if path == files.NETWORKD else (_rmdir(path),)
+        path = networkd.path(host.managers)
+        assert path is not None, "choice.manager has asked"
+        text = files.HEAD + networkd.text(host.managers, wish.clusters)
+        folder = () if path in networkd.OWN else (_rmdir(path),)
         return (_File(path, text, after_undo=folder),)
     if chosen is Manager.NETPLAN:
         told = (Command(("netplan", "generate")),)

@@ -92,12 +92,12 @@ static __noinline int answer_arp(struct packet *p, struct request *r, struct por
 	    arp->protocol_size != 4)
 		return XDP_PASS;
 	sender = mapped(arp->sender);
-	if (address_flags(&sender) & ADDRESS_CLUSTER && !same_mac(arp->sender_mac, port->mac)) {
+	if (address_flags(sender) & ADDRESS_CLUSTER && !same_mac(arp->sender_mac, port->mac)) {
 		r->cause = CAUSE_passed_claim;
 		return XDP_PASS;
 	}
 	target = mapped(arp->target);
-	if (arp->operation != bpf_htons(ARP_REQUEST) || !(address_flags(&target) & ADDRESS_ACTIVE))
+	if (arp->operation != bpf_htons(ARP_REQUEST) || !(address_flags(target) & ADDRESS_ACTIVE))
 		return XDP_PASS;
 	if (!is_for_us(p->eth, port)) {
 		r->cause = CAUSE_passed_other_mac;
@@ -141,7 +141,7 @@ static __noinline int answer_solicitation(struct xdp_md *ctx, struct packet *p, 
 	    nd->icmp.icmp6_code || bpf_ntohs(ip->payload_len) < BARE_SOLICITATION)
 		return XDP_PASS;
 	target = load_address(&nd->target);
-	if (!(address_flags(&target) & ADDRESS_ACTIVE))
+	if (!(address_flags(target) & ADDRESS_ACTIVE))
 		return XDP_PASS;
 	if (!is_for_us(p->eth, port)) {
 		r->cause = CAUSE_passed_other_mac;
@@ -189,7 +189,7 @@ static __noinline int see_advertisement(struct packet *p, struct request *r, str
 	if ((void *)nd + BARE_SOLICITATION > p->end || ip->hop_limit != 255)
 		return XDP_PASS;
 	target = load_address(&nd->target);
-	if (address_flags(&target) & ADDRESS_CLUSTER && !same_mac(p->eth->h_source, port->mac))
+	if (address_flags(target) & ADDRESS_CLUSTER && !same_mac(p->eth->h_source, port->mac))
 		r->cause = CAUSE_passed_claim;
 	return XDP_PASS;
 }

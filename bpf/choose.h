@@ -5,24 +5,6 @@
 
 #include "track.h"
 
-static __always_inline void ask_tracking(struct request *r, const struct service *service)
-{
-	struct question q = {
-	    .flow = r->flow,
-	    .service = *service,
-	    .hash = r->hash,
-	    .slot = service->slots_base + r->slot,
-	    .state = r->state,
-	    .tcp_flags = r->tcp_flags,
-	    .dry = r->dry,
-	    .member = SLOT_NONE,
-	};
-
-	choose_tracked(&q);
-	r->member = q.member;
-	r->reason = q.reason;
-}
-
 /* The slot of a flow: sticky services hash the client, all others the whole flow. */
 static __always_inline __u64 hash_request(const struct request *r, const struct service *service)
 {
@@ -57,7 +39,7 @@ static __always_inline void choose_member(struct request *r, const struct servic
 		r->member = r->state.current;
 		r->reason = REASON_settled;
 	} else {
-		ask_tracking(r, service);
+		choose_tracked(r, service);
 	}
 }
 

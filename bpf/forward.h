@@ -13,9 +13,9 @@ static __always_inline int end(struct request *r, __u32 cause, int verdict)
 }
 
 /* What is for no service is dropped for `cause` if it is for a cluster address, else the host's. */
-static __always_inline int refuse(struct request *r, __u32 cause)
+static __noinline int refuse(struct request *r, __u32 cause)
 {
-	if (address_flags(&r->flow.cluster) & ADDRESS_CLUSTER)
+	if (address_flags(r->flow.cluster) & ADDRESS_CLUSTER)
 		return end(r, cause, XDP_DROP);
 	return end(r, CAUSE_passed_not_ours, XDP_PASS);
 }

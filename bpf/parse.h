@@ -65,7 +65,7 @@ struct request {
 	__u8 plain;   /* no options and no extension headers */
 	__u8 dry;     /* nothing may be remembered: a trace, or an ICMP error about the flow */
 	__u8 trace;   /* nothing may be counted, either */
-	__u32 zero;
+	__u32 now;    /* coarse clock, seconds; of tracked flows only */
 };
 
 struct vlan_header {

@@ -15,21 +15,6 @@
 
 #define NANOSECONDS 1000000000ULL
 
-/* What tracking (track.h) is asked. A copy of all that it needs, without pointers. */
-struct question {
-	struct flow_key flow;
-	struct service service;
-	__u64 hash;
-	__u32 slot;	   /* index into slots */
-	struct slot state; /* of the slot, read once */
-	__u32 now;	   /* coarse clock, seconds */
-	__u8 tcp_flags;
-	__u8 dry;     /* nothing may be written: a trace, or an ICMP error about the flow */
-	__u16 member; /* the answer: local number, or SLOT_NONE */
-	__u16 reason; /* enum reason */
-	__u8 zero[6];
-};
-
 static __always_inline __u32 coarse_now(void)
 {
 	struct settings *s = get_settings();
@@ -38,16 +23,17 @@ static __always_inline __u32 coarse_now(void)
 }
 
 /* Seconds since `then`; less than 0 if another CPU, whose second came earlier, has written it. */
-static __always_inline __s32 since(const struct question *q, __u32 then)
+static __always_inline __s32 since(const struct request *r, __u32 then)
 {
-	return q->now - then;
+	return r->now - then;
 }
 
-static __always_inline __u16 member_flags(const struct question *q, __u16 local)
+static __always_inline __u16 member_flags(const struct service *service, __u16 local)
 {
-	__u32 index = q->service.members_base + local;
-	struct member *member = local == SLOT_NONE ? NULL : bpf_map_lookup_elem(&members, &index);
+	struct member *member = NULL;
 
+	if (local != SLOT_NONE)
+		member = find_member(service->members_base + local);
 	return member ? member->flags : MEMBER_MOVE;
 }
 
@@ -56,21 +42,21 @@ static __always_inline int is_new_connection(__u8 protocol, __u8 tcp_flags)
 	return protocol == IPPROTO_TCP && (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-static __always_inline int is_new(const struct question *q)
+static __always_inline int is_new(const struct request *r)
 {
-	return is_new_connection(q->flow.protocol, q->tcp_flags);
+	return is_new_connection(r->flow.protocol, r->tcp_flags);
 }
 
 /* May one more of this kind be remembered now? */
-static __always_inline int take_budget(const struct question *q, __u32 kind)
+static __always_inline int take_budget(const struct request *r, __u32 kind)
 {
 	struct settings *s = get_settings();
 	struct budget *budget = bpf_map_lookup_elem(&budgets, &kind);
 
 	if (!s || !budget)
 		return 0;
-	if (budget->second != q->now) {
-		budget->second = q->now;
+	if (budget->second != r->now) {
+		budget->second = r->now;
 		budget->used = 0;
 	}
 	if (budget->used >= s->exceptions_rate) {
@@ -86,53 +72,77 @@ static __always_inline int take_budget(const struct question *q, __u32 kind)
  * Remember the flow on `local`; 0 if it may not be, and then it must do without. `badly`: it
  * cannot do without, and is a newcomer at least.
  */
-static __noinline int record_flow(struct question *q, __u16 local, int badly)
+static __noinline int record_flow(const struct request *r, const struct service *service,
+				  __u16 local, int badly)
 {
 	struct settings *s = get_settings();
-	struct flow flow = {.service = q->service.number,
-			    .hash = q->hash,
-			    .seen = q->now,
+	struct flow_key key = r->flow;
+	struct flow flow = {.service = service->number,
+			    .hash = r->hash,
+			    .seen = r->now,
 			    .member = local,
-			    .closed = !!(q->tcp_flags & (TCP_FIN | TCP_RST))};
+			    .closed = !!(r->tcp_flags & (TCP_FIN | TCP_RST))};
 
-	if (q->dry)
+	if (r->dry)
 		return 1;
 	if (local == SLOT_NONE)
 		return 0;
-	if (take_budget(q, BUDGET_FLOWS) && !bpf_map_update_elem(&flows, &q->flow, &flow, BPF_ANY))
+	if (take_budget(r, BUDGET_FLOWS) && !bpf_map_update_elem(&flows, &key, &flow, BPF_ANY))
 		return 1;
 	if (!badly || !s)
 		return 0;
-	if (s->newcomers != q->now)
-		s->newcomers = q->now;
-	return !bpf_map_update_elem(&newcomers, &q->flow, &flow, BPF_ANY);
+	if (s->newcomers != r->now)
+		s->newcomers = r->now;
+	return !bpf_map_update_elem(&newcomers, &key, &flow, BPF_ANY);
 }
 
-static __noinline int forget_flow(struct question *q)
+static __noinline int forget_flow(const struct request *r)
 {
-	if (q->dry)
+	struct flow_key key = r->flow;
+
+	if (r->dry)
 		return 0;
-	bpf_map_delete_elem(&flows, &q->flow);
-	bpf_map_delete_elem(&newcomers, &q->flow);
+	bpf_map_delete_elem(&flows, &key);
+	bpf_map_delete_elem(&newcomers, &key);
 	return 0;
 }
 
 /* A newcomer that speaks again becomes an exception, if it may. */
-static __always_inline struct flow *find_newcomer(struct question *q)
+static __noinline struct flow *find_newcomer(const struct request *r)
 {
 	struct settings *s = get_settings();
+	struct flow_key key = r->flow;
 	struct flow *flow;
 
 	if (!s || !s->newcomers) /* as always, but after a flood while a server was to be avoided */
 		return NULL;
-	flow = bpf_map_lookup_elem(&newcomers, &q->flow);
-	if (flow && !q->dry && !is_new(q) && take_budget(q, BUDGET_NEWCOMERS)) {
+	flow = bpf_map_lookup_elem(&newcomers, &key);
+	if (flow && !r->dry && !is_new(r) && take_budget(r, BUDGET_NEWCOMERS)) {
 		struct flow settled_in = *flow;
 
-		if (!bpf_map_update_elem(&flows, &q->flow, &settled_in, BPF_ANY))
-			bpf_map_delete_elem(&newcomers, &q->flow);
+		if (!bpf_map_update_elem(&flows, &key, &settled_in, BPF_ANY))
+			bpf_map_delete_elem(&newcomers, &key);
 	}
 	return flow;
+}
+
+/* A function for the sake of the stack: what the key takes of it is given back at once. */
+static __noinline struct flow *find_exception(const struct request *r)
+{
+	struct flow_key key = r->flow;
+
+	return bpf_map_lookup_elem(&flows, &key);
+}
+
+/* What is remembered of this flow in this service; one that is gone hides none. */
+static __always_inline struct flow *find_flow(const struct request *r,
+					      const struct service *service)
+{
+	struct flow *flow = find_exception(r);
+
+	if (!flow || flow->service != service->number)
+		flow = find_newcomer(r);
+	return flow && flow->service == service->number ? flow : NULL;
 }
 
 #endif

@@ -13,11 +13,21 @@ static __always_inline struct settings *get_settings(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
-static __always_inline __u32 address_flags(const struct address *address)
+/*
+ * What is looked up by a field of a struct that a global function was given is looked up by a copy:
+ * before Linux 6.2 a map's key may lie on the stack, but not in such a function's argument. Handed
+ * over by value, the key lives in a block of its own, and blocks share their place on the stack.
+ */
+static __always_inline __u32 address_flags(struct address address)
 {
-	__u32 *flags = bpf_map_lookup_elem(&addresses, address);
+	__u32 *flags = bpf_map_lookup_elem(&addresses, &address);
 
 	return flags ? *flags : 0;
+}
+
+static __always_inline struct member *find_member(__u32 index)
+{
+	return bpf_map_lookup_elem(&members, &index);
 }
 
 /*
@@ -60,7 +70,7 @@ static __noinline struct service *find_wildcard(struct request *r)
 	struct settings *now = get_settings();
 	struct service *service;
 
-	if (!now || !now->wildcards || address_flags(&r->flow.cluster))
+	if (!now || !now->wildcards || address_flags(r->flow.cluster))
 		return NULL;
 	r->matched = 3;
 	service = look_up(r, &any, r->flow.port);

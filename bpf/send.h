@@ -14,9 +14,10 @@ static __always_inline void count_cause(__u32 cause)
 		++*count;
 }
 
-static __always_inline void count_member(struct xdp_md *ctx, const struct request *r)
+static __always_inline void count_member(struct xdp_md *ctx, const struct request *r,
+					 const __u32 *index)
 {
-	struct tally *tally = bpf_map_lookup_elem(&tallies, &r->index);
+	struct tally *tally = bpf_map_lookup_elem(&tallies, index);
 
 	if (!tally || r->trace)
 		return;
@@ -61,7 +62,8 @@ static __always_inline int rewrite(struct xdp_md *ctx, struct request *r, __u32 
 /* Send the packet to the member r->index; r->cause is what it counts as if all goes well. */
 static __always_inline int send(struct xdp_md *ctx, struct request *r)
 {
-	struct member *member = bpf_map_lookup_elem(&members, &r->index);
+	__u32 index = r->index;
+	struct member *member = bpf_map_lookup_elem(&members, &index);
 	__u64 word; /* MAC and flags, read once */
 	__u16 flags;
 	int verdict;
@@ -80,7 +82,7 @@ static __always_inline int send(struct xdp_md *ctx, struct request *r)
 	}
 	verdict = rewrite(ctx, r, member->ifindex, (__u8 *)&word);
 	if (verdict != XDP_DROP)
-		count_member(ctx, r);
+		count_member(ctx, r, &index);
 	return verdict;
 }
 

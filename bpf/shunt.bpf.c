@@ -11,6 +11,8 @@
 #include "icmp.h"
 #include "words.h"
 
+#define TO_BE_FORWARDED -1 /* by the caller, so that two frames do not share the stack */
+
 static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct request *r,
 				  struct port *port)
 {
@@ -26,7 +28,7 @@ static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct r
 		return answer_solicitation(ctx, p, r, port);
 	if (r->version == 6 && icmp->type == ND_ADVERTISEMENT)
 		return see_advertisement(p, r, port);
-	flags = address_flags(&r->flow.cluster);
+	flags = address_flags(r->flow.cluster);
 	is_error = is_icmp_error(r->version, icmp->type);
 	if (!(flags & ADDRESS_CLUSTER) && !is_error) /* an error may be for any cluster */
 		return end(r, CAUSE_passed_not_ours, XDP_PASS);
@@ -39,7 +41,7 @@ static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct r
 		return refuse(r, CAUSE_dropped_icmp);
 	r->dry = 1;
 	r->cause = CAUSE_forwarded_icmp_error;
-	return forward(ctx, r);
+	return TO_BE_FORWARDED;
 }
 
 static __always_inline int handle_transport(struct xdp_md *ctx, struct packet *p, struct request *r,
@@ -66,6 +68,8 @@ static __always_inline int handle_transport(struct xdp_md *ctx, struct packet *p
 static __always_inline int handle_ip(struct xdp_md *ctx, struct packet *p, struct request *r,
 				     struct port *port, int protocol)
 {
+	int verdict;
+
 	if (protocol < 0)
 		return end(r, CAUSE_passed_truncated, XDP_PASS);
 	if (r->version == 6 && is_extension(protocol)) {
@@ -73,9 +77,10 @@ static __always_inline int handle_ip(struct xdp_md *ctx, struct packet *p, struc
 		if (protocol < 0)
 			return refuse(r, CAUSE_dropped_malformed);
 	}
-	if (protocol == (r->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-		return handle_icmp(ctx, p, r, port);
-	return handle_transport(ctx, p, r, port);
+	if (protocol != (r->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return handle_transport(ctx, p, r, port);
+	verdict = handle_icmp(ctx, p, r, port);
+	return verdict == TO_BE_FORWARDED ? forward(ctx, r) : verdict;
 }
 
 static __always_inline int dispatch(struct xdp_md *ctx, struct request *r, __u32 ifindex)
@@ -126,7 +131,7 @@ static __always_inline void report(struct decision *decision, const struct reque
 	    .matched = r->matched,
 	};
 	if (r->matched && r->member != SLOT_NONE)
-		member = bpf_map_lookup_elem(&members, &r->index);
+		member = find_member(r->index);
 	if (member) {
 		copy_mac(decision->mac, member->mac);
 		decision->flags = member->flags;
@@ -139,9 +144,9 @@ int shunt_trace(struct xdp_md *ctx)
 {
 	struct request r = {.dry = 1, .trace = 1};
 	__u32 zero = 0;
-	struct decision *decision = bpf_map_lookup_elem(&decisions, &zero);
 	struct settings *now = get_settings();
 	int verdict = dispatch(ctx, &r, now ? now->trace_ifindex : 0);
+	struct decision *decision = bpf_map_lookup_elem(&decisions, &zero);
 
 	if (decision)
 		report(decision, &r);

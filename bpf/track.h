@@ -12,13 +12,21 @@
 
 #include "affinity.h"
 
-/* A reset ends a flow: it is no sign that one lives. */
-static __always_inline void see_elder(const struct question *q)
+static __always_inline struct sight *find_sight(const struct request *r,
+						const struct service *service)
 {
-	struct sight *sight = bpf_map_lookup_elem(&sights, &q->slot);
+	__u32 slot = service->slots_base + r->slot;
 
-	if (sight && !q->dry && !(q->tcp_flags & TCP_RST) && sight->seen != q->now)
-		sight->seen = q->now;
+	return bpf_map_lookup_elem(&sights, &slot);
+}
+
+/* A reset ends a flow: it is no sign that one lives. */
+static __always_inline void see_elder(const struct request *r, const struct service *service)
+{
+	struct sight *sight = find_sight(r, service);
+
+	if (sight && !r->dry && !(r->tcp_flags & TCP_RST) && sight->seen != r->now)
+		sight->seen = r->now;
 }
 
 /*
@@ -26,132 +34,128 @@ static __always_inline void see_elder(const struct question *q)
  * is forgotten at once: packets of the flow's next life must not find it, even if that is not
  * remembered itself.
  */
-static __always_inline int follow_flow(struct question *q)
+static __always_inline int follow_flow(struct request *r, const struct service *service)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, &q->flow);
+	struct flow *flow = find_flow(r, service);
 	__u16 flags;
 
-	if (!flow || flow->service != q->service.number) /* a service that is gone hides none */
-		flow = find_newcomer(q);
-	if (!flow || flow->service != q->service.number)
+	if (!flow)
 		return 0;
-	q->member = flow->member;
-	flags = member_flags(q, q->member);
+	flags = member_flags(service, flow->member);
 	if (flags & MEMBER_MOVE || /* or the port is used again */
-	    (is_new(q) && (flow->closed || flags & (MEMBER_RESET | MEMBER_DOWN)))) {
-		q->member = SLOT_NONE;
-		forget_flow(q);
+	    (is_new(r) && (flow->closed || flags & (MEMBER_RESET | MEMBER_DOWN)))) {
+		forget_flow(r);
 		return 0;
 	}
-	q->reason = REASON_exception;
-	if (q->dry)
+	r->member = flow->member;
+	r->reason = REASON_exception;
+	if (r->dry)
 		return 1;
-	if (q->tcp_flags & (TCP_FIN | TCP_RST))
+	if (r->tcp_flags & (TCP_FIN | TCP_RST))
 		flow->closed = 1;
-	if (flow->seen != q->now) {
-		flow->seen = q->now;
-		if (q->service.sticky)
-			renew_affinity(q, q->member);
+	if (flow->seen != r->now) {
+		flow->seen = r->now;
+		if (service->sticky)
+			renew_affinity(r, service);
 	}
 	return 1;
 }
 
 /* TCP in an unsettled slot: a SYN begins a flow of `current`; what is unknown is the elder's. */
-static __always_inline void choose_tcp(struct question *q, __u16 elders)
+static __always_inline void choose_tcp(struct request *r, const struct service *service,
+				       __u16 elder, __u16 elders)
 {
-	if (is_new(q)) {
-		if (q->state.current == SLOT_NONE)
+	if (is_new(r)) {
+		if (r->state.current == SLOT_NONE)
 			return;
-		q->member = q->state.current;
-		q->reason = REASON_new_flow;
-		if (record_flow(q, q->member, elders & MEMBER_AVOID) || q->state.elder == SLOT_GONE)
+		r->member = r->state.current;
+		r->reason = REASON_new_flow;
+		if (record_flow(r, service, r->member, elders & MEMBER_AVOID) || elder == SLOT_GONE)
 			return;
 		/* Not remembered: then it must go where unknown flows go, and stay there. */
-		q->reason = REASON_new_flow_refused;
-	} else if (q->state.elder == SLOT_GONE) {
-		q->member = q->state.current;
-		q->reason = REASON_elder_gone;
+		r->reason = REASON_new_flow_refused;
+	} else if (elder == SLOT_GONE) {
+		r->member = r->state.current;
+		r->reason = REASON_elder_gone;
 		return;
 	} else {
-		q->reason = REASON_elder;
+		r->reason = REASON_elder;
 	}
-	q->member = q->state.elder;
-	see_elder(q);
+	r->member = elder;
+	see_elder(r, service);
 }
 
 /*
  * UDP in an unsettled slot: nothing marks a new flow but that it comes long after the change. That
  * holds only if all old ones have been remembered; so a refusal puts the time off.
  */
-static __always_inline void choose_udp(struct question *q, __u16 elders)
+static __always_inline void choose_udp(struct request *r, const struct service *service,
+				       __u16 elder, __u16 elders)
 {
-	struct sight *sight = bpf_map_lookup_elem(&sights, &q->slot);
-	int early = sight && since(q, sight->since) < (__s32)q->service.udp_idle;
-	int leaves = elders & MEMBER_DOWN && q->state.current != SLOT_NONE;
+	struct sight *sight = find_sight(r, service);
+	int early = sight && since(r, sight->since) < (__s32)service->udp_idle;
+	int leaves = elders & MEMBER_DOWN && r->state.current != SLOT_NONE;
 
-	if (sight && early && q->state.elder != SLOT_GONE && !leaves) {
-		q->member = q->state.elder;
-		q->reason = REASON_udp_old;
-		see_elder(q);
-		if (!record_flow(q, q->member, 0))
-			sight->since = q->now;
+	if (sight && early && elder != SLOT_GONE && !leaves) {
+		r->member = elder;
+		r->reason = REASON_udp_old;
+		see_elder(r, service);
+		if (!record_flow(r, service, r->member, 0))
+			sight->since = r->now;
 		return;
 	}
-	q->member = q->state.current;
-	q->reason = early && leaves ? REASON_udp_elder_down : REASON_udp_new;
-	record_flow(q, q->member, 1);
+	r->member = r->state.current;
+	r->reason = early && leaves ? REASON_udp_elder_down : REASON_udp_new;
+	record_flow(r, service, r->member, 1);
 }
 
-static __noinline int choose_unsettled(struct question *q)
+static __noinline int choose_unsettled(struct request *r, const struct service *service)
 {
-	__u16 elders = q->state.elder == SLOT_GONE ? 0 : member_flags(q, q->state.elder);
+	__u16 elder = r->state.elder;
+	__u16 elders = elder == SLOT_GONE ? 0 : member_flags(service, elder);
 
 	if (elders & MEMBER_MOVE) {
-		q->state.elder = SLOT_GONE;
+		elder = SLOT_GONE;
 		elders = 0;
 	}
-	if (q->flow.protocol == IPPROTO_TCP)
-		choose_tcp(q, elders);
+	if (r->flow.protocol == IPPROTO_TCP)
+		choose_tcp(r, service, elder, elders);
 	else
-		choose_udp(q, elders);
+		choose_udp(r, service, elder, elders);
 	return 0;
 }
 
-static __noinline int choose_sticky(struct question *q)
+static __always_inline void choose_sticky(struct request *r, const struct service *service)
 {
-	struct affinity_key key = affinity_key(&q->flow, &q->service);
-	struct affinity *known = bpf_map_lookup_elem(&affinities, &key);
-
-	if (follow_affinity(q, known))
-		return 0;
-	if (q->state.elder == SLOT_SETTLED) {
-		q->member = q->state.current;
-		q->reason = REASON_settled;
+	if (follow_affinity(r, service))
+		return;
+	if (r->state.elder == SLOT_SETTLED) {
+		r->member = r->state.current;
+		r->reason = REASON_settled;
 	} else {
-		choose_unsettled(q);
+		choose_unsettled(r, service);
 	}
-	record_affinity(q);
-	return 0;
+	record_affinity(r, service);
 }
 
-/* Answers the question: fills in member and reason. */
-__noinline int choose_tracked(struct question *q)
+/* Fills in member and reason; member is SLOT_NONE when it is called. */
+__noinline int choose_tracked(struct request *r, const struct service *service)
 {
-	if (!q)
+	if (!r || !service)
 		return 0;
-	q->now = coarse_now();
-	if (follow_flow(q))
+	r->now = coarse_now();
+	if (follow_flow(r, service))
 		return 0;
-	if (q->service.sticky)
-		return choose_sticky(q);
-	if (q->state.elder != SLOT_SETTLED) {
-		choose_unsettled(q);
-		if (q->service.track == TRACK_ALL && q->reason == REASON_elder)
-			record_flow(q, q->member, 0);
+	if (service->sticky) {
+		choose_sticky(r, service);
+	} else if (r->state.elder != SLOT_SETTLED) {
+		choose_unsettled(r, service);
+		if (service->track == TRACK_ALL && r->reason == REASON_elder)
+			record_flow(r, service, r->member, 0);
 	} else {
-		q->member = q->state.current;
-		q->reason = REASON_recorded;
-		record_flow(q, q->member, 0);
+		r->member = r->state.current;
+		r->reason = REASON_recorded;
+		record_flow(r, service, r->member, 0);
 	}
 	return 0;
 }

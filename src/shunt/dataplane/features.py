@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shunt.dataplane.kernel import ProgramType
+from shunt.dataplane.kernel import OLDEST, ProgramType
 from shunt.dataplane.libbpf import libbpf
 from shunt.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_OLDEST_KERNEL = (5, 15)
 # Bits of /proc/PID/status, from <linux/capability.h>, and what each is for.
 _CAPABILITIES = {
     "CAP_NET_ADMIN": (12, "attaches programs and changes neighbours"),
@@ -68,16 +67,14 @@ def _library(_root: Path) -> Feature:
 
 
 def _kernel(root: Path) -> Feature:
-    """Links for XDP came with 5.9; 5.15 is the oldest kernel that Shunt is meant for."""
     text = _read(root / "proc/sys/kernel/osrelease")
     numbers = [part for part in text.replace("-", ".").split(".")[:2] if part.isdigit()]
     release = tuple(int(part) for part in numbers)
-    oldest = ".".join(map(str, _OLDEST_KERNEL))
     return Feature(
         "kernel",
-        present=len(release) == 2 and release >= _OLDEST_KERNEL,
+        present=len(release) == 2 and release >= OLDEST,
         found=text or "release unknown",
-        hint=f"Shunt needs Linux {oldest} or later.",
+        hint=f"Shunt needs Linux {OLDEST[0]}.{OLDEST[1]} or later.",
     )
 
 

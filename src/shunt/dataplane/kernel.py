@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 
+OLDEST = (6, 1)
+"""The oldest kernel that the data plane has been seen to run on; older ones are refused."""
+
 
 class MapType(enum.IntEnum):
     """BPF_MAP_TYPE_*, those that Shunt treats in some special way."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shunt.dataplane.info import map_info
+from shunt.dataplane.kernel import OLDEST
 from shunt.dataplane.layouts import Layouts
 from shunt.dataplane.libbpf import capture, checked, error_name, libbpf
 from shunt.dataplane.maps import Map
@@ -106,7 +107,8 @@ class Object:
             f"the kernel refused {self.path.name}: {reason}",
             log=log,
             errno=-result,
-            hint="Shunt is meant for Linux 5.15 and later; report this with `uname -r`.",
+            hint=f"Shunt is meant for Linux {OLDEST[0]}.{OLDEST[1]} and later; "
+            "report this with `uname -r`.",
         )
 
     def program(self, name: str) -> Program:

@@ -116,7 +116,7 @@ def test_what_need_not_last_may_stay_if_it_says_what_is_wanted(
     (text,) = (c.stdin or "" for s in made.steps for c in s.do if c.file == networkd.OWN[0])
     content = base64.b64encode(text.encode()).decode()
     answer = case.outputs["files"].stdout.replace(
-        f"{networkd.OWN[0]} -", f"{files.NETWORKD} {content}."
+        f"{networkd.OWN[0]} -", f"{networkd.OWN[0]} {content}."
     )
     case = replace(
         case,

@@ -29,9 +29,13 @@ SERVICE: dict[str, Any] = {
     "name": "[fd00::10]:80/tcp", "cluster": "web", "address": "fd00::10", "protocol": "tcp",
     "port": 80, "slots": 16384, "unsettled": 0, "exceptions": 0, "servers": [ROW],
 }  # fmt: skip
+INTERFACE: dict[str, Any] = {
+    "mode": "native", "native_refused": None, "problems": [], "notes": [],
+}  # fmt: skip
 DOCUMENT: dict[str, Any] = {
     "daemon": {"process": 77, "file": "/etc/shunt/shunt.yaml", "claims": []},
-    "interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 0}},
+    "interfaces": {"eth0": INTERFACE},
+    "diagnoses": [],
     "program": {"id": 5},
     "events": {"serverDown": 2, "serverUp": 0},
     "budgets": {
@@ -62,6 +66,10 @@ def with_row(**changes: Any) -> dict[str, Any]:
     return DOCUMENT | {"services": [SERVICE | {"servers": [ROW | changes]}]}
 
 
+def with_interface(**changes: Any) -> dict[str, Any]:
+    return DOCUMENT | {"interfaces": {"eth0": INTERFACE | changes}}
+
+
 def test_what_is_right_is_shown_in_figures() -> None:
     text = shown(DOCUMENT)
     for words in (
@@ -80,21 +88,22 @@ def test_what_is_right_is_shown_in_figures() -> None:
     [
         (DOCUMENT | {"daemon": None}, "no daemon runs; the kernel forwards by the tables"),
         (
-            DOCUMENT
-            | {"interfaces": {"eth0": {"mode": "generic", "native_refused": "EOPNOTSUPP: no",
-                                       "not_sent": 7}}},
+            with_interface(mode="generic", native_refused="EOPNOTSUPP: no"),
             "generic mode (native refused: EOPNOTSUPP: no)",
         ),
         (
-            DOCUMENT
-            | {"interfaces": {"eth0": {"mode": "gone", "native_refused": None, "not_sent": 0}}},
-            "interface eth0 is gone",
+            with_interface(mode="gone", problems=[{"kind": "gone", "text": "is gone: nothing"}]),
+            "interface eth0 is gone: nothing",
         ),
         (
-            DOCUMENT
-            | {"interfaces": {"eth0": {"mode": "native", "native_refused": None, "not_sent": 7}}},
-            "7 frames could not be sent",
+            with_interface(problems=[{"kind": "lost", "text": "could not send 7 frames"}]),
+            "interface eth0: native mode interface eth0 could not send 7 frames",
         ),
+        (
+            DOCUMENT | {"diagnoses": [{"text": "servers a, b have one MAC address"}]},
+            "servers a, b have one MAC address",
+        ),
+        (with_interface(notes=["has an MTU of 9000"]), "interface eth0 has an MTU of 9000"),
         (
             DOCUMENT
             | {"daemon": DOCUMENT["daemon"] | {"claims": [

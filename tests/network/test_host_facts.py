@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING
@@ -63,6 +64,25 @@ def test_links_are_those_of_iproute2(machine: Host) -> None:
     assert found["one"].peer_namespace is None
     assert found["one"].master == found["br7"].index
     assert found["eth0"].peer_namespace is not None
+
+
+@lab_test
+def test_the_other_end_of_a_pair_is_seen_in_any_namespace(machine: Host, lab: Lab) -> None:
+    port = lab.peer_port(machine)
+    switch = lab.segments["lan"]
+    there = {link.name: link for link in switch.call(links.links)}[port.interface]
+
+    def behind(name: str) -> Link | None:
+        return machine.call(lambda: links.peer_of(links.find(name)))
+
+    beside, far = behind("one"), behind("eth0")
+    assert beside is not None
+    assert beside.name == "two"
+    assert far is not None
+    assert (far.index, far.name, far.mac) == (there.index, there.name, there.mac)
+    assert behind("br7") is None
+    gone = replace(machine.call(lambda: links.find("eth0")), peer_namespace=4000)
+    assert machine.call(lambda: links.peer_of(gone)) is None
 
 
 @lab_test
@@ -199,6 +219,20 @@ def test_drivers_are_as_ethtool_says(machine: Host) -> None:
     assert not machine.call(lambda: ethtool.features("one"))["rx-gro"]
     with pytest.raises(HostError, match="no interface absent0"):
         machine.call(lambda: ethtool.driver("absent0"))
+
+
+@lab_test
+def test_tags_that_a_driver_takes_off_are_known_by_the_words_that_stop_it(machine: Host) -> None:
+    def taken_off() -> tuple[str, ...] | None:
+        return machine.call(lambda: ethtool.tags_taken_off("one"))
+
+    machine.run(["ethtool", "-K", "one", "rxvlan", "on", "rx-vlan-stag-hw-parse", "on"])
+    words = taken_off()
+    assert words == ("rxvlan", "rx-vlan-stag-hw-parse")
+    for word in words:
+        machine.run(["ethtool", "-K", "one", word, "off"])
+    assert taken_off() == ()
+    assert machine.call(lambda: ethtool.tags_taken_off("absent0")) is None
 
 
 def test_frames_that_xdp_could_not_send_are_summed() -> None:

@@ -13,6 +13,7 @@ from shunt.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from shunt.dispatcher.places import Places
 
@@ -95,17 +96,9 @@ def render(document: dict[str, Any]) -> Group:
     else:
         head.append("no daemon runs; the kernel forwards by the tables that it left\n", "yellow")
     for name, link in document["interfaces"].items():
-        refused = f" (native refused: {link['native_refused']})" if link["native_refused"] else ""
-        if link["mode"] == "gone":
-            head.append(f"interface {name} is gone: nothing is taken there\n", "red")
-            continue
-        head.append(f"interface {name}: {link['mode']} mode{refused}\n")
-        if link["not_sent"]:
-            head.append(
-                f"  {link['not_sent']:,} frames could not be sent: the other end of a veth pair "
-                "must run an XDP program, too; or use mode: generic\n",
-                "red",
-            )
+        head.append_text(_interface(name, link))
+    for diagnosis in document["diagnoses"]:
+        head.append(f"{diagnosis['text']}\n", "red")
     if daemon:
         head.append(_happened(document))
         head.append(_refused(document), "yellow")
@@ -118,6 +111,21 @@ def render(document: dict[str, Any]) -> Group:
     services = [_service(service) for service in document["services"]]
     checks = tables(document["health"]) if document.get("health") else ()
     return Group(head, *services, *checks, _causes(document))
+
+
+def _interface(name: str, link: dict[str, Any]) -> Text:
+    """Return an interface with its problems, and what else is to be known of it."""
+    from rich.text import Text
+
+    told = Text()
+    if link["mode"] != "gone":
+        refused = f" (native refused: {link['native_refused']})" if link["native_refused"] else ""
+        told.append(f"interface {name}: {link['mode']} mode{refused}\n")
+    for problem in link["problems"]:
+        told.append(f"interface {name} {problem['text']}\n", "red")
+    for note in link["notes"]:
+        told.append(f"interface {name} {note}\n", "dim")
+    return told
 
 
 def _happened(document: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ puts this release's program in its place, and keeps the maps, so that no packet 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,21 +231,38 @@ class Plane:
         self.pins.pin(_TRACE, self.trace)
 
     def attach(
-        self, interface: str, ifindex: int, mode: Mode | None, *, replace: bool = False
+        self,
+        interface: str,
+        ifindex: int,
+        mode: Mode | None,
+        *,
+        replace: bool = False,
+        avoid_native: str = "",
     ) -> Attachment:
         """Attach the program to an interface, and pin the attachment; kept if it is there already.
+
+        Args:
+            interface: its name.
+            ifindex: its index.
+            mode: None tries native and then generic.
+            replace: take off whatever program of others is there.
+            avoid_native: why native mode is not to be tried, if it is not.
 
         Raises:
             HostError: the interface carries someone else's program.
             DataplaneError: the kernel refused.
         """
         self._follow_name(interface, ifindex)
+        mode = Mode.GENERIC if avoid_native else mode
         present = self.links.get(interface)
         if present is not None:
             if present.link.info().ifindex == ifindex and mode in (None, present.mode):
                 return present
             self.detach(interface)
         attachment = attach(ifindex, self.program, mode, replace=replace)
+        attachment = dataclasses.replace(
+            attachment, native_refused=avoid_native or attachment.native_refused
+        )
         self.pins.pin(_LINK + interface, attachment.link)
         self.links[interface] = attachment
         return attachment

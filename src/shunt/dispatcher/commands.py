@@ -19,7 +19,6 @@ from shunt.dispatcher.tracing import Packet, trace
 from shunt.errors import UsageError
 from shunt.model.addresses import packed16, unpacked16
 from shunt.model.config import Protocol
-from shunt.network.ethtool import frames_not_sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,6 +66,7 @@ class Commands:
                 "announcing_failed": dict(daemon.announcer.failures),
                 "claims": [claimed.document() for claimed in daemon.guardian.claims],
             },
+            "diagnoses": [each.document() for each in daemon.engine.diagnoses],
             "health": daemon.health.document(),
             "events": daemon.events.document(),
             "moved": {
@@ -85,7 +85,7 @@ class Commands:
     ) -> dict[str, Any]:
         """Return what the kernel's maps say, all of one moment: nothing is written meanwhile."""
         engine = self._daemon.engine
-        balancer, plane, there = engine.balancer, engine.plane, engine.attached()
+        balancer, plane = engine.balancer, engine.plane
         now = snapshot.sample(balancer, at)
         context = snapshot.Context(
             now,
@@ -94,14 +94,7 @@ class Commands:
             names,
         )
         return {
-            "interfaces": {
-                name: {
-                    "mode": str(found.mode) if there[name] else "gone",
-                    "native_refused": found.native_refused or None,
-                    "not_sent": frames_not_sent(name),
-                }
-                for name, found in plane.links.items()
-            },
+            "interfaces": self._daemon.interfaces.document(plane),
             "program": {"id": plane.program.info().id},
             "budgets": budgets(balancer),
             **snapshot.document(balancer, context),

@@ -30,6 +30,7 @@ from shunt.dispatcher.guarding import Guardian
 from shunt.dispatcher.health import HealthWatch
 from shunt.dispatcher.health_counts import Counts, Reading
 from shunt.dispatcher.hooks import Hooks
+from shunt.dispatcher.interfaces import InterfaceMonitor
 from shunt.dispatcher.notify import notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
@@ -66,6 +67,7 @@ class Daemon:
         engine: what decides and writes; use it through `work` only.
         swept: what the last sweep found, and when.
         samples: the last two readings of all counters, older first.
+        interfaces: looks at the dispatcher's interfaces.
         health: what the checks found.
         events: what happened.
         reloading: puts the file in force again.
@@ -80,6 +82,7 @@ class Daemon:
         self.places = places
         self.swept: snapshot.Swept | None = None
         self.samples: list[snapshot.Sample] = []
+        self.interfaces = InterfaceMonitor()
         self._replace = replace
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._deadline = Deadline()

@@ -18,6 +18,8 @@ from shunt.dataplane.plane import Plane, Sizes, address_key
 from shunt.dispatcher import placing
 from shunt.dispatcher.arena import power_of_two
 from shunt.dispatcher.balancer import Balancer
+from shunt.dispatcher.diagnoses import shared_macs
+from shunt.dispatcher.interfaces import why_closed
 from shunt.dispatcher.overrides import NOTHING, Overrides
 from shunt.dispatcher.snapshot import name_of
 from shunt.dispatcher.whereabouts import Whereabouts
@@ -31,6 +33,7 @@ from shunt.network.links import Link, links
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from shunt.dispatcher.diagnoses import Diagnosis
     from shunt.dispatcher.ledger import Place
     from shunt.dispatcher.places import Places
     from shunt.dispatcher.wishes import Wish
@@ -87,6 +90,7 @@ class Engine:
         overrides: run-time changes in force.
         ways: how frames get to each server, by name; another mapping when something has changed.
         health: by (service name, server name).
+        diagnoses: what is probably wrong with servers, by the last `apply`.
         fresh: the data plane was made anew, not taken over.
     """
 
@@ -96,6 +100,7 @@ class Engine:
     overrides: Overrides = NOTHING
     ways: Mapping[str, Way] = field(default_factory=dict)
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
+    diagnoses: tuple[Diagnosis, ...] = ()
     _whereabouts: Whereabouts = field(default_factory=Whereabouts)
     _apart: frozenset[frozenset[Place]] = frozenset()
     _kept: frozenset[str] = frozenset()
@@ -173,9 +178,17 @@ class Engine:
         wished = wishes(config, inputs.overrides, ways, inputs.health)
         self._write_ports(config)
         moved = self.balancer.apply(wished, self._whereabouts.by_identity())
+        self._diagnose(config)
         self._say_what_is_kept(config)
         self._say_what_is_apart(wished)
         return moved
+
+    def _diagnose(self, config: Config) -> None:
+        found = shared_macs(config, self.ways)
+        for diagnosis in found:
+            if diagnosis not in self.diagnoses:
+                log.warning("servers", problem=diagnosis.text, services=diagnosis.services)
+        self.diagnoses = found
 
     def kept(self) -> list[str]:
         """Return what is in force otherwise than the configuration says, until `shunt down`."""
@@ -253,7 +266,7 @@ class Engine:
     def attach(
         self, interfaces: tuple[Link, ...], settings: Dispatcher, *, replace: bool = False
     ) -> None:
-        """Attach to these interfaces and to no others.
+        """Attach to these interfaces and to no others; natively only where frames can leave.
 
         Raises:
             HostError: an interface carries someone else's program.
@@ -264,8 +277,9 @@ class Engine:
         for link in interfaces[:1]:
             self.balancer.change_settings(trace_ifindex=link.index)
         for link in interfaces:
-            self.plane.attach(link.name, link.index, mode, replace=replace)
-        for name in self.plane.links.keys() - {link.name for link in interfaces}:
+            avoid = why_closed(link) if mode is None else ""
+            self.plane.attach(link.name, link.index, mode, replace=replace, avoid_native=avoid)
+        for name in self.plane.links.keys() - set(settings.interfaces):  # not one that went away
             self.plane.detach(name)
 
     def attached(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ import structlog
 from shunt.dispatcher.groups import Groups
 from shunt.dispatcher.surroundings import Surroundings
 from shunt.errors import ShuntError
+from shunt.model.config import Mode
 from shunt.network.groups import memberships_for
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Following:
         if gone := now.missing - before.missing:
             log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
         new = now.unattached(await daemon.work(daemon.engine.attached))
-        if new and not await self._attached(new):
+        closed = await self._closed()
+        if (new or closed) and not await self._attached(new, closed):
             return _LOOK
         if now.own != before.own:
             await daemon.work(daemon.engine.write_addresses)
@@ -49,7 +51,14 @@ class Following:
         self._followed = now
         return _LOOK
 
-    async def _attached(self, new: frozenset[str]) -> bool:
+    async def _closed(self) -> frozenset[str]:
+        """Look at the interfaces; return those that must be attached in generic mode instead."""
+        daemon, now = self._daemon, asyncio.get_running_loop().time()
+        await daemon.work(daemon.interfaces.look, daemon.engine.plane, now)
+        auto = daemon.engine.config.dispatcher.mode is Mode.AUTO
+        return daemon.interfaces.closed if auto else frozenset()
+
+    async def _attached(self, new: frozenset[str], closed: frozenset[str]) -> bool:
         """Attach to what is there, and return whether that is all; not too often where refused."""
         time = asyncio.get_running_loop().time
         if time() < self._attach_again:
@@ -57,10 +66,13 @@ class Following:
         try:
             await self._attach()
         except ShuntError as error:
-            log.error("not attached", interfaces=sorted(new), reason=error.message)  # noqa: TRY400 - said in one line
+            log.error("not attached", interfaces=sorted(new | closed), reason=error.message)  # noqa: TRY400 - said in one line
             self._attach_again = time() + _AGAIN
             return False
-        log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
+        if new:
+            log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
+        if closed:
+            log.info("attached again, in generic mode", interfaces=sorted(closed))
         return True
 
     async def _attach(self) -> None:

@@ -9,7 +9,7 @@ from shunt.dataplane.pins import PinDirectory
 from shunt.dataplane.plane import Plane
 from shunt.dispatcher import snapshot
 from shunt.dispatcher.balancer import Balancer
-from shunt.network.ethtool import frames_not_sent
+from shunt.dispatcher.interfaces import InterfaceMonitor
 
 if TYPE_CHECKING:
     from shunt.dispatcher.places import Places
@@ -32,14 +32,8 @@ def inspect(places: Places) -> dict[str, Any] | None:
     )
     return {
         "daemon": None,
-        "interfaces": {
-            name: {
-                "mode": str(link.mode),
-                "native_refused": link.native_refused or None,
-                "not_sent": frames_not_sent(name),
-            }
-            for name, link in plane.links.items()
-        },
+        "interfaces": InterfaceMonitor().document(plane),
+        "diagnoses": [],
         "program": {"id": plane.program.info().id},
         **found,
     }

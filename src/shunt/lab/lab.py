@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 _IDENT = re.compile(r"[a-z0-9]{1,16}")
 _BRIDGE = "br0"
-_OFFLOADS = ("rx", "tx", "sg", "tso", "gso", "gro")
+_OFFLOADS = (
+    "rx", "tx", "sg", "tso", "gso", "gro",
+    "rxvlan", "txvlan", "rx-vlan-stag-hw-parse", "tx-vlan-stag-hw-insert",
+)  # fmt: skip
 _RECORD = "lab.json"
 
 

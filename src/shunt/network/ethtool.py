@@ -24,6 +24,10 @@ _GET_SIZES, _GET_FEATURES = 0x37, 0x3A
 _DRIVER_SIZE = 196  # struct ethtool_drvinfo
 _STRING = 32
 _STATISTICS, _FEATURES = 1, 4  # string sets
+_TAGS_OFF = {
+    "rx-vlan-hw-parse": "rxvlan",
+    "rx-vlan-stag-hw-parse": "rx-vlan-stag-hw-parse",
+}
 _FEATURE = struct.Struct("=IIII")  # available, requested, active, never changed: 32 features each
 
 
@@ -67,7 +71,8 @@ def statistics(interface: str) -> Mapping[str, int]:
 def xdp_tx_errors(counters: Mapping[str, int]) -> int:
     """Return how many frames that an XDP program sent back did not leave, of `statistics`.
 
-    On a veth they are all of them while its other end runs no XDP program of its own.
+    On a veth they are all of them while its other end runs no XDP program of its own, and has GRO
+    off; with GRO on they are lost as well, and not counted.
     """
     return sum(count for name, count in counters.items() if name.endswith("xdp_tx_errors"))
 
@@ -96,6 +101,20 @@ def features(interface: str) -> Mapping[str, bool]:
     data = _command(interface, request, len(request) + _FEATURE.size * words)
     active = [_FEATURE.unpack_from(data, 8 + _FEATURE.size * word)[2] for word in range(words)]
     return {name: bool(active[bit // 32] >> bit % 32 & 1) for bit, name in enumerate(names) if name}
+
+
+def tags_taken_off(interface: str) -> tuple[str, ...] | None:
+    """Return which VLAN tags the driver takes out of frames that come in, by `ethtool -K`'s words.
+
+    Returns:
+        `rxvlan` for the tags of 802.1Q, `rx-vlan-stag-hw-parse` for those of 802.1ad; None if the
+        driver does not tell.
+    """
+    try:
+        found = features(interface)
+    except (HostError, NetworkError):
+        return None
+    return tuple(word for name, word in _TAGS_OFF.items() if found.get(name, False))
 
 
 def _strings(interface: str, kind: int) -> list[str]:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shunt.errors import HostError
+from shunt.errors import HostError, NetworkError
 from shunt.model.addresses import Mac
-from shunt.network.netlink import Message, Netlink, attributes, number, text
+from shunt.network.netlink import (
+    Message,
+    Netlink,
+    Request,
+    attribute,
+    attributes,
+    number,
+    text,
+)
 
 _NEWLINK, _GETLINK = 16, 18
 _HEADER = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _UP, _LOOPBACK, _LOWER_UP = 0x1, 0x8, 0x10000
 
 _ADDRESS, _NAME, _MTU, _PEER, _MASTER, _LINKINFO, _PEER_NAMESPACE, _XDP = 1, 3, 4, 5, 10, 18, 37, 43
+_TARGET_NAMESPACE = 46
+_HIDDEN = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODEV)  # not ours, or gone by now
 _KIND = 1
 _XDP_ATTACHED, _XDP_PROGRAM = 2, 4
 _XDP_PROGRAMS = (5, 6, 7)  # ids of the native, generic and offloaded programs
@@ -88,6 +99,30 @@ def find(name: str) -> Link:
         return found[name]
     near = difflib.get_close_matches(name, found, n=3, cutoff=0.5) or sorted(found)
     raise HostError(f"there is no interface {name} here", hint=f"there is {', '.join(near)}")
+
+
+def peer_of(link: Link) -> Link | None:
+    """Return the interface behind this one (a veth's other end), also in another namespace.
+
+    Returns:
+        None: there is none, or this process may not look there.
+
+    Raises:
+        NetworkError: the kernel did not tell.
+    """
+    if link.peer is None:
+        return None
+    request = _HEADER.pack(0, 0, link.peer, 0, 0)
+    if link.peer_namespace is not None:
+        request += attribute(_TARGET_NAMESPACE, struct.pack("=i", link.peer_namespace))
+    try:
+        with Netlink() as netlink:
+            told = netlink.ask(Request(_GETLINK, request))
+    except NetworkError as error:
+        if error.errno in _HIDDEN:
+            return None
+        raise
+    return next((_link(message) for message in told if message.kind == _NEWLINK), None)
 
 
 def _link(message: Message) -> Link:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Target
-from shunt.advisors.dialogue import Verdict, WrongAnswerError
+from shunt.advisors.dialogue import Offload, Verdict, WrongAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +37,8 @@ def finish(dialogue: Dialogue, chunks: Iterable[bytes]) -> tuple[Verdict, bytes]
         heard = None
         if step is None:
             heard = next(feed, b"")
+        elif isinstance(step, Offload):
+            heard = step.result()
         else:
             sent += step
     raise EndlessError
@@ -63,7 +65,9 @@ def answer(advisor: Advisor, server: Callable[[bytes], Iterable[bytes]]) -> Verd
         heard = None
         if step is None:
             heard = pending.pop(0) if pending else b""
-        else:
+        elif isinstance(step, Offload):
+            heard = step.result()
+        elif step:
             pending += server(step)
     raise EndlessError
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shunt.advisors.exposition import MOST_SERIES, Sample, samples
+from shunt.advisors.dialogue import HEAR, TURN, Verdict, progress
+from shunt.advisors.exposition import Sample, samples, slices
+from shunt.advisors.expression import MAX_SERIES
 from shunt.advisors.prometheus import Prometheus
 from shunt.errors import ParseError
-from tests.advisors.driving import talk
+from tests.advisors.driving import TARGET, finish, talk
+
+if TYPE_CHECKING:
+    from shunt.advisors.dialogue import Dialogue
 
 NAMES = ("a", "b:c", "a_b")
 LABELS = st.dictionaries(
@@ -84,10 +91,10 @@ def test_lines_that_nobody_asks_for_are_not_looked_at() -> None:
 
 
 def test_too_many_series_are_refused_before_they_take_long() -> None:
-    page = b"HTTP/1.0 200 OK\r\n\r\n" + b"node_load1 1\n" * (MOST_SERIES + 1)
+    page = b"HTTP/1.0 200 OK\r\n\r\n" + b"node_load1 1\n" * (MAX_SERIES + 1)
     verdict, _ = talk(Prometheus(), page)
     assert verdict.up is False
-    assert f"more than {MOST_SERIES} series" in verdict.words
+    assert f"more than {MAX_SERIES} series" in verdict.words
 
 
 @settings(max_examples=150, deadline=None)
@@ -98,3 +105,35 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     except ParseError:
         return
     assert len(found) == len(re.findall(r"^[ \t]*x[ \t{]", text, re.MULTILINE))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["x 1", "x 22", " x 3", "y", "", "x" * 20_000, "#"]), max_size=30))
+def test_a_page_in_slices_is_the_same_page(lines: list[str]) -> None:
+    page = "\n".join(lines * 40)
+    found = [each for first, part in slices(page) for each in samples(part, ["x"], first)]
+    assert found == list(samples(page, ["x"]))
+    assert "".join(part for _, part in slices(page)) == page
+    ends = list(accumulate(part.count("\n") for _, part in slices(page)))
+    assert [first for first, _ in slices(page)] == [1, *(1 + end for end in ends)][: len(ends)]
+
+
+def test_a_wrong_line_is_named_by_its_number_in_the_whole_page() -> None:
+    page = b"HTTP/1.0 200 OK\r\n\r\n" + b"# nothing\n" * 50_000 + b"node_load1 wrong\n"
+    assert "line 50001 of the metrics is no sample" in talk(Prometheus(), page)[0].words
+
+
+def test_others_get_their_turn_while_a_page_is_read() -> None:
+    page = b"HTTP/1.0 200 OK\r\n\r\n" + b"node_load1 1\n" * 9000
+    turns = 0
+
+    def counted() -> Dialogue:
+        nonlocal turns
+        dialogue, heard = Prometheus().talk(TARGET), None
+        while not isinstance(step := progress(dialogue, heard), Verdict):
+            turns += step == TURN
+            heard = (yield step) if step is HEAR else None
+        return step
+
+    assert "9000 series match" in finish(counted(), [page])[0].words
+    assert turns > 9000 * 2 / 1000

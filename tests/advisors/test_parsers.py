@@ -158,3 +158,9 @@ def test_a_certificates_end_is_what_openssl_says(certificate: Path) -> None:
     assert ending(der, 14) is None
     assert "ends on" in (ending(der, 31) or "")
     assert "ended on" in (ending(der, 14, datetime(2100, 1, 1, tzinfo=UTC)) or "")
+
+
+def test_a_long_row_and_many_metrics_have_their_bounds() -> None:
+    assert expression.parse("+".join(["1"] * 999)).value([]) == 999
+    with pytest.raises(ParseError, match="an expression of more than 32 metrics"):
+        expression.parse("+".join(["sum(m)"] * 33))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from shunt.advisors.agent import Agent
 from shunt.advisors.ber import ENUMERATED, OCTETS, SEQUENCE, encoded, integer, piece
 from shunt.advisors.dialogue import Reader, up
+from shunt.advisors.pattern import pattern
 from shunt.advisors.prometheus import Prometheus
 from shunt.advisors.protocols import http2
 from shunt.advisors.protocols.connect import Connect
@@ -38,17 +38,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shunt.advisors.advisor import Advisor
-    from shunt.advisors.dialogue import Dialogue
+    from shunt.advisors.dialogue import Dialogue, Judging
 
 
 class Looks:
     """Counts the bytes that are looked at."""
 
-    pattern = "never"
+    text = "never"
     total = 0  # bytes
 
-    def search(self, text: str) -> None:
-        self.total += len(text)
+    def looked_for(self, data: bytes) -> Judging:
+        self.total += len(data)
+        yield from ()
+        return False
 
 
 def _ldap(tag: int, code: int, number: int = 1) -> bytes:
@@ -99,10 +101,10 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
     (Connect(), b"", "accepts"),
     (Http(), b"HTTP/1.1 204 No Content\r\n\r\n", "204"),
     (Http(), b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 301\r\nLocation: /\r\n\r\n", "301"),
-    (Http(request="GET /", body=re.compile("healthy")), CHUNKED, "the body has"),
-    (Http(request="GET /", body=re.compile("^ok$")),
+    (Http(request="GET /", body=pattern("healthy")), CHUNKED, "the body has"),
+    (Http(request="GET /", body=pattern("^ok$")),
      b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "the body has"),
-    (Http(request="GET /", body=re.compile("end$")), b"HTTP/1.0 200 OK\r\n\r\nthe end", "the body"),
+    (Http(request="GET /", body=pattern("end$")), b"HTTP/1.0 200 OK\r\n\r\nthe end", "the body"),
     (Ssl(), b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", "hello"),
     (Smtp(), b"220-a\r\n220 b\r\n250-x\r\n250 y\r\n221 bye\r\n", "220-a"),
     (Ftp(), b"120 soon\r\n220-ready\r\n anything\r\n220 now\r\n221 bye\r\n", "220-ready"),
@@ -110,7 +112,7 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
     (Pop3(), b"+OK hello\r\n+OK bye\r\n", "hello"),
     (Imap(), b"* OK [CAPABILITY IMAP4rev2] hi\r\n* BYE\r\na1 OK done\r\n", "CAPABILITY"),
     (Telnet(), b"\xff\xfd\x18", "negotiates"),
-    (Telnet(expect=re.compile("login:")), LOGIN, "login"),
+    (Telnet(expect=pattern("login:")), LOGIN, "login"),
     (Ldap(), LDAP, "bind"),
     (Redis(), b"+PONG\r\n", "PONG"),
     (Redis(password="x"), b"+OK\r\n-NOAUTH Authentication required.\r\n", "password"),
@@ -127,8 +129,8 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
 WRONG: list[tuple[Advisor, bytes, str]] = [
     (Http(), b"HTTP/1.1 503 Busy\r\n\r\n", "503 Busy"),
     (Http(), b"SSH-2.0-OpenSSH\r\n", "no HTTP"),
-    (Http(request="GET /", body=re.compile("ok")), b"HTTP/1.1 200 OK\r\n\r\nno", "has no 'ok'"),
-    (Http(request="GET /", body=re.compile("ok")),
+    (Http(request="GET /", body=pattern("ok")), b"HTTP/1.1 200 OK\r\n\r\nno", "has no 'ok'"),
+    (Http(request="GET /", body=pattern("ok")),
      b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "chunk"),
     (Ssl(), b"\x15\x03\x01\x00\x02\x02\x28", "alert, number 40"),
     (Ssl(), b"HTTP/1.1 400 Bad\r\n", "no TLS"),
@@ -139,7 +141,7 @@ WRONG: list[tuple[Advisor, bytes, str]] = [
     (Pop3(), b"-ERR\r\n", "no +OK"),
     (Imap(), b"* BYE full\r\n", "no IMAP"),
     (Telnet(), b"", "closed the connection without a word"),
-    (Telnet(expect=re.compile("login:")), b"\xff\xfd\x18out of order\r\n", "after 'out of order'"),
+    (Telnet(expect=pattern("login:")), b"\xff\xfd\x18out of order\r\n", "after 'out of order'"),
     (Ldap(), _ldap(0x61, 49), "invalid credentials"),
     (Ldap(), b"HTTP/1.1", "no LDAP"),
     (Redis(), b"-LOADING\r\n", "LOADING"),
@@ -237,13 +239,13 @@ def test_sip_datagrams_of_others_are_let_pass() -> None:
 def test_a_body_is_read_no_further_than_it_must_be() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = iter([head, *[b"2\r\nok\r\n"] * 9])
-    verdict, _ = finish(Http(request="GET /", body=re.compile("okok")).talk(TARGET), chunks)
+    verdict, _ = finish(Http(request="GET /", body=pattern("okok")).talk(TARGET), chunks)
     assert verdict.up
     assert len(list(chunks)) == 7
 
 
 def test_telnet_options_are_refused() -> None:
-    _, sent = talk(Telnet(expect=re.compile("never")), b"\xff\xfd\x18\xff\xfb\x01\xff\xfc\x05")
+    _, sent = talk(Telnet(expect=pattern("never")), b"\xff\xfd\x18\xff\xfb\x01\xff\xfc\x05")
     assert sent == b"\xff\xfc\x18\xff\xfe\x01"
 
 
@@ -268,8 +270,9 @@ def test_work_grows_no_faster_than_what_is_said() -> None:
     asked: list[int] = []
     reader = Reader()
 
-    def enough(data: bytes) -> bool:
+    def enough(data: bytes) -> Judging:
         asked.append(len(data))
+        yield from ()
         return False
 
     def dialogue() -> Dialogue:
@@ -296,7 +299,7 @@ def test_a_body_without_an_end_is_enough_when_it_has_what_is_wanted(begin: bytes
             piece = (b"ok" if number == 500 else b"no") * 50
             yield piece if not begin else b"64\r\n" * (not number) + piece + b"\r\n64\r\n"
 
-    verdict, _ = finish(Http(request="GET /", body=re.compile("ok")).talk(TARGET), endless())
+    verdict, _ = finish(Http(request="GET /", body=pattern("ok")).talk(TARGET), endless())
     assert verdict.up
 
 

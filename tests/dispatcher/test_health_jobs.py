@@ -74,6 +74,11 @@ def test_a_command_is_told_the_servers_own_address() -> None:
             "{type: connect, oh: 1}",
             ("f:11:", "clusters.all.ports[0].advisor.oh: is no setting"),
         ),
+        (
+            "{type: http}",
+            "{type: http, body: 'up(?!!)'}",
+            ("f:6:", "ports[0].advisor.body: `up(?!!)` has looking ahead", "(?! at character 3"),
+        ),
         ("port: 7777", "port: 7", ()),
         (
             "type: agent, port: 7777",

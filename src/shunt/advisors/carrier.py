@@ -7,21 +7,25 @@ checks a second would spend more on these than on their packets.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from shunt.advisors.dialogue import HEAR, Verdict, advance
+from shunt.advisors.dialogue import HEAR, Offload, Verdict, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shunt.advisors.advisor import Target
-    from shunt.advisors.dialogue import Dialogue
+    from shunt.advisors.dialogue import Dialogue, Step
     from shunt.advisors.sockets import Wire
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _AT_ONCE = 32  # steps of one dialogue before others get their turn,
-_AT_ONCE_HEARD = 1 << 16  # or bytes, for what a dialogue does with them takes time as well
+_TURN = 0.003  # or seconds, for what a dialogue does with what it hears takes time as well
+_THREADS, _NICE = 2, 10
 _TO_HEAR = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -30,10 +34,15 @@ class TooLateError(Exception):
 
 
 class Readiness:
-    """Says of many sockets when they are ready: epoll(7), within the running event loop."""
+    """Says of many sockets when they are ready: epoll(7), within the running event loop.
+
+    What dialogues offload is computed in a few threads of its own, with less right to a processor
+    than this one.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._threads: ThreadPoolExecutor | None = None
         self._epoll = select.epoll()
         self._told: dict[int, Callable[[int], None]] = {}
         self._loop.add_reader(self._epoll.fileno(), self.look)
@@ -52,6 +61,14 @@ class Readiness:
         """Tell nothing more."""
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def offload(self, step: Offload) -> asyncio.Future[bytes]:
+        """Compute what a dialogue wants to know."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, "shunt-offload", _yield_to_others)
+        return self._loop.run_in_executor(self._threads, step.result)
 
     def look(self) -> None:
         """Tell of the events that have come; the loop does it whenever there are some."""
@@ -59,6 +76,11 @@ class Readiness:
             tell = self._told.get(number)
             if tell is not None:
                 tell(events)
+
+
+def _yield_to_others() -> None:
+    """Lower this thread's priority (setpriority(2): on Linux it is the thread's own)."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Carrier:
@@ -75,7 +97,8 @@ class Carrier:
         self._dialogue = dialogue
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[Verdict] = self._loop.create_future()
-        self._step: bytes | None = HEAR  # what is left to say, or that it wants to hear
+        self._step: Step = HEAR  # what is left to say, or that it wants to hear or know
+        self._computing: asyncio.Future[bytes] | None = None
         self._heard = False  # something may have come that has not been read
 
     async def carry(self, target: Target, connect: float, receive: float) -> Verdict:
@@ -103,6 +126,8 @@ class Carrier:
             return await self._end
         finally:
             self._timer.cancel()
+            if self._computing is not None:
+                self._computing.cancel()
             self._readiness.forget(self._wire.number)
             self._wire.close()
 
@@ -127,31 +152,45 @@ class Carrier:
         if self._limit < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(self._limit, self._late)
-        self._take(advance(self._dialogue))
+        self._take(progress(self._dialogue))
 
-    def _take(self, step: bytes | Verdict | None) -> None:
+    def _take(self, step: Step | Verdict) -> None:
         if isinstance(step, Verdict):
             self._end.set_result(step)
-        else:
-            self._step = step
+            return
+        self._step = step
+        if isinstance(step, Offload):
+            self._computing = self._readiness.offload(step)
+            self._computing.add_done_callback(self._known)
+
+    def _known(self, computed: asyncio.Future[bytes]) -> None:
+        """Go on with what was computed; the time for it was not the server's."""
+        if computed.cancelled() or self._end.done():
+            return
+        try:
+            self._take(progress(self._dialogue, computed.result()))
+        except Exception as error:  # noqa: BLE001 - for whoever waits
+            self._end.set_exception(error)
+            return
+        self._ready(0)
+        if not self._end.done() and self._loop.time() >= self._limit:
+            self._late()
 
     def _go(self) -> None:
-        heard = 0
+        until = self._loop.time() + _TURN
         for _ in range(_AT_ONCE):
-            if self._end.done():
+            if self._end.done() or isinstance(self._step, Offload):
                 return
             if self._step is not HEAR:
-                sent = self._wire.say(self._step)
+                sent = self._wire.say(self._step) if self._step else 0
                 rest = self._step[sent:]
-                self._take(rest or advance(self._dialogue))
+                self._take(rest or progress(self._dialogue))
             elif not self._heard:
                 return
-            elif heard >= _AT_ONCE_HEARD:
-                break
             else:
-                data = self._hear()
-                heard += len(data)
-                self._take(advance(self._dialogue, data))
+                self._take(progress(self._dialogue, self._hear()))
+            if self._loop.time() >= until:
+                break
         self._loop.call_soon(self._ready, 0)  # others wait as well
 
     def _hear(self) -> bytes:
@@ -170,7 +209,7 @@ class Carrier:
             self._readiness.look()
             if self._heard:
                 self._ready(0)
-        if self._end.done():
+        if self._end.done() or isinstance(self._step, Offload):  # which goes on when it is known
             return
         if self._loop.time() < self._limit:  # set when the connection was awaited, or just now
             self._timer = self._loop.call_at(self._limit, self._late)

@@ -2,6 +2,7 @@ r"""What a check says and hears, without input or output.
 
 A dialogue is a generator. It yields bytes to send them, and yields `HEAR` to be handed what came:
 some bytes, or none at the end of the stream. It returns a `Verdict`, or raises `WrongAnswerError`.
+It yields `TURN` to let others have their turn, and an `Offload` to be handed its result.
 
     def dialogue() -> Dialogue:
         line = yield from Reader().line()
@@ -22,10 +23,13 @@ from types import GeneratorType
 from typing import Any, TypeAlias
 
 HEAR = None
-Dialogue: TypeAlias = Generator[bytes | None, bytes, "Verdict"]
-Hearing: TypeAlias = Generator[bytes | None, bytes, bytes]
+TURN = b""  # nothing to say: others get their turn
+Step: TypeAlias = "bytes | Offload | None"
+Dialogue: TypeAlias = Generator[Step, bytes, "Verdict"]
+Hearing: TypeAlias = Generator[Step, bytes, bytes]
+Judging: TypeAlias = Generator[Step, bytes, bool]
 Listener: TypeAlias = Callable[[str, bytes], None]
-Enough: TypeAlias = Callable[[bytes], bool]
+Enough: TypeAlias = Callable[[bytes], Judging]
 
 LONGEST_LINE = 4096
 LONGEST_ANSWER = 1 << 20
@@ -53,6 +57,17 @@ class Verdict:
     def with_load(self, load: float) -> Verdict:
         """Return the same with a load; quicker than `replace`, for it is done for each check."""
         return Verdict(self.up, self.words, load, self.share, self.warning)
+
+
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """A question of which the answer may take long, computed without the interpreter's lock."""
+
+    compute: Callable[[], bool]
+
+    def result(self) -> bytes:
+        """Compute it; return what the dialogue is handed: something for yes, nothing for no."""
+        return b"1" if self.compute() else b""
 
 
 class WrongAnswerError(Exception):
@@ -99,10 +114,20 @@ def started(dialogue: object) -> Dialogue:
 def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | Verdict | None:
     """Go on with a dialogue up to the next bytes to say, or `HEAR`, or its verdict: the end.
 
+    What it would offload is computed here and now.
+
     Raises:
         WrongAnswerError: the server's answer is wrong.
         AdvisorError: it raised anything else, or yielded or returned what it must not.
     """
+    step = progress(dialogue, heard)
+    while isinstance(step, Offload):
+        step = progress(dialogue, step.result())
+    return step
+
+
+def progress(dialogue: Dialogue, heard: bytes | None = None) -> bytes | Offload | Verdict | None:
+    """Go on with a dialogue as `advance` does, but leave what it offloads to the caller."""
     try:
         step: object = dialogue.send(heard) if heard is not None else next(dialogue)
     except StopIteration as end:
@@ -114,7 +139,7 @@ def advance(dialogue: Dialogue, heard: bytes | None = None) -> bytes | Verdict |
         raise
     except BaseException as error:  # also SystemExit, which would end the whole daemon
         raise AdvisorError(f"it raised {_known(error)}") from error
-    if step is HEAR or isinstance(step, bytes):
+    if step is HEAR or isinstance(step, bytes | Offload):
         return step
     raise AdvisorError(f"it yielded {_known(step)}; bytes or HEAR were right")
 
@@ -217,7 +242,11 @@ class Reader:
         wanted = self._limit if most is None else most
         growth = Growth()
         while self._left > 0 and len(self._buffer) < wanted:
-            if enough and growth.worth(len(self._buffer)) and enough(bytes(self._buffer)):
+            if (
+                enough
+                and growth.worth(len(self._buffer))
+                and (yield from enough(bytes(self._buffer)))
+            ):
                 break
             if not (yield from self._more()):
                 break
@@ -225,7 +254,7 @@ class Reader:
         self._buffer.clear()
         return taken
 
-    def _more(self) -> Generator[bytes | None, bytes, bool]:
+    def _more(self) -> Judging:
         if self._left <= 0:
             raise WrongAnswerError(f"an answer of more than {self._limit} bytes")
         data = yield HEAR
@@ -242,14 +271,17 @@ def noted(dialogue: Dialogue, listener: Listener) -> Dialogue:
     """Return the same dialogue; `listener` is told `>` and what it sends, `<` and what it hears."""
     heard: bytes | None = None
     while True:
-        step = advance(dialogue, heard)
+        step = progress(dialogue, heard)
         if isinstance(step, Verdict):
             return step
-        if step is None:
+        if isinstance(step, Offload):
+            heard = yield step
+        elif step is None:
             heard = yield HEAR
             listener("<", heard)
         else:
-            listener(">", step)
+            if step:
+                listener(">", step)
             yield step
             heard = None
 

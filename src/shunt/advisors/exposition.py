@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-MOST_SERIES = 10_000
+_SLICE = 1 << 14  # characters
 _LONGEST_LINE = 1 << 14
 
 # Quantifiers with a plus never go back: a line of any kind is read in time linear to its length.
@@ -40,20 +40,29 @@ class Sample(NamedTuple):
     value: float
 
 
-def samples(page: str, names: Iterable[str]) -> Iterator[Sample]:
-    """Yield every sample of some metrics.
+def slices(page: str) -> Iterator[tuple[int, str]]:
+    """Yield a page in parts of whole lines, each with the number of its first line.
+
+    A part takes some milliseconds at most, unless it is one long line.
+    """
+    at, line = 0, 1
+    while at < len(page):
+        end = page.find("\n", at + _SLICE) + 1 or len(page)
+        yield line, page[at:end]
+        line += page.count("\n", at, end)
+        at = end
+
+
+def samples(page: str, names: Iterable[str], first: int = 1) -> Iterator[Sample]:
+    """Yield every sample of some metrics; `first` is the number of the page's first line.
 
     Raises:
-        ParseError: a line that begins with such a name is no sample, or there are too many.
+        ParseError: a line that begins with such a name is no sample.
     """
     lines = _INDENT.sub("\n", "\n" + page)
-    left = MOST_SERIES
     for name in names:
         for line, at in _beginning_with(name, lines):
-            if left == 0:
-                raise ParseError(f"more than {MOST_SERIES} series of {', '.join(sorted(names))}")
-            left -= 1
-            yield _sample(line, lines, at)
+            yield _sample(line, first + lines.count("\n", 0, at))
 
 
 def _beginning_with(name: str, lines: str) -> Iterator[tuple[str, int]]:
@@ -68,10 +77,9 @@ def _beginning_with(name: str, lines: str) -> Iterator[tuple[str, int]]:
         at = lines.find(wanted, end) if end >= 0 else -1
 
 
-def _sample(line: str, lines: str, at: int) -> Sample:
+def _sample(line: str, number: int) -> Sample:
     found = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
     if not found:
-        number = lines.count("\n", 0, at + 1)
         raise ParseError(f"line {number} of the metrics is no sample: {line[:80]!r}")
     labels = _EACH_LABEL.findall(found["labels"]) if found["labels"] else []
     return Sample(found["name"], {key: _plain(text) for key, text in labels}, float(found["value"]))

@@ -16,15 +16,17 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from shunt.advisors.exposition import NAME, Sample
+from shunt.advisors.pattern import Pattern, pattern
+from shunt.advisors.settings import SettingError
 from shunt.errors import ParseError
 
 Values: TypeAlias = Sequence[float]
-Term: TypeAlias = Callable[[Sequence[Sample]], Values]
+Term: TypeAlias = Callable[[Sequence[Values]], Values]  # of the values of each selector
 
 _TOKEN = re.compile(
     rf'\s*(?:([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)|({NAME})|("(?:[^"\\]|\\.)*")|(=~|!~|!=|[-+*/(){{}},=]))'
@@ -38,6 +40,68 @@ _FUNCTIONS: Mapping[str, Callable[[Values], float]] = {
 }
 _LONGEST = 2000
 _DEEPEST = 50
+MAX_SERIES = 10_000
+_MAX_SELECTORS = 32
+_MAX_PROGRAM = 250  # instructions of a pattern, for a label may have 16 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """What a label must be; a label that is not there is empty."""
+
+    label: str
+    wanted: str | Pattern
+    equal: bool
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Return whether it is so."""
+        found = labels.get(self.label, "")
+        if isinstance(self.wanted, str):
+            return (found == self.wanted) == self.equal
+        return self.wanted.fullmatch(found.encode()) == self.equal
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """All series of a metric whose labels match."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+
+    def takes(self, sample: Sample) -> bool:
+        """Return whether a sample is one of them."""
+        return sample.name == self.name and all(m.matches(sample.labels) for m in self.matchers)
+
+
+class Series:
+    """The values that each selector of an expression has found so far.
+
+    Attributes:
+        values: by selector.
+        looks: how often something was compared.
+    """
+
+    def __init__(self, selectors: Sequence[Selector]) -> None:
+        self.values: list[list[float]] = [[] for _ in selectors]
+        self.looks = 0
+        self._selectors = selectors
+        self._each = sum(1 + len(selector.matchers) for selector in selectors)
+        self._left = MAX_SERIES
+
+    def take(self, sample: Sample) -> None:
+        """Show a sample to every selector.
+
+        Raises:
+            ParseError: there are too many.
+        """
+        if self._left == 0:
+            names = ", ".join(sorted({selector.name for selector in self._selectors}))
+            raise ParseError(f"more than {MAX_SERIES} series of {names}")
+        self._left -= 1
+        self.looks += self._each
+        for selector, values in zip(self._selectors, self.values, strict=True):
+            if selector.takes(sample):
+                values.append(sample.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +110,33 @@ class Expression:
 
     Attributes:
         text: how it was written.
-        term: what makes a value of samples.
-        names: of the metrics that it uses.
+        term: what makes a value of what the selectors found.
+        selectors: what it wants to know.
     """
 
     text: str
     term: Term = field(compare=False)
-    names: frozenset[str] = field(compare=False)
+    selectors: tuple[Selector, ...] = field(compare=False)
 
-    def value(self, samples: Sequence[Sample]) -> float:
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the metrics that it uses."""
+        return frozenset(selector.name for selector in self.selectors)
+
+    def value(self, samples: Iterable[Sample]) -> float:
         """Return the number for these metrics.
 
         Raises:
             ParseError: a series is not there, or the result is no single number.
         """
-        found = _single(self.term(samples), self.text)
+        series = Series(self.selectors)
+        for sample in samples:
+            series.take(sample)
+        return self.result(series)
+
+    def result(self, series: Series) -> float:
+        """Return the number for these series; raises what `value` does."""
+        found = _single(self.term(series.values), self.text)
         if not math.isfinite(found):
             raise ParseError(f"{self.text} gives no number but {found}")
         return found
@@ -77,7 +153,7 @@ def parse(text: str) -> Expression:
     reading = _Reading(text)
     term = reading.sum()
     reading.end()
-    return Expression(text, term, frozenset(reading.names))
+    return Expression(text, term, tuple(reading.selectors))
 
 
 def _single(values: Values, what: str) -> float:
@@ -91,7 +167,7 @@ class _Reading:
     """A recursive descent over the tokens."""
 
     def __init__(self, text: str) -> None:
-        self.names: set[str] = set()
+        self.selectors: list[Selector] = []
         self._text = text
         self._at = 0
         self._depth = 0
@@ -109,10 +185,11 @@ class _Reading:
             raise self._wrong("an operator")
 
     def _chain(self, operators: tuple[str, ...], part: Callable[[], Term]) -> Term:
-        term = part()
+        first = part()
+        others: list[tuple[str, Term]] = []
         while (sign := self._take(*operators)) is not None:
-            term = _binary(sign, term, part())
-        return term
+            others.append((sign, part()))
+        return _folded(first, others) if others else first
 
     def _product(self) -> Term:
         return self._chain(("*", "/"), self._factor)
@@ -122,7 +199,7 @@ class _Reading:
             self._depth += 1
             if self._depth > _DEEPEST:
                 raise self._wrong("fewer signs")
-            term = _binary("*", lambda _: (-1.0,), self._factor())
+            term = _folded(lambda _: (-1.0,), [("*", self._factor())])
             self._depth -= 1
             return term
         if self._take("("):
@@ -150,8 +227,8 @@ class _Reading:
             raise ParseError(f"no function is called {name!r}; there is {', '.join(_FUNCTIONS)}")
         function, inner, text = _FUNCTIONS[name], self._closed(), self._text
 
-        def term(samples: Sequence[Sample]) -> Values:
-            values = inner(samples)
+        def term(found: Sequence[Values]) -> Values:
+            values = inner(found)
             if not values and name != "count":
                 raise ParseError(f"{text}: {name}() of no series")
             return (function(values),)
@@ -159,19 +236,14 @@ class _Reading:
         return term
 
     def _selector(self, name: str) -> Term:
-        self.names.add(name)
-        tests = self._matchers() if self._take("{") else []
+        matchers = tuple(self._matchers()) if self._take("{") else ()
+        index = len(self.selectors)
+        if index == _MAX_SELECTORS:
+            raise ParseError(f"an expression of more than {_MAX_SELECTORS} metrics")
+        self.selectors.append(Selector(name, matchers))
+        return lambda found: found[index]
 
-        def term(samples: Sequence[Sample]) -> Values:
-            return [
-                sample.value
-                for sample in samples
-                if sample.name == name and all(test(sample.labels) for test in tests)
-            ]
-
-        return term
-
-    def _matchers(self) -> list[Callable[[Mapping[str, str]], bool]]:
+    def _matchers(self) -> list[Matcher]:
         tests = []
         while not self._take("}"):
             label = self._match()
@@ -183,7 +255,7 @@ class _Reading:
             if sign is None or not wanted or not wanted[3]:
                 raise self._wrong('=, !=, =~ or !~ and a "text"')
             self._at = wanted.end()
-            tests.append(_test(label[2], sign, wanted[3][1:-1]))
+            tests.append(_matcher(label[2], sign, wanted[3][1:-1]))
             if not self._take(",") and self._text[self._at :].lstrip()[:1] != "}":
                 raise self._wrong("a comma or a closing brace")
         return tests
@@ -203,15 +275,14 @@ class _Reading:
         return ParseError(f"{self._text!r}: {wanted} must stand before {rest!r}")
 
 
-def _binary(sign: str, left: Term, right: Term) -> Term:
-    operation = {
-        "+": operator.add, "-": operator.sub, "*": operator.mul, "/": _quotient,
-    }[sign]  # fmt: skip
+def _folded(first: Term, others: Sequence[tuple[str, Term]]) -> Term:
+    """Return what a row of operations of one rank makes, from left to right."""
 
-    def term(samples: Sequence[Sample]) -> Values:
-        return (
-            operation(_single(left(samples), "left side"), _single(right(samples), "right side")),
-        )
+    def term(found: Sequence[Values]) -> Values:
+        value = _single(first(found), "left side")
+        for sign, other in others:
+            value = _OPERATIONS[sign](value, _single(other(found), "right side"))
+        return (value,)
 
     return term
 
@@ -220,11 +291,20 @@ def _quotient(left: float, right: float) -> float:
     return left / right if right else math.nan
 
 
-def _test(label: str, sign: str, wanted: str) -> Callable[[Mapping[str, str]], bool]:
+_OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": _quotient,
+}  # fmt: skip
+
+
+def _matcher(label: str, sign: str, wanted: str) -> Matcher:
     if sign in {"=", "!="}:
-        return lambda labels: (labels.get(label, "") == wanted) == (sign == "=")
+        return Matcher(label, wanted, equal=sign == "=")
     try:
-        form = re.compile(wanted)
-    except re.error as error:
-        raise ParseError(f"{wanted!r} is no regular expression: {error}") from None
-    return lambda labels: (form.fullmatch(labels.get(label, "")) is not None) == (sign == "=~")
+        form = pattern(wanted)
+    except SettingError as error:
+        raise ParseError(str(error)) from None
+    if form.size > _MAX_PROGRAM:
+        raise ParseError(
+            f"`{wanted}` is too large: {form.size} instructions, and {_MAX_PROGRAM} are allowed"
+        )
+    return Matcher(label, form, equal=sign == "=~")

@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import StreamAdvisor, Target
-from shunt.advisors.dialogue import Reader, WrongAnswerError, up
-from shunt.advisors.exposition import samples
-from shunt.advisors.expression import Expression, parse
+from shunt.advisors.dialogue import TURN, Reader, WrongAnswerError, up
+from shunt.advisors.exposition import samples, slices
+from shunt.advisors.expression import Expression, Series, parse
 from shunt.advisors.protocols.http import Http, body, head, request_line
 from shunt.advisors.settings import SettingError, setting, text
 from shunt.errors import ParseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
-    from shunt.advisors.dialogue import Dialogue
+    from shunt.advisors.dialogue import Dialogue, Step
 
 _LONGEST = 1 << 21
+_AT_ONCE = 1000  # comparisons before others get their turn
 
 
 def expression(value: object) -> Expression:
@@ -62,8 +63,22 @@ class Prometheus(StreamAdvisor):
             raise WrongAnswerError(status)
         page = (yield from body(reader, fields)).decode("utf-8", "replace")
         try:
-            value = self.expression.value(tuple(samples(page, self.expression.names)))
+            value = self.expression.result((yield from _series(self.expression, page)))
         except ParseError as error:
             raise WrongAnswerError(error.message) from None
         load = min(100.0, max(0.0, value))
         return up(f"load {load:.0f}", load=load)
+
+
+def _series(wanted: Expression, page: str) -> Generator[Step, bytes, Series]:
+    """Return what an expression's selectors find; in many turns, for a page may be large."""
+    series, names = Series(wanted.selectors), wanted.names
+    due = _AT_ONCE
+    for first, part in slices(page):
+        for sample in samples(part, names, first):
+            series.take(sample)
+            if series.looks >= due:
+                due = series.looks + _AT_ONCE
+                yield TURN
+        yield TURN
+    return series

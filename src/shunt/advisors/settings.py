@@ -180,14 +180,6 @@ def choice(*words: str) -> Callable[[object], str]:
     return of
 
 
-def pattern(value: object) -> re.Pattern[str]:
-    """Return a regular expression."""
-    try:
-        return re.compile(text(value))
-    except re.error as error:
-        raise SettingError(f"is no regular expression: {error}") from None
-
-
 def words(value: object) -> tuple[str, ...]:
     """Return a list of texts; a single one is a list of one."""
     if isinstance(value, str):

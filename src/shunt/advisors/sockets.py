@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from shunt.advisors.advisor import Target
     from shunt.model.addresses import Address
 
-_CHUNK = 1 << 16
+_DATAGRAM = 1 << 16
+_CHUNK = 1 << 14  # of a stream: what a dialogue does with it takes its time, and others wait
 _ABORT = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _SOL_RAW, _ICMP_FILTER, _ECHO_REPLY = 255, 1, 0
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -67,7 +68,7 @@ class Wire:
             BlockingIOError: nothing has come.
             OSError: what the kernel says.
         """
-        return self._socket.recv(_CHUNK)
+        return self._socket.recv(_DATAGRAM)
 
     def set(self, level: int, option: int, value: int) -> None:
         """Set an option.
@@ -116,7 +117,7 @@ class _Raw4(Wire):
     """ICMP on a raw socket, which hands over IPv4's header as well."""
 
     def hear(self) -> bytes:
-        packet = self._socket.recv(_CHUNK)
+        packet = self._socket.recv(_DATAGRAM)
         return packet[(packet[0] & 0xF) * 4 :] if packet else packet
 
 

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING
 from shunt.advisors.ber import BerError, not_after
 from shunt.advisors.dialogue import (
     HEAR,
+    TURN,
     Dialogue,
+    Hearing,
+    Offload,
     Verdict,
     WrongAnswerError,
-    advance,
+    progress,
     with_warning,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from shunt.advisors.dialogue import Step
 
 _MOST = 1 << 16
 _SOON = 14
@@ -134,7 +139,7 @@ class _Stream:
         self._outgoing = ssl.MemoryBIO()
         self.tls = made.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
-    def handshake(self) -> Generator[bytes | None, bytes, None]:
+    def handshake(self) -> Generator[Step, bytes, None]:
         while True:
             try:
                 self.tls.do_handshake()
@@ -152,17 +157,20 @@ class _Stream:
     def carry(self, inner: Dialogue) -> Dialogue:
         heard: bytes | None = None
         while True:
-            step = advance(inner, heard)
+            step = progress(inner, heard)
             if isinstance(step, Verdict):
                 return step
             if step is None:
+                yield TURN  # what came at once may hold thousands of records
                 heard = yield from self._read()
+            elif isinstance(step, Offload):
+                heard = yield step
             else:
                 self.tls.write(step)
                 yield from self._flush()
                 heard = None
 
-    def _read(self) -> Generator[bytes | None, bytes, bytes]:
+    def _read(self) -> Hearing:
         while True:
             try:
                 return self.tls.read(_MOST)
@@ -177,13 +185,13 @@ class _Stream:
             except ssl.SSLError as error:
                 raise WrongAnswerError(f"TLS broke: {_words(error)}") from None
 
-    def _hear(self, where: str) -> Generator[bytes | None, bytes, None]:
+    def _hear(self, where: str) -> Generator[Step, bytes, None]:
         data = yield HEAR
         if not data:
             raise WrongAnswerError(f"closed the connection {where}")
         self._incoming.write(data)
 
-    def _flush(self) -> Generator[bytes | None, bytes, None]:
+    def _flush(self) -> Generator[Step, bytes, None]:
         if data := self._outgoing.read():
             yield data
 

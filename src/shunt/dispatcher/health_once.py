@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from shunt.model.config import Config, Server
 
 _PATIENCE = 4.0  # seconds; a dead address takes the kernel about three
+_MAX_SAID = 1 << 16  # bytes of a dialogue that are kept,
+_MAX_PIECES = 1000  # and pieces: what comes byte by byte would cost a hundred times its size
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """A verdict, and what was said (`>`) and heard (`<`) on the way to it."""
+    """A verdict, and what was said (`>`) and heard (`<`) on the way to it: its beginning."""
 
     verdict: Verdict
     said: tuple[tuple[str, bytes], ...]
@@ -45,6 +47,20 @@ class Once:
             "warning": verdict.warning,
             "dialogue": [[direction, data.decode("latin-1")] for direction, data in self.said],
         }
+
+
+class Transcript:
+    """The beginning of a dialogue; how long the whole is, a stranger decides."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, bytes]] = []
+        self._left = _MAX_SAID
+
+    def note(self, direction: str, data: bytes) -> None:
+        """Keep a piece as far as there is room."""
+        if len(self.said) < _MAX_PIECES and (self._left > 0 or not data):
+            self.said.append((direction, data[: self._left]))
+            self._left -= len(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +145,9 @@ def reachable(server: Server, way: Way) -> Way:
 
 async def directly(check: Check, target: Target, mark: int = 0) -> Once:
     """Make a check."""
-    said: list[tuple[str, bytes]] = []
-    verdict = await run(
-        check, target, mark=mark, listener=lambda direction, data: said.append((direction, data))
-    )
-    return Once(verdict, tuple(said))
+    transcript = Transcript()
+    verdict = await run(check, target, mark=mark, listener=transcript.note)
+    return Once(verdict, tuple(transcript.said))
 
 
 async def once(check: Check, aim: Aim, path: HealthPath, way: Way) -> Once:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from shunt import __version__
 from shunt.advisors.advisor import Advisor, Target
 from shunt.advisors.dialogue import Enough, Growth, Reader, WrongAnswerError, shown, up
+from shunt.advisors.pattern import Pattern, pattern
 from shunt.advisors.settings import (
     SettingError,
     host_name,
     line,
     number,
-    pattern,
     setting,
     text,
     without_port,
@@ -26,7 +26,7 @@ from shunt.advisors.tls import Tls
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from shunt.advisors.dialogue import Dialogue, Hearing
+    from shunt.advisors.dialogue import Dialogue, Hearing, Judging, Step
 
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9]{2})(?: (.*))?")
 _CODES = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
@@ -35,7 +35,7 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~]*")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;.*)?")
 _MOST_HEADERS = 200
 _NO_BODY = {204, 304}
-_LONGEST = 1 << 18  # for a pattern may take a time that grows by the square of it
+_LONGEST = 1 << 18
 
 
 def codes(value: object) -> tuple[range, ...]:
@@ -99,7 +99,7 @@ class Http(Advisor):
         default=(range(200, 400),),
         metadata=setting(codes, "Statuses that are right, like 200, 2xx, 200-399."),
     )
-    body: re.Pattern[str] | None = field(
+    body: Pattern | None = field(
         default=None,
         metadata=setting(
             pattern, "A regular expression that the body must contain (its first 256 KiB)."
@@ -135,10 +135,10 @@ class Http(Advisor):
         found = b""
         if code not in _NO_BODY:
             found = yield from body(reader, fields, lambda data: _has(wanted, data))
-        if not _has(wanted, found):
+        if not (yield from _has(wanted, found)):
             what = f"begins with {shown(found[:80])!r}" if found else "is empty"
-            raise WrongAnswerError(f"{status}, but the body has no {wanted.pattern!r}; it {what}")
-        return up(f"{status}, the body has {wanted.pattern!r}")
+            raise WrongAnswerError(f"{status}, but the body has no {wanted.text!r}; it {what}")
+        return up(f"{status}, the body has {wanted.text!r}")
 
     def message(self, target: Target) -> bytes:
         """Return the request as it is sent."""
@@ -208,7 +208,9 @@ class Https(Http):
         return found
 
 
-def head(reader: Reader) -> Generator[bytes | None, bytes, tuple[int, str, dict[bytes, bytes]]]:
+def head(
+    reader: Reader,
+) -> Generator[Step, bytes, tuple[int, str, dict[bytes, bytes]]]:
     """Return code, status line and header fields (names in lower case) of the final answer."""
     while True:
         first = yield from reader.line()
@@ -221,7 +223,7 @@ def head(reader: Reader) -> Generator[bytes | None, bytes, tuple[int, str, dict[
             return code, shown(first), fields
 
 
-def _fields(reader: Reader) -> Generator[bytes | None, bytes, dict[bytes, bytes]]:
+def _fields(reader: Reader) -> Generator[Step, bytes, dict[bytes, bytes]]:
     fields: dict[bytes, bytes] = {}
     for _ in range(_MOST_HEADERS):
         field = yield from reader.line(1 << 14)
@@ -261,9 +263,13 @@ def _chunked(reader: Reader, enough: Enough | None) -> Hearing:
         found += yield from reader.exactly(count)
         if (yield from reader.line()):
             raise WrongAnswerError("a chunk that does not end with its size")
-        if enough and growth.worth(len(found), more=reader.ahead) and enough(bytes(found)):
+        if (
+            enough
+            and growth.worth(len(found), more=reader.ahead)
+            and (yield from enough(bytes(found)))
+        ):
             return bytes(found)
 
 
-def _has(wanted: re.Pattern[str], data: bytes) -> bool:
-    return wanted.search(data.decode("utf-8", "replace")) is not None
+def _has(wanted: Pattern, data: bytes) -> Judging:
+    return (yield from wanted.looked_for(data.decode("utf-8", "replace").encode()))

@@ -9,6 +9,8 @@ from shunt.advisors.dialogue import Reader, WrongAnswerError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
+    from shunt.advisors.dialogue import Step
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
 END_STREAM, END_HEADERS, ACK, PADDED = 0x1, 0x4, 0x1, 0x8
@@ -49,7 +51,7 @@ def _string(data: bytes) -> bytes:
     return bytes((*head, length)) + data
 
 
-def next_frame(reader: Reader) -> Generator[bytes | None, bytes, Frame]:
+def next_frame(reader: Reader) -> Generator[Step, bytes, Frame]:
     """Return the next frame.
 
     Raises:

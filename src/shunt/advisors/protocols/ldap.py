@@ -24,7 +24,7 @@ from shunt.advisors.settings import setting, text
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from shunt.advisors.dialogue import Dialogue
+    from shunt.advisors.dialogue import Dialogue, Step
 
 _BIND, _BIND_ANSWER = 0x60, 0x61
 _SEARCH, _ENTRY, _REFERENCE, _DONE = 0x63, 0x64, 0x73, 0x65
@@ -91,7 +91,7 @@ def _message(number: int, operation: bytes) -> bytes:
     return encoded(SEQUENCE, integer(number), operation)
 
 
-def _answer(reader: Reader) -> Generator[bytes | None, bytes, Piece]:
+def _answer(reader: Reader) -> Generator[Step, bytes, Piece]:
     """Return the operation of the next message: it follows the number (section 4.1.1)."""
     try:
         head = yield from reader.exactly(2)

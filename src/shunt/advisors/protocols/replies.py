@@ -13,7 +13,7 @@ import re
 from collections.abc import Generator
 from typing import NamedTuple, TypeAlias
 
-from shunt.advisors.dialogue import Reader, WrongAnswerError, shown
+from shunt.advisors.dialogue import Reader, Step, WrongAnswerError, shown
 
 _LINE = re.compile(rb"([1-5][0-9]{2})([ -]|$)(.*)", re.DOTALL)
 _MOST_LINES = 200
@@ -26,7 +26,7 @@ class Reply(NamedTuple):
     words: str
 
 
-Replying: TypeAlias = Generator[bytes | None, bytes, Reply]
+Replying: TypeAlias = Generator[Step, bytes, Reply]
 
 
 def reply(reader: Reader) -> Replying:

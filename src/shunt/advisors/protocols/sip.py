@@ -15,7 +15,7 @@ from shunt.advisors.settings import choice, line, setting
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from shunt.advisors.dialogue import Dialogue
+    from shunt.advisors.dialogue import Dialogue, Step
 
 _STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: .*)?")
 
@@ -76,7 +76,7 @@ class Sip(Advisor):
         )
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    def _datagram(self, token: str) -> Generator[bytes | None, bytes, bytes]:
+    def _datagram(self, token: str) -> Generator[Step, bytes, bytes]:
         """Return the status line of the next message that belongs to us."""
         while True:
             message = yield HEAR
@@ -85,7 +85,7 @@ class Sip(Advisor):
                 return head.split(b"\r\n")[0]
 
 
-def _stream(reader: Reader) -> Generator[bytes | None, bytes, bytes]:
+def _stream(reader: Reader) -> Generator[Step, bytes, bytes]:
     """Return the status line of the next message, of which nothing is left; or what is none."""
     status = yield from reader.line()
     if not _STATUS.fullmatch(status):

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import StreamAdvisor, Target
 from shunt.advisors.dialogue import HEAR, WrongAnswerError, shown, up
-from shunt.advisors.settings import pattern, setting
+from shunt.advisors.pattern import Pattern, pattern
+from shunt.advisors.settings import setting
 
 if TYPE_CHECKING:
-    import re
-
     from shunt.advisors.dialogue import Dialogue
 
 _IAC, _SB, _SE = 255, 250, 240
@@ -26,7 +25,7 @@ class Telnet(StreamAdvisor):
 
     name = "telnet"
     usual_port = 23
-    expect: re.Pattern[str] | None = field(
+    expect: Pattern | None = field(
         default=None,
         metadata=setting(pattern, "A regular expression that the server's words must contain."),
     )
@@ -43,12 +42,13 @@ class Telnet(StreamAdvisor):
             refusals = negotiation.hear(more)
             if self.expect is None:
                 return up(f"says {shown(bytes(said))!r}" if said.strip() else "negotiates")
-            if self.expect.search(said.decode("utf-8", "replace")):
+            words = said.decode("utf-8", "replace").encode()
+            if (yield from self.expect.looked_for(words)):
                 return up(f"says {shown(bytes(said))!r}")
             if refusals:
                 yield refusals
         raise WrongAnswerError(
-            f"no {self.expect.pattern if self.expect else ''!r} in {_LONGEST} bytes"
+            f"no {self.expect.text if self.expect else ''!r} in {_LONGEST} bytes"
         )
 
 

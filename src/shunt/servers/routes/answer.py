@@ -9,8 +9,10 @@ from shunt.errors import UsageError
 from shunt.model.config import OperatingSystem as System
 from shunt.servers.routes.delete import Deletion, deletion
 from shunt.servers.routes.recognise import read
+from shunt.servers.routes.devices import devices
+from shunt.servers.routes.held import OnTheWire, on_the_wire
 from shunt.servers.routes.rule import Extra, Surroundings, extra_routes, surroundings
-from shunt.servers.routes.sight import Blind, blind_spots, without_row
+from shunt.servers.routes.sight import Blind, blind_spots, not_held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Extra routes with their deletions, and what the listing could not show.
+    """Extra routes with their deletions, misplaced addresses, and what could not be shown.
 
     `ignored` says that the extra routes do no harm that could be helped (Windows 2003).
     """
@@ -29,6 +31,7 @@ class Answer:
     listing: Listing
     system: System
     extras: tuple[tuple[Extra, Deletion], ...]
+    on_the_wire: tuple[OnTheWire, ...]
     blind: tuple[Blind, ...]
 
     @property
@@ -38,8 +41,8 @@ class Answer:
 
     @property
     def exit_code(self) -> int:
-        """Return 1 if routes are to be deleted, 2 if that cannot be told, else 0."""
-        if self.extras and not self.ignored:
+        """Return 1 if a route or an address is in the wrong place, 2 if that cannot be told."""
+        if self.on_the_wire or (self.extras and not self.ignored):
             return 1
         return 2 if self.blind else 0
 
@@ -71,11 +74,14 @@ def answer(
         around.own or seen.own, around.gateways or seen.gateways, around.dispatchers
     )
     extras = extra_routes(listing, clusters, full)
+    known = devices(listing, clusters, full.own)
+    misplaced = on_the_wire(known)
     blind = blind_spots(listing, listing.system, clusters)
-    told = {extra.cluster for extra in extras} | {spot.cluster for spot in blind}
+    told = {told.cluster for told in (*extras, *misplaced, *blind)}
     return Answer(
         listing,
         listing.system,
         tuple((extra, deletion(listing.system, extra.route, extra.cluster)) for extra in extras),
-        blind + without_row(listing, [address for address in clusters if address not in told]),
+        misplaced,
+        blind + not_held(known, [address for address in clusters if address not in told]),
     )

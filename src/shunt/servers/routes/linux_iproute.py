@@ -3,7 +3,9 @@
     [type] destination [via [inet6] ADDRESS] [dev NAME] [table NAME] [proto ..] [src ..] ...
     <white space> nexthop via ADDRESS dev NAME weight N       (one route over several ways)
 
-Every key is known by name (ip-route(8)); an unknown one is refused, since it might change what the
+`ip -o route` writes a backslash where the others break the line. The listing of one table does not
+name it: one with rows of the type `local` is that of the table local, where the kernel keeps the
+host's own addresses. Every key is known by name (ip-route(8)); an unknown one is refused, since it might change what the
 route does. `ip -j` says the same without guessing.
 """
 
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
-from shunt.servers.routes.rows import Kind, Listing, Route, Where
+from shunt.servers.routes.rows import Kind, Listing, Route, Where, with_holders
 from shunt.servers.routes.text import HINT, Line, address_or_none, filled, numbered, prefix_of
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def parse(text: str) -> Listing:
     Raises:
         ParseError: a line is not understood, or there is no row.
     """
-    lines = filled(numbered(text))
+    lines = tuple(part for line in filled(numbered(text)) for part in _unfold(line))
     routes: list[Route] = []
     for position, line in enumerate(lines):
         if _is_hop(line):
@@ -80,7 +82,20 @@ def parse(text: str) -> Listing:
         routes.extend(_row(line, hops))
     if not routes:
         raise ParseError("the listing of ip route has no rows", hint=HINT)
-    return Listing(OperatingSystem.LINUX, LAYOUT, tuple(routes))
+    return Listing(OperatingSystem.LINUX, LAYOUT, with_holders(with_table(routes)))
+
+
+def with_table(routes: list[Route]) -> tuple[Route, ...]:
+    """Fill in the table that a listing of the table local leaves out."""
+    if any(route.table for route in routes) or all(route.kind is not Kind.LOCAL for route in routes):
+        return tuple(replace(route, table=route.table or "main") for route in routes)
+    return tuple(replace(route, table="local", where=Where.LOCAL) for route in routes)
+
+
+def _unfold(line: Line) -> Iterator[Line]:
+    for part in line.text.split("\\"):
+        if part.strip():
+            yield Line(line.number, part.rstrip())
 
 
 def _is_hop(line: Line) -> bool:
@@ -98,7 +113,7 @@ def _row(line: Line, hops: Iterator[Line]) -> Iterator[Route]:
     gateway = _address(line, keys["via"]) if "via" in keys else None
     source = _address(line, keys["src"]) if "src" in keys else None
     address, prefix = destination(line, written, other=gateway or source)
-    table = keys.get("table", "main")
+    table = keys.get("table", "")
     route = Route(
         line=line.number,
         written=written,
@@ -110,6 +125,7 @@ def _row(line: Line, hops: Iterator[Line]) -> Iterator[Route]:
         where=Where.LOCAL if table == "local" else Where.ACTIVE,
         table=table,
         source=source,
+        protocol=keys.get("proto", ""),
     )
     ways = [_keys(hop, hop.fields[1:]) for hop in hops]
     if not ways:

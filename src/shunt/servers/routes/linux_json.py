@@ -1,6 +1,7 @@
 """Linux: `ip -j route show table all`, and `ip -j -6 ...` behind it if both were piped.
 
-A row of the main table has no `table`; a row without `type` is unicast.
+A row of the main table has no `table`, nor has any row where one table was asked for; a row without
+`type` is unicast.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
-from shunt.servers.routes.linux_iproute import TYPES, destination
-from shunt.servers.routes.rows import Kind, Listing, Route, Where
+from shunt.servers.routes.linux_iproute import TYPES, destination, with_table
+from shunt.servers.routes.rows import Kind, Listing, Route, Where, with_holders
 from shunt.servers.routes.text import HINT, Line, address_or_none
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ def parse(text: str) -> Listing:
     Raises:
         ParseError: it is no such JSON, or there is no row.
     """
-    routes = tuple(
+    routes = [
         route for number, row in enumerate(_rows(text), start=1) for route in _routes(number, row)
-    )
+    ]
     if not routes:
         raise ParseError("ip -j route gave no rows", hint=HINT)
-    return Listing(OperatingSystem.LINUX, LAYOUT, routes)
+    return Listing(OperatingSystem.LINUX, LAYOUT, with_holders(with_table(routes)))
 
 
 def _rows(text: str) -> Iterator[object]:
@@ -64,7 +65,7 @@ def _routes(number: int, row: object) -> Iterator[Route]:
         line.refuse(f"the type {row['type']!r} is not known")
     source = _address(line, row.get("prefsrc"))
     hops = row.get("nexthops") or [row]
-    table = str(row.get("table", "main"))
+    table = str(row.get("table", ""))
     for hop in hops:
         gateway = _gateway(line, hop)
         address, prefix = destination(line, row["dst"], other=gateway or source)
@@ -79,6 +80,7 @@ def _routes(number: int, row: object) -> Iterator[Route]:
             where=Where.LOCAL if table == "local" else Where.ACTIVE,
             table=table,
             source=source,
+            protocol=str(row.get("protocol", "")),
         )
 
 

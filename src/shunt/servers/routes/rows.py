@@ -36,7 +36,9 @@ class Route:
     """One row. `line` is 1-based; `written` is the destination as the listing has it.
 
     `prefix` is None where the listing shows no mask. `gateway` is None for a row that leads
-    straight to a link. `holders` are the addresses known to be on the row's interface.
+    straight to a link, `gateway_name` is set where the listing shows a name in its place.
+    `holders` are the addresses known to be on the row's interface. `protocol` says who made the
+    row, where the listing does (Linux: `kernel`, `static`, ...).
     """
 
     line: int
@@ -51,6 +53,9 @@ class Route:
     table: str = ""
     source: Address | None = None
     holders: tuple[Address, ...] = ()
+    gateway_name: str = ""
+    neighbour: bool = False  # the way to one neighbour's MAC, and nothing of the host's own
+    protocol: str = ""
 
     @property
     def network(self) -> Network | None:
@@ -77,12 +82,27 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A row that says nothing certain: which IP version it belongs to, and why it does not."""
+
+    line: int
+    version: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """A parsed route table; `system` is the likeliest where several print alike."""
+    """A parsed route table; `system` is the likeliest where several print alike.
+
+    `unread` are rows that could not be read; those of the other family still count.
+    `without_interfaces` marks a layout that does not show where routes lead.
+    """
 
     system: OperatingSystem
     layout: str
     routes: tuple[Route, ...]
+    unread: tuple[Unread, ...] = ()
+    without_interfaces: bool = False
 
     def of_family(self, version: int) -> tuple[Route, ...]:
         """Return the rows of IPv4 (4) or IPv6 (6)."""
@@ -92,11 +112,15 @@ class Listing:
 def with_holders(routes: tuple[Route, ...]) -> tuple[Route, ...]:
     """Fill in `holders` of network rows from the host rows of the same interface.
 
-    Windows shows each address as a host row on its own interface; so does `Get-NetRoute`. The first
-    and last address of a network (its name and its broadcast) are no holders. Rows whose
-    interface is given by an address already keep that.
+    Windows shows each address as a host row on its own interface; so do `Get-NetRoute` and the
+    table local of Linux. The first and last address of a network (its name and its broadcast) are
+    not holders. Rows whose interface is given by an address already keep that.
     """
-    hosts = [route for route in routes if route.is_host and route.gateway is None]
+    hosts = [
+        route
+        for route in routes
+        if route.is_host and route.gateway is None and route.kind in {Kind.UNICAST, Kind.LOCAL}
+    ]
     return tuple(
         route
         if route.is_host or route.holders or (network := route.network) is None

@@ -1,10 +1,13 @@
 """Which rows are extra routes, and how bad each is.
 
-A row is an extra route of a cluster address if it is a unicast network (so no host), covers the
-cluster address (so it is no loopback or multicast network), and exists because the address is on
-the server: its gateway, its interface's address or its source is a cluster address, or it leads to
-a loopback interface, on Windows to an adapter that holds a cluster address and leads nowhere.
+A row is an extra route of a cluster address if it is a unicast network (not a host), covers the
+cluster address (so it is not a loopback or multicast network), and exists because the address is
+on the server: its gateway, its interface's address or its source is a cluster address, or it leads
+to a loopback interface, on Windows to an adapter that holds a cluster address and leads nowhere.
 Traffic for the other addresses of that network then stays in the server.
+
+The connected network of a network card is never extra, whoever is named in its row: without it the
+server is cut off. A cluster address there is a fault of its own (`held.py`).
 
 This replaces the rule "begins with the first digit of the cluster address, followed by three
 zeroes", which fits networks of class A only.
@@ -12,13 +15,12 @@ zeroes", which fits networks of class A only.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from shunt.model.config import OperatingSystem
+from shunt.servers.routes.devices import WINDOWS, Devices, devices, is_loopback_name
 from shunt.servers.routes.rows import Kind, Listing, Route, Where
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
 
-_WINDOWS = (OperatingSystem.WINDOWS, OperatingSystem.WINDOWS2003)
-_LOOPBACK = re.compile(r"(?:lo|vni|dummy)\d*(?::\S+)?")
+# Linux: the tables that every packet passes. A `local` route in another one is a proxy's (TPROXY).
+_COMMON_TABLES = frozenset({"", "main", "local", "default", "unspec"})
 
 
 class Rule(StrEnum):
@@ -87,8 +89,9 @@ def extra_routes(
     """Return the extra routes in the order of the listing, each once."""
     found: list[Extra] = []
     adapters = _adapters(listing, clusters, around)
+    known = devices(listing, clusters, around.own)
     for route in listing.routes:
-        rule = _rule(route, clusters, adapters)
+        rule = _rule(route, known, adapters)
         if rule is None:
             continue
         swallowed = tuple(
@@ -108,7 +111,7 @@ def _adapters(
 
     Other clusters' addresses may be on them, which nobody has named.
     """
-    if listing.system not in _WINDOWS:
+    if listing.system not in WINDOWS:
         return frozenset()
     hosts = [r for r in listing.routes if r.is_host and r.gateway is None]
     leading = {r.interface for r in listing.routes if r.prefix == 0 and r.gateway is not None}
@@ -117,23 +120,40 @@ def _adapters(
     return frozenset({r.interface for r in hosts if r.address in clusters} - leading - {""})
 
 
-def _rule(route: Route, clusters: Sequence[Address], adapters: frozenset[str]) -> Rule | None:
-    if (
-        route.kind not in {Kind.UNICAST, Kind.LOCAL}
-        or route.is_host
-        or not any(route.covers(cluster) for cluster in clusters)
-    ):
+def _rule(route: Route, known: Devices, adapters: frozenset[str]) -> Rule | None:
+    clusters = known.clusters
+    if not may_swallow(route, clusters) or route.gateway_name or is_proxy_route(route):
         return None
     if route.gateway in clusters:
-        return Rule.GATEWAY
+        own_network = "G" not in (route.flags or "G")  # the interface's own, not one through it
+        return None if own_network and known.is_card(route.interface) else Rule.GATEWAY
+    if route.gateway is None or route.gateway in route.holders:
+        if known.is_card(route.interface):
+            return None
+        if route.source in clusters:
+            return Rule.SOURCE
+    if is_loopback_name(route.interface):
+        return Rule.LOOPBACK
     if route.gateway is None or route.gateway in route.holders:
         if route.holders and all(holder in clusters for holder in route.holders):
             return Rule.INTERFACE
-        if route.source in clusters:
-            return Rule.SOURCE
         if route.interface in adapters:
             return Rule.ADAPTER
-    return Rule.LOOPBACK if _LOOPBACK.fullmatch(route.interface) else None
+    return None
+
+
+def may_swallow(route: Route, clusters: Sequence[Address]) -> bool:
+    """Tell whether a row takes a whole network that a cluster address is in."""
+    return (
+        route.kind in {Kind.UNICAST, Kind.LOCAL}
+        and not route.is_host
+        and any(route.covers(cluster) for cluster in clusters)
+    )
+
+
+def is_proxy_route(route: Route) -> bool:
+    """Tell whether a row takes in what rules send to its table, as transparent proxies have it."""
+    return route.kind is Kind.LOCAL and route.table not in _COMMON_TABLES
 
 
 def _came_with(route: Route, clusters: Sequence[Address]) -> Address:

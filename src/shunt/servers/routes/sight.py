@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem as System
-from shunt.servers.routes.rows import Listing, Where
+from shunt.servers.routes.devices import is_host_row
+from shunt.servers.routes.held import why_not_held
+from shunt.servers.routes.rows import Kind, Listing, Where
+from shunt.servers.routes.rule import is_proxy_route, may_swallow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shunt.model.addresses import Address
+    from shunt.servers.routes.devices import Devices
+    from shunt.servers.routes.rows import Route
 
 _COMMANDS: dict[System, tuple[str, str]] = {  # IPv4, IPv6
     System.LINUX: ("ip -j -4 route show table all", "ip -j -6 route show table all"),
@@ -46,37 +51,58 @@ def command(system: System, version: int) -> str:
 
 def blind_spots(listing: Listing, system: System, clusters: Sequence[Address]) -> tuple[Blind, ...]:
     """Return what keeps the listing from proving that there is no extra route."""
-    found = ((cluster, _why(listing, system, cluster.version)) for cluster in clusters)
+    found = ((cluster, _why(listing, system, cluster)) for cluster in clusters)
     return tuple(
         Blind(cluster, why, command(system, cluster.version)) for cluster, why in found if why
     )
 
 
-def without_row(listing: Listing, clusters: Sequence[Address]) -> tuple[Blind, ...]:
-    """Return the cluster addresses that have no row of their own, as every held address has.
+def not_held(known: Devices, clusters: Sequence[Address]) -> tuple[Blind, ...]:
+    """Return the cluster addresses that the listing does not show to be this server's.
 
-    The listing is then cut off, or of a server that does not hold the address. A listing without
-    rows of the address' family is `blind_spots`' to tell.
+    A listing without rows of the address' family is `blind_spots`' to tell.
     """
-    own = {route.address for route in listing.routes if route.is_host or route.prefix is None}
-    return tuple(
-        Blind(
-            cluster,
-            f"the listing has no row of {cluster} itself: it is cut off, or this server does not"
-            " hold the address",
-            command(listing.system, cluster.version),
-        )
+    listing = known.listing
+    reasons = (
+        (cluster, why_not_held(known, cluster))
         for cluster in clusters
-        if cluster not in own and listing.of_family(cluster.version)
+        if listing.of_family(cluster.version)
+    )
+    return tuple(
+        Blind(cluster, why, command(listing.system, cluster.version))
+        for cluster, why in reasons
+        if why
     )
 
 
-def _why(listing: Listing, system: System, version: int) -> str | None:
+def _why(listing: Listing, system: System, cluster: Address) -> str | None:
+    version = cluster.version
+    for row in listing.unread:
+        if row.version == version:
+            return f"line {row.line} could not be read: {row.why}"
     rows = listing.of_family(version)
     if not rows:
         return f"the listing has no IPv{version} rows"
     if system is System.LINUX and not any(row.where is Where.LOCAL for row in rows):
         return "the listing lacks the table local, where Linux puts the network of an alias"
-    if any(row.prefix is None for row in rows):
+    if system is System.LINUX and all(row.where is Where.LOCAL for row in listing.routes):
+        return "the listing has the table local only: other routes are in the table main"
+    return _why_rows(listing, rows, cluster)
+
+
+def _why_rows(listing: Listing, rows: Sequence[Route], cluster: Address) -> str | None:
+    if any(row.prefix is None and not is_host_row(row) for row in rows):
         return "the listing shows networks without their masks"
+    swallowing = [row for row in rows if may_swallow(row, (cluster,))]
+    for row in swallowing:
+        if row.gateway_name:
+            return f"the gateway in line {row.line} is a name, {row.gateway_name!r}"
+        if is_proxy_route(row):
+            return (
+                f"line {row.line} takes packets in table {row.table}: whether any get there is for"
+                " the rules to say (ip rule)"
+            )
+    connected = [row for row in swallowing if row.kind is Kind.UNICAST and row.gateway is None]
+    if listing.without_interfaces and len(connected) > 1:
+        return f"the listing does not show to which interface the routes of {cluster} lead"
     return None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LAYOUT = "netstat -rn of Solaris"
 
-_TITLE = re.compile(r"\s*(Routing|IRE) Table: IPv([46])\s*")
+_TITLE = re.compile(r"\s*(Routing|IRE) Table:(?: IPv([46]))?\s*")  # Solaris 2.x: IPv4 only
 _DASHES = re.compile(r"[\s-]*-{3,}[\s-]*")
 _HEADING = re.compile(r"\s*Destination(/Mask)?\s.*\bGateway\b.*")
 _BRIEF = re.compile(r"\s*(\S+)\s+(\S+)\s+([A-Za-z]+)\s+(\d+)\s+(\d+)(?:\s+([a-z]\S*|--))?\s*")
@@ -60,7 +60,7 @@ def parse(text: str) -> Listing:
     for line in filled(numbered(text)):
         title = _TITLE.fullmatch(line.text)
         if title:
-            verbose, version, headed = title[1] == "IRE", int(title[2]), False
+            verbose, version, headed = title[1] == "IRE", int(title[2] or 4), False
         elif not version:
             line.refuse("a line before the title of the table")
         elif _DASHES.fullmatch(line.text):

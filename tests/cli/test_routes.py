@@ -119,3 +119,17 @@ def test_bad_input_is_exit_2_with_a_reason(
     assert says in captured.err
     assert "Traceback" not in captured.err
     assert "no extra routes" not in captured.out
+
+
+def test_an_address_on_a_card_is_told_and_its_network_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = shunt(monkeypatch, "--cluster", "203.0.113.80", stdin=capture("aix-on-nic"))
+    out = capsys.readouterr().out
+    assert code == 1
+    assert "203.0.113.80 is on en0, a network card (line 7)" in out
+    assert "delete it" not in out
+    assert "no extra routes" not in out
+    shunt(monkeypatch, "--cluster", "203.0.113.80", "--json", stdin=capture("aix-on-nic"))
+    document = json.loads(capsys.readouterr().out)
+    assert document["on_the_wire"] == [{"cluster": "203.0.113.80", "interface": "en0", "line": 7}]

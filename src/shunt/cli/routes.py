@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
     from shunt.servers.routes.answer import Answer
     from shunt.servers.routes.delete import Deletion
+    from shunt.servers.routes.held import OnTheWire
     from shunt.servers.routes.rule import Extra
 
 
@@ -34,8 +35,8 @@ def routes(
 
     Reads the output of `netstat -rn`, `netstat -rnv`, `route print`, `ip route` or
     `ip -j route show table all` of any system, also as one folded line, and says which system it
-    is from. Exit code 0: no extra routes; 1: there are some; 2: the listing was not understood, or
-    cannot show the answer.
+    is from. Exit code 0: no extra routes; 1: there are some, or the cluster address is on a network
+    card; 2: the listing was not understood, or cannot show the answer.
 
     ```
     netstat -rn | shunt routes --cluster 192.0.2.10
@@ -110,11 +111,23 @@ def _print(out: Output, result: Answer) -> None:
     out.text(f"{result.system}: {result.listing.layout}, {count} row{'s' * (count != 1)}")
     for extra, how in result.extras:
         _print_extra(out, extra, how)
+    for misplaced in result.on_the_wire:
+        _print_misplaced(out, misplaced)
     for blind in result.blind:
         out.text(f"cannot tell for {blind.cluster}: {blind.why}")
         out.text(f"  this can: {blind.command}")
-    if not result.extras and not result.blind:
+    if not result.extras and not result.on_the_wire and not result.blind:
         out.text("no extra routes")
+
+
+def _print_misplaced(out: Output, misplaced: OnTheWire) -> None:
+    route = misplaced.route
+    out.text(
+        f"{misplaced.cluster} is on {route.interface}, a network card (line {route.line}), where"
+        " the server answers ARP for it"
+    )
+    out.text("  take the address off the card and put it on the loopback; its route there is not")
+    out.text("  extra: without it the server cannot reach its neighbours")
 
 
 def _print_extra(out: Output, extra: Extra, how: Deletion) -> None:
@@ -156,6 +169,14 @@ def _document(result: Answer) -> JsonValue:
                 "note": how.note,
             }
             for extra, how in result.extras
+        ],
+        "on_the_wire": [
+            {
+                "cluster": str(misplaced.cluster),
+                "interface": misplaced.route.interface,
+                "line": misplaced.route.line,
+            }
+            for misplaced in result.on_the_wire
         ],
         "cannot_tell": [
             {"cluster": str(blind.cluster), "why": blind.why, "command": blind.command}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shunt.model.config import OperatingSystem as System
+from shunt.servers.routes.answer import answer
 from shunt.servers.routes.delete import UNTYPEABLE, Deletion, deletion
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.rows import Kind, Listing, Route, Where
@@ -89,7 +90,7 @@ def test_any_network_of_the_cluster_address_is_found_whatever_its_class(prefix: 
 ROW = route("192.0.2.0/24", "192.0.2.10", interface="lo0")
 DEFAULT = route("0.0.0.0/0", "192.0.2.10")
 LINK = route("10.0.0.0/8", interface="lo0")
-LOCAL = route("192.0.2.0/24", interface="lo", where=Where.LOCAL, table="local")
+LOCAL = route("192.0.2.0/24", interface="lo", kind=Kind.LOCAL, where=Where.LOCAL, table="local")
 
 
 @pytest.mark.parametrize(
@@ -154,3 +155,50 @@ def test_names_that_a_terminal_cannot_show_as_they_are_make_no_command(name: str
     for row in (replace(plain, interface=name), replace(plain, table=name)):
         for system in (System.LINUX, System.FREEBSD):
             assert deletion(system, row, CLUSTER) == Deletion((), UNTYPEABLE)
+
+
+TABLE = (
+    "default via 192.0.2.1 dev eth0 proto static\n"
+    "192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.21\n"
+    "local 192.0.2.21 dev eth0 table local proto kernel scope host src 192.0.2.21\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("192.0.2.10 via 192.0.2.7 dev eth0", "a route through 192.0.2.7"),
+        ("192.0.2.10 dev eth0 scope link", "a route to eth0, not an address"),
+        ("192.0.2.10 dev lo scope link", "a route to lo, not an address"),
+        ("blackhole 192.0.2.10", "one that refuses its packets"),
+        ("broadcast 192.0.2.10 dev eth0 table local", "a broadcast or multicast address"),
+    ],
+)
+def test_a_row_of_the_address_is_not_yet_an_address(row: str, why: str) -> None:
+    result = answer(TABLE + row, (CLUSTER,))
+    assert result.exit_code == 2
+    assert result.blind[0].why.endswith(f"is {why}")
+
+
+@pytest.mark.parametrize("device", ["lo", "svc0", "lb-anycast"])
+def test_an_address_is_held_on_whatever_the_device_is_called(device: str) -> None:
+    row = f"local 192.0.2.10 dev {device} table local proto kernel scope host src 192.0.2.10"
+    assert answer(TABLE + row, (CLUSTER,)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ("192.0.2.0/26 dev lo proto static scope link", "somebody added it (static)"),
+        ("192.0.2.0/26 dev lo scope link", "if it comes back, an alias has this mask"),
+        (
+            "local 192.0.2.0/26 dev lo table local proto kernel scope host src 192.0.2.10",
+            "ip addr del 192.0.2.10/26 dev lo; ip addr add 192.0.2.10/32 dev lo",
+        ),
+    ],
+)
+def test_what_is_advised_for_a_route_of_linux_is_there_to_be_done(row: str, note: str) -> None:
+    held = "\nlocal 192.0.2.10 dev lo table local proto kernel scope host src 192.0.2.10"
+    (_, how), *others = answer(TABLE + row + held, (CLUSTER,)).extras
+    assert not others
+    assert note in (how.note or "")

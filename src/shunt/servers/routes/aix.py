@@ -2,25 +2,26 @@
 
 A banner names each protocol family by its number (2: IPv4, 24: IPv6). Rows are destination,
 gateway, flags, references, use, interface, two or three of PMTU, expiry and groups (`-` if none),
-and `=>` where the next row has the same key.
+and `=>` where the next row has the same key. AIX 7 leaves the gateway of some IPv6 rows empty.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
-from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.flags import kind_of
 from shunt.servers.routes.rows import Listing, Route
 from shunt.servers.routes.text import (
-    HINT,
     Line,
-    address_or_none,
     bsd_destination,
     filled,
+    gateway_of,
+    is_named_host,
     numbered,
 )
 
@@ -51,7 +52,7 @@ def parse(text: str) -> Listing:
         ParseError: a line is not understood, or there is no row.
     """
     version = 0
-    routes: list[Route] = []
+    rows = Collected()
     title = headed = False
     for line in filled(numbered(text)):
         found = _family(line)
@@ -62,14 +63,12 @@ def parse(text: str) -> Listing:
             headed = True
         elif version:
             headed = True
-            routes.append(_row(line, version))
+            rows.add(line, version, partial(_rows, line, version))
         else:
             if title or re.search(r"\d", line.text):
                 line.refuse("a line before AIX's banner of the protocol family")
             title = True
-    if not routes:
-        raise ParseError("the listing of AIX has no rows", hint=HINT)
-    return Listing(OperatingSystem.AIX, LAYOUT, tuple(routes))
+    return rows.listing(OperatingSystem.AIX, LAYOUT)
 
 
 def _family(line: Line) -> int:
@@ -77,10 +76,12 @@ def _family(line: Line) -> int:
     return _FAMILIES.get(int(match[1]), 0) if match else 0
 
 
-def _row(line: Line, version: int) -> Route:
+def _rows(line: Line, version: int) -> tuple[Route, ...]:
     fields = line.fields
     if fields[-1] == "=>":
         fields.pop()
+    if len(fields) > 3 and fields[1].isalpha() and "".join(fields[2:4]).isdigit():
+        fields.insert(1, "")  # flags, references and use stand right behind the destination
     if not 8 <= len(fields) <= 9:
         line.refuse(f"a row of AIX has 8 or 9 columns, not {len(fields)}")
     destination, gateway, flags, references, use, interface, *rest = fields
@@ -94,25 +95,30 @@ def _row(line: Line, version: int) -> Route:
         line.refuse("a row's columns are not AIX's")
     name, loopback = _LOOPBACKS[version]
     host = "H" in flags
+    if destination != "loopback" and is_named_host(destination, host=host):
+        return ()
+    via, gateway_name = (
+        (loopback, "") if gateway == "loopback" else _gateway(line, gateway, version)
+    )
     address, prefix = bsd_destination(
         line, name if destination == "loopback" else destination, host=host, version=version
     )
-    return Route(
+    route = Route(
         line=line.number,
         written=destination,
         address=address,
         prefix=prefix,
-        gateway=loopback if gateway == "loopback" else _gateway(line, gateway),
+        gateway=via,
+        gateway_name=gateway_name,
         interface=interface,
         flags=flags,
         kind=kind_of(flags),
+        neighbour="W" in flags or ("L" in flags and "l" not in flags),
     )
+    return (route,)
 
 
-def _gateway(line: Line, written: str) -> Address | None:
-    address = address_or_none(written)
-    if address is None and not re.fullmatch(
-        r"link#\d+|[0-9a-f]{1,2}([:.][0-9a-f]{1,2}){5}", written
-    ):
-        line.refuse(f"{written!r} is no gateway", hint="list with numbers: netstat -rn")
-    return address
+def _gateway(line: Line, written: str, version: int) -> tuple[Address | None, str]:
+    if not written or re.fullmatch(r"link#\d+|[0-9a-f]{1,2}([:.][0-9a-f]{1,2}){5}", written):
+        return None, ""
+    return gateway_of(line, written, version)

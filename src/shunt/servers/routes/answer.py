@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from shunt.errors import UsageError
 from shunt.model.config import OperatingSystem as System
 from shunt.servers.routes.delete import Deletion, deletion
-from shunt.servers.routes.recognise import read
 from shunt.servers.routes.devices import devices
 from shunt.servers.routes.held import OnTheWire, on_the_wire
+from shunt.servers.routes.recognise import read
 from shunt.servers.routes.rule import Extra, Surroundings, extra_routes, surroundings
 from shunt.servers.routes.sight import Blind, blind_spots, not_held
 
@@ -77,7 +77,8 @@ def answer(
     known = devices(listing, clusters, full.own)
     misplaced = on_the_wire(known)
     blind = blind_spots(listing, listing.system, clusters)
-    told = {told.cluster for told in (*extras, *misplaced, *blind)}
+    told = {extra.cluster for extra in extras} | {address.cluster for address in misplaced}
+    told |= {spot.cluster for spot in blind}
     return Answer(
         listing,
         listing.system,

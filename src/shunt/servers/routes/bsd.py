@@ -7,23 +7,21 @@ a heading of its own. The last column (Expire, Label, Tag) may be empty.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import partial
 
-from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.flags import kind_of
 from shunt.servers.routes.rows import Listing, Route
 from shunt.servers.routes.text import (
-    HINT,
     Line,
-    address_or_none,
     bsd_destination,
     filled,
+    gateway_of,
+    is_name,
+    is_named_host,
     numbered,
 )
-
-if TYPE_CHECKING:
-    from shunt.model.addresses import Address
 
 LAYOUT = "netstat -rn of BSD"
 
@@ -47,7 +45,8 @@ _FAMILIES = {"Internet:": 4, "Internet6:": 6}
 _OTHER_FAMILY = re.compile(
     r"(?:AppleTalk|Encap|IPX|ISO|Key Management|MPLS|Netgraph|XNS|Protocol Family \d+):"
 )
-_LINK = re.compile(r"link#\d+|[0-9a-fA-F]{1,2}(?:[:.][0-9a-fA-F]{1,2}){5}|[a-z]+\d+")
+_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:.][0-9a-fA-F]{1,2}){5}")
+_LINK = re.compile(rf"link#\d+|{_MAC.pattern}|[a-z]+\d+")
 _MAC_FLAGS = set("cgiIWY")
 _MAC_INTERFACE = re.compile(r"(?:en|utun|awdl|llw|gif|stf|anpi|bridge10|ap|ipsec)\d+")
 
@@ -75,7 +74,7 @@ def parse(text: str) -> Listing:
     columns: list[str] = []
     version: int | None = None  # 0: a family without IP, whose rows do not matter
     seen: set[str] = set()
-    routes: list[Route] = []
+    rows = Collected()
     for line in filled(numbered(text)):
         stripped = line.text.strip()
         if stripped in _FAMILIES:
@@ -90,13 +89,11 @@ def parse(text: str) -> Listing:
         elif not columns:
             line.refuse("a row before the heading that names its columns")
         elif version != 0:
-            routes.append(_row(line, columns, version))
-    if not routes:
-        raise ParseError("the listing has no rows", hint=HINT)
-    return Listing(_system(seen, routes), LAYOUT, tuple(routes))
+            rows.add(line, version or 0, partial(_rows, line, columns, version))
+    return rows.listing(_system(seen, rows.routes), LAYOUT)
 
 
-def _row(line: Line, columns: list[str], version: int | None) -> Route:
+def _rows(line: Line, columns: list[str], version: int | None) -> tuple[Route, ...]:
     fields = line.text.strip().split(None, len(columns) - 1)
     least = len(columns) - (columns[-1] in _OPTIONAL)
     if not least <= len(fields) <= len(columns):
@@ -104,33 +101,43 @@ def _row(line: Line, columns: list[str], version: int | None) -> Route:
     for name, value in zip(columns[3:], fields[3:], strict=False):
         if not re.fullmatch(_COLUMNS[name], value.strip()):
             line.refuse(f"{value!r} stands in the column {name}")
-    destination, gateway, flags = fields[:3]
+    interface = next(
+        value for name, value in zip(columns, fields, strict=False) if name in _INTERFACES
+    )
+    version = version or (6 if ":" in fields[0] else 4)
+    return route_of(line, (fields[0], fields[1], fields[2]), interface=interface, version=version)
+
+
+def route_of(
+    line: Line, words: tuple[str, str, str], *, interface: str, version: int
+) -> tuple[Route, ...]:
+    """Read destination, gateway and flags; no route where they are a named host's.
+
+    Raises:
+        ParseError: one of them is nothing of the kind.
+    """
+    destination, gateway, flags = words
     if not re.fullmatch(r"[A-Za-z0-9]+", flags):
         line.refuse(f"{flags!r} stands in the column Flags")
     host = "H" in flags
-    version = version or (6 if ":" in destination else 4)
+    if is_named_host(destination, host=host):
+        return ()
     address, prefix = bsd_destination(line, destination, host=host, version=version)
-    return Route(
+    is_link = bool(_LINK.fullmatch(gateway)) and not ("G" in flags and is_name(gateway))
+    via, name = (None, "") if is_link else gateway_of(line, gateway, version)
+    route = Route(
         line=line.number,
         written=destination,
         address=address,
         prefix=prefix,
-        gateway=_gateway(line, gateway),
-        interface=next(
-            value for name, value in zip(columns, fields, strict=False) if name in _INTERFACES
-        ),
+        gateway=via,
+        gateway_name=name,
+        interface=interface,
         flags=flags,
         kind=kind_of(flags),
+        neighbour="l" not in flags and ("W" in flags or bool(_MAC.fullmatch(gateway))),
     )
-
-
-def _gateway(line: Line, written: str) -> Address | None:
-    if _LINK.fullmatch(written):
-        return None
-    address = address_or_none(written)
-    if address is None:
-        line.refuse(f"{written!r} is no gateway", hint="list with numbers: netstat -rn")
-    return address
+    return (route,)
 
 
 def _system(columns: set[str], routes: list[Route]) -> OperatingSystem:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem as System
-from shunt.servers.routes.rows import Network, Route, Where
+from shunt.servers.routes.rows import Kind, Network, Route
 from shunt.servers.routes.sight import command
 
 if TYPE_CHECKING:
@@ -73,17 +73,29 @@ def _written(route: Route) -> str:
 
 def _linux(route: Route, cluster: Address) -> Deletion:
     table = "" if route.table in {"", "main"} else f" table {shlex.quote(route.table)}"
-    kind = "local " if route.where is Where.LOCAL else ""
+    kind = "local " if route.kind is Kind.LOCAL else ""
     family = "" if route.address.version == 4 else "-6 "
-    interface = shlex.quote(route.interface)
-    device = f" dev {interface}" if route.interface else ""
+    device = f" dev {shlex.quote(route.interface)}" if route.interface else ""
     via = f" via {route.gateway}" if route.gateway else ""
-    length = cluster.max_prefixlen
     return Deletion(
         (f"ip {family}route del {kind}{route.network}{via}{device}{table}",),
+        _linux_note(route, cluster, device),
+    )
+
+
+def _linux_note(route: Route, cluster: Address, device: str) -> str:
+    """Say where the row comes from: the kernel made it for an alias, or somebody added it."""
+    length = cluster.max_prefixlen
+    if route.protocol not in {"", "kernel"} or route.gateway is not None or route.prefix == 0:
+        how = f" ({route.protocol})" if route.protocol else ""
+        return f"somebody added it{how}: take it out of the files that are run at boot as well"
+    alias = f"if it comes back, an alias has this mask: it should have /{length}"
+    if route.protocol != "kernel" or not route.interface:
+        return alias
+    return (
         f"it comes back with the alias: give the alias the mask /{length} instead"
-        f" (ip addr del {cluster}/{route.prefix} dev {interface};"
-        f" ip addr add {cluster}/{length} dev {interface})",
+        f" (ip addr del {cluster}/{route.prefix}{device};"
+        f" ip addr add {cluster}/{length}{device})"
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What the kernels themselves call an interface without a wire.
 _LOOPBACK = re.compile(r"(?:lo|vni|dummy)\d*")
 WINDOWS = (System.WINDOWS, System.WINDOWS2003)
-_ONE_LOOPBACK = (System.AIX, System.AIX_WPAR, System.HPUX)
+_ONE_LOOPBACK = (System.AIX, System.AIX_WPAR, System.HP_UX)
 _BSD = (System.FREEBSD, System.OPENBSD, System.NETBSD, System.MACOS)
 
 
@@ -54,19 +54,14 @@ class Devices:
         if not is_host_row(route) or route.neighbour:
             return False
         system = self.listing.system
-        if system is System.LINUX:
+        if system is System.LINUX or route.kind is not Kind.UNICAST:
             return route.kind is Kind.LOCAL
-        if route.kind is not Kind.UNICAST:
-            return False
         if system in WINDOWS:
             return route.gateway is None or route.gateway.is_loopback
-        if route.gateway == route.address:
-            return True
-        if "l" in route.flags and system is not System.MACOS:  # RTF_LOCAL
-            return True
-        if system in _BSD and "G" in route.flags:
-            return False
-        return is_loopback_name(route.interface)
+        if route.gateway == route.address or ("l" in route.flags and system is not System.MACOS):
+            return True  # l: RTF_LOCAL
+        through = system in _BSD and "G" in route.flags
+        return is_loopback_name(route.interface) and not through
 
 
 def devices(listing: Listing, clusters: Sequence[Address], own: Sequence[Address]) -> Devices:
@@ -80,24 +75,21 @@ def is_host_row(route: Route) -> bool:
     return route.is_host or (route.prefix is None and "H" in route.flags)
 
 
-def _cards(
-    listing: Listing, clusters: Sequence[Address], own: Sequence[Address]
-) -> Iterator[str]:
+def _cards(listing: Listing, clusters: Sequence[Address], own: Sequence[Address]) -> Iterator[str]:
     gateways = []
     for route in listing.routes:
         name = base(route.interface)
         if is_loopback_name(name) or route.where is Where.PERSISTENT:
             continue
-        if route.neighbour or (name and listing.system in _ONE_LOOPBACK):
-            yield name
-        elif _leads_out(route, clusters):
-            if name:
-                yield name
-            elif route.gateway is not None:
-                gateways.append(route.gateway)
-        elif any(address in own for address in held_on(listing, route)):
-            yield name
-        elif is_host_row(route) and route.address in own and route.gateway is None:
+        out = _leads_out(route, clusters)
+        if not name:
+            gateways += [route.gateway] if out and route.gateway is not None else []
+        elif (
+            out
+            or route.neighbour
+            or listing.system in _ONE_LOOPBACK
+            or any(address in own for address in held_on(listing, route))
+        ):
             yield name
     for gateway in gateways:
         yield from _reached_through(listing, clusters, gateway)
@@ -120,11 +112,12 @@ def held_on(listing: Listing, route: Route) -> tuple[Address, ...]:
     BSDs), that; else the holders, and the preferred source of a connected row.
     """
     if listing.system in WINDOWS or listing.system is System.LINUX:
-        named = route.source if route.gateway is None else None
-        shown = (*route.holders, *((named,) if named else ()))
-        if is_host_row(route) and route.kind is Kind.LOCAL:
-            return (*shown, route.address)
-        return shown
+        own_row = is_host_row(route) and route.gateway is None
+        shown = (
+            route.source if route.gateway is None else None,
+            route.address if own_row else None,
+        )
+        return (*route.holders, *(address for address in shown if address is not None))
     if route.gateway is None or "G" in (route.flags or "G"):
         return route.holders
     return (*route.holders, route.gateway)
@@ -138,7 +131,8 @@ def _reached_through(
         route
         for route in listing.routes
         if not is_host_row(route) and not _leads_out(route, clusters)
-        if route.prefix != 0 and route.covers(gateway) and not is_loopback_name(route.interface)
+        if route.prefix != 0 and route.covers(gateway)
+        if route.interface and not is_loopback_name(route.interface)
     ]
     others = [
         route

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.flags import kind_of
 from shunt.servers.routes.rows import Listing, Route
 from shunt.servers.routes.text import (
-    HINT,
     Line,
     address_or_none,
     bsd_destination,
     filled,
+    gateway_of,
     inet,
     inet6,
+    is_named_host,
     mask_length,
     numbered,
     prefix_of,
@@ -55,12 +57,15 @@ def parse(text: str) -> Listing:
     """
     columns = 0
     pending: Line | None = None
-    routes: list[Route] = []
+    rows = Collected()
+    version = 0
     for line in filled(numbered(text)):
         heading = _HEADING.fullmatch(line.text)
         if heading:
             columns = 7 if heading[1] else 6
-        elif _TITLE.fullmatch(line.text.strip()) or _FAMILY.fullmatch(line.text.strip()):
+        elif _FAMILY.fullmatch(line.text.strip()):
+            version = 6 if "6" in line.text else 4
+        elif _TITLE.fullmatch(line.text.strip()):
             continue
         elif not columns:
             line.refuse("a line before the heading of HP-UX")
@@ -69,15 +74,13 @@ def parse(text: str) -> Listing:
             continue
         else:
             before = pending.fields if pending else []
-            routes.append(_row(line, [*before, *line.fields], columns))
+            rows.add(line, version, partial(_row, line, [*before, *line.fields], columns))
         if pending is not None and len(line.fields) == 1:
             line.refuse(f"the destination in line {pending.number} has no row behind it")
         pending = None
     if pending is not None:
         pending.refuse("a destination without the rest of its row")
-    if not routes:
-        raise ParseError("the listing of HP-UX has no rows", hint=HINT)
-    return Listing(OperatingSystem.HP_UX, LAYOUT, tuple(routes))
+    return rows.listing(OperatingSystem.HP_UX, LAYOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class _Destination:
     prefix: int | None
 
 
-def _row(line: Line, fields: list[str], columns: int) -> Route:
+def _row(line: Line, fields: list[str], columns: int) -> tuple[Route, ...]:
     if len(fields) != columns:
         line.refuse(f"a row of this listing has {columns} columns, not {len(fields)}")
     destination, gateway, flags = fields[:3]
@@ -98,20 +101,25 @@ def _row(line: Line, fields: list[str], columns: int) -> Route:
         and _INTERFACE.fullmatch(interface)
     ):
         line.refuse("a row's columns are not HP-UX's")
-    via = address_or_none(gateway)
-    if via is None:
-        line.refuse(f"{gateway!r} is no gateway", hint="list with numbers: netstat -rnv")
-    where = _destination(line, destination, host="H" in flags, version=via.version)
-    return Route(
+    host = "H" in flags
+    if is_named_host(destination, host=host):
+        return ()
+    shown = address_or_none(gateway)
+    version = shown.version if shown else 6 if ":" in destination else 4
+    via, name = gateway_of(line, gateway, version)
+    where = _destination(line, destination, host=host, version=version)
+    route = Route(
         line=line.number,
         written=where.written,
         address=where.address,
         prefix=where.prefix,
         gateway=via,
+        gateway_name=name,
         interface=interface.rstrip("*"),
         flags=flags,
         kind=kind_of(flags),
     )
+    return (route,)
 
 
 def _destination(line: Line, written: str, *, host: bool, version: int) -> _Destination:

@@ -5,25 +5,26 @@
 
 `ip -o route` writes a backslash where the others break the line. The listing of one table does not
 name it: one with rows of the type `local` is that of the table local, where the kernel keeps the
-host's own addresses. Every key is known by name (ip-route(8)); an unknown one is refused, since it might change what the
-route does. `ip -j` says the same without guessing.
+host's own addresses. Every key is known by name (ip-route(8)); an unknown one is refused, since it
+might change what the route does. `ip -j` says the same without guessing.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.rows import Kind, Listing, Route, Where, with_holders
-from shunt.servers.routes.text import HINT, Line, address_or_none, filled, numbered, prefix_of
+from shunt.servers.routes.text import Line, address_or_none, filled, numbered, prefix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from shunt.model.addresses import Address
 
@@ -72,37 +73,50 @@ def parse(text: str) -> Listing:
         ParseError: a line is not understood, or there is no row.
     """
     lines = tuple(part for line in filled(numbered(text)) for part in _unfold(line))
-    routes: list[Route] = []
+    rows = Collected()
     for position, line in enumerate(lines):
         if _is_hop(line):
-            if not routes:
+            if position == 0:
                 line.refuse("a next hop without its route")
             continue
-        hops = takewhile(_is_hop, lines[position + 1 :])
-        routes.extend(_row(line, hops))
-    if not routes:
-        raise ParseError("the listing of ip route has no rows", hint=HINT)
-    return Listing(OperatingSystem.LINUX, LAYOUT, with_holders(with_table(routes)))
+        hops = tuple(takewhile(_is_hop, lines[position + 1 :]))
+        rows.add(line, _version(line), partial(_row, line, hops))
+    listing = rows.listing(OperatingSystem.LINUX, LAYOUT)
+    return replace(listing, routes=with_holders(with_table(rows.routes), Kind.LOCAL))
+
+
+def _version(line: Line) -> int:
+    """Return the family of the destination; 0 where only the rest of the row could tell."""
+    fields = [field for field in line.fields if field not in TYPES]
+    address = address_or_none(fields[0].partition("/")[0]) if fields else None
+    return address.version if address else 0
 
 
 def with_table(routes: list[Route]) -> tuple[Route, ...]:
     """Fill in the table that a listing of the table local leaves out."""
-    if any(route.table for route in routes) or all(route.kind is not Kind.LOCAL for route in routes):
-        return tuple(replace(route, table=route.table or "main") for route in routes)
-    return tuple(replace(route, table="local", where=Where.LOCAL) for route in routes)
+    named = any(route.table for route in routes)
+    if not named and any(route.kind is Kind.LOCAL for route in routes):
+        return tuple(replace(route, table="local", where=Where.LOCAL) for route in routes)
+    return tuple(replace(route, table=route.table or "main") for route in routes)
 
 
 def _unfold(line: Line) -> Iterator[Line]:
-    for part in line.text.split("\\"):
-        if part.strip():
-            yield Line(line.number, part.rstrip())
+    """Return the row and its next hops where they stand in one line."""
+    first, *hops = line.text.split("\\")
+    if hops and (not first.strip() or first.split()[0] == "nexthop"):
+        line.refuse("a next hop without its route")
+    yield Line(line.number, first.rstrip())
+    for hop in hops:
+        if hop.split()[:1] != ["nexthop"]:
+            line.refuse("no next hop behind a backslash")
+        yield Line(line.number, f" {hop.strip()}")
 
 
 def _is_hop(line: Line) -> bool:
     return line.text[0].isspace() and line.fields[0] == "nexthop"
 
 
-def _row(line: Line, hops: Iterator[Line]) -> Iterator[Route]:
+def _row(line: Line, hops: Sequence[Line]) -> Iterator[Route]:
     fields = line.fields
     kind = Kind.UNICAST
     if fields[0] in TYPES:
@@ -130,6 +144,8 @@ def _row(line: Line, hops: Iterator[Line]) -> Iterator[Route]:
     ways = [_keys(hop, hop.fields[1:]) for hop in hops]
     if not ways:
         yield route
+    elif keys.keys() & {"via", "dev"}:
+        line.refuse("a route with a way of its own and next hops behind it")
     for way in ways:
         via = _address(line, way["via"]) if "via" in way else None
         yield replace(route, gateway=via, interface=way.get("dev", ""))

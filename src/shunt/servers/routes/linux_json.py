@@ -7,10 +7,13 @@ A row of the main table has no `table`, nor has any row where one table was aske
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.linux_iproute import TYPES, destination, with_table
 from shunt.servers.routes.rows import Kind, Listing, Route, Where, with_holders
 from shunt.servers.routes.text import HINT, Line, address_or_none
@@ -34,12 +37,19 @@ def parse(text: str) -> Listing:
     Raises:
         ParseError: it is no such JSON, or there is no row.
     """
-    routes = [
-        route for number, row in enumerate(_rows(text), start=1) for route in _routes(number, row)
-    ]
-    if not routes:
-        raise ParseError("ip -j route gave no rows", hint=HINT)
-    return Listing(OperatingSystem.LINUX, LAYOUT, with_holders(with_table(routes)))
+    rows = Collected()
+    for number, row in enumerate(_rows(text), start=1):
+        line = Line(number, json.dumps(row))
+        rows.add(line, _version(row), partial(_routes, line, row))
+    listing = rows.listing(OperatingSystem.LINUX, LAYOUT)
+    return replace(listing, routes=with_holders(with_table(rows.routes), Kind.LOCAL))
+
+
+def _version(row: object) -> int:
+    """Return the family of a row's destination; 0 where it does not show."""
+    written = row.get("dst") if isinstance(row, dict) else None
+    address = address_or_none(written.partition("/")[0]) if isinstance(written, str) else None
+    return address.version if address else 0
 
 
 def _rows(text: str) -> Iterator[object]:
@@ -56,8 +66,7 @@ def _rows(text: str) -> Iterator[object]:
         rest = rest[end:].lstrip()
 
 
-def _routes(number: int, row: object) -> Iterator[Route]:
-    line = Line(number, json.dumps(row))
+def _routes(line: Line, row: object) -> Iterator[Route]:
     if not isinstance(row, dict) or not isinstance(row.get("dst"), str):
         line.refuse("a row lacks its destination")
     kind = TYPES.get(row.get("type", "unicast"))
@@ -70,7 +79,7 @@ def _routes(number: int, row: object) -> Iterator[Route]:
         gateway = _gateway(line, hop)
         address, prefix = destination(line, row["dst"], other=gateway or source)
         yield Route(
-            line=number,
+            line=line.number,
             written=row["dst"],
             address=address,
             prefix=prefix,

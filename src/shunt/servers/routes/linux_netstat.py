@@ -9,10 +9,12 @@ These listings show the main table only: see `sight.py`.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.flags import kind_of
 from shunt.servers.routes.rows import Kind, Listing, Route
 from shunt.servers.routes.text import (
@@ -56,7 +58,8 @@ def parse(text: str) -> Listing:
     Raises:
         ParseError: a line is not understood, or there is no row.
     """
-    routes: list[Route] = []
+    rows = Collected()
+    version = 0  # of the rows since the heading
     headed = False  # the line before names the columns, or is a row
     titles = 0
     for line in filled(numbered(text)):
@@ -64,19 +67,21 @@ def parse(text: str) -> Listing:
         if match4 or match6:
             if not headed:
                 line.refuse("a row without the heading that names its columns")
-            routes.append(_row4(line, match4) if match4 else _row6(line, match6))
+            version = 4 if match4 else 6
+            read = partial(_row4, line, match4) if match4 else partial(_row6, line, match6)
+            rows.add(line, version, read)
             titles = 0
             continue
         titles += 1
-        headed = titles > bool(routes) and bool(_HEADING.fullmatch(line.text))
+        headed = titles > bool(rows.routes) and bool(_HEADING.fullmatch(line.text))
         if _ADDRESS.search(line.text) or titles > 2:
             line.refuse("neither a row nor a heading of net-tools")
-    if not routes or titles:
+    if not version or titles:
         raise ParseError("the listing of Linux has no rows behind its heading", hint=HINT)
-    return Listing(OperatingSystem.LINUX, LAYOUT, tuple(routes))
+    return rows.listing(OperatingSystem.LINUX, LAYOUT)
 
 
-def _row4(line: Line, match: re.Match[str]) -> Route:
+def _row4(line: Line, match: re.Match[str]) -> tuple[Route]:
     written, via, mask_text, flags, interface = match.groups()
     address = inet("0.0.0.0" if written == "default" else written)  # noqa: S104 - no socket: a network
     gateway: Address | None = None if via in "*-" else inet(via)
@@ -84,7 +89,7 @@ def _row4(line: Line, match: re.Match[str]) -> Route:
     bits = mask_length(mask) if mask else None
     if address is None or bits is None or (gateway is None and via not in "*-"):
         line.refuse("an address or a mask is out of range")
-    return Route(
+    route = Route(
         line=line.number,
         written=written,
         address=address,
@@ -94,9 +99,10 @@ def _row4(line: Line, match: re.Match[str]) -> Route:
         flags=flags,
         kind=kind_of(flags),
     )
+    return (route,)
 
 
-def _row6(line: Line, match: re.Match[str] | None) -> Route:
+def _row6(line: Line, match: re.Match[str] | None) -> tuple[Route]:
     assert match is not None
     written, via, flags, interface = match.groups()
     start, _, bits = written.partition("/")
@@ -104,7 +110,7 @@ def _row6(line: Line, match: re.Match[str] | None) -> Route:
     if address is None or gateway is None:
         line.refuse("an IPv6 address is not understood")
     multicast = address.is_multicast or "m" in (flags or "")
-    return Route(
+    route = Route(
         line=line.number,
         written=written,
         address=address,
@@ -114,3 +120,4 @@ def _row6(line: Line, match: re.Match[str] | None) -> Route:
         flags=flags or "",
         kind=Kind.OTHER if multicast else kind_of(flags or ""),
     )
+    return (route,)

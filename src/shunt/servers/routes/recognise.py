@@ -14,6 +14,9 @@ from shunt.servers.routes import (
     linux_iproute,
     linux_json,
     linux_netstat,
+    linux_proc,
+    linux_trie,
+    opnsense,
     solaris,
     windows,
     windows_json,
@@ -55,6 +58,9 @@ LAYOUTS = (
     ),
     Layout(linux_netstat.LAYOUT, linux_netstat.claims, linux_netstat.parse, (System.LINUX,)),
     Layout(linux_iproute.LAYOUT, linux_iproute.claims, linux_iproute.parse, (System.LINUX,)),
+    Layout(linux_proc.LAYOUT, linux_proc.claims, linux_proc.parse, (System.LINUX,)),
+    Layout(linux_trie.LAYOUT, linux_trie.claims, linux_trie.parse, (System.LINUX,)),
+    Layout(opnsense.LAYOUT, opnsense.claims, opnsense.parse, (System.FREEBSD,)),
     Layout(windows.LAYOUT, windows.claims, windows.parse, _WINDOWS),
 )
 

@@ -109,17 +109,16 @@ class Listing:
         return tuple(route for route in self.routes if route.address.version == version)
 
 
-def with_holders(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+def with_holders(routes: tuple[Route, ...], own: Kind) -> tuple[Route, ...]:
     """Fill in `holders` of network rows from the host rows of the same interface.
 
-    Windows shows each address as a host row on its own interface; so do `Get-NetRoute` and the
-    table local of Linux. The first and last address of a network (its name and its broadcast) are
-    not holders. Rows whose interface is given by an address already keep that.
+    Windows shows each address as a host row on its own interface; so do `Get-NetRoute` and, with
+    a kind of their own, the rows of Linux' table local: `own` is the kind of such rows. The first
+    and last address of a network (its name and its broadcast) are not holders. Rows whose
+    interface is given by an address already keep that.
     """
     hosts = [
-        route
-        for route in routes
-        if route.is_host and route.gateway is None and route.kind in {Kind.UNICAST, Kind.LOCAL}
+        route for route in routes if route.is_host and route.gateway is None and route.kind is own
     ]
     return tuple(
         route

@@ -40,6 +40,7 @@ class Rule(StrEnum):
     ADAPTER = "its adapter holds the cluster address, and neither a gateway nor an own address"
     SOURCE = "its source address is a cluster address"
     LOOPBACK = "it leads to a loopback interface"
+    LOCAL = "it takes a whole network as the host's own"
 
 
 class Severity(StrEnum):
@@ -79,8 +80,9 @@ class Extra:
 
     @property
     def severity(self) -> Severity:
-        """Return how bad it is."""
-        return Severity.ERROR if self.covers else Severity.WARNING
+        """Return how bad it is; a default route takes every way there is."""
+        lost = self.covers or self.route.prefix == 0
+        return Severity.ERROR if lost else Severity.WARNING
 
 
 def extra_routes(
@@ -124,22 +126,20 @@ def _rule(route: Route, known: Devices, adapters: frozenset[str]) -> Rule | None
     clusters = known.clusters
     if not may_swallow(route, clusters) or route.gateway_name or is_proxy_route(route):
         return None
-    if route.gateway in clusters:
-        own_network = "G" not in (route.flags or "G")  # the interface's own, not one through it
-        return None if own_network and known.is_card(route.interface) else Rule.GATEWAY
-    if route.gateway is None or route.gateway in route.holders:
-        if known.is_card(route.interface):
-            return None
-        if route.source in clusters:
-            return Rule.SOURCE
-    if is_loopback_name(route.interface):
-        return Rule.LOOPBACK
-    if route.gateway is None or route.gateway in route.holders:
-        if route.holders and all(holder in clusters for holder in route.holders):
-            return Rule.INTERFACE
-        if route.interface in adapters:
-            return Rule.ADAPTER
-    return None
+    on_link = route.gateway is None or route.gateway in route.holders
+    through = "G" in (route.flags or "G")  # a route through the gateway, not to it
+    if known.is_card(route.interface) and (on_link or not through):
+        return None
+    holders = bool(route.holders) and all(holder in clusters for holder in route.holders)
+    reasons = (
+        (Rule.GATEWAY, route.gateway in clusters),
+        (Rule.SOURCE, on_link and route.source in clusters),
+        (Rule.LOOPBACK, is_loopback_name(route.interface)),
+        (Rule.INTERFACE, on_link and holders),
+        (Rule.ADAPTER, on_link and route.interface in adapters),
+        (Rule.LOCAL, route.kind is Kind.LOCAL),
+    )
+    return next((rule for rule, holds in reasons if holds), None)
 
 
 def may_swallow(route: Route, clusters: Sequence[Address]) -> bool:

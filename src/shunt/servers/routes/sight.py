@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem as System
-from shunt.servers.routes.devices import is_host_row
+from shunt.servers.routes.devices import devices, is_host_row, is_loopback_name
 from shunt.servers.routes.held import why_not_held
 from shunt.servers.routes.rows import Kind, Listing, Where
 from shunt.servers.routes.rule import is_proxy_route, may_swallow
@@ -102,7 +102,27 @@ def _why_rows(listing: Listing, rows: Sequence[Route], cluster: Address) -> str 
                 f"line {row.line} takes packets in table {row.table}: whether any get there is for"
                 " the rules to say (ip rule)"
             )
-    connected = [row for row in swallowing if row.kind is Kind.UNICAST and row.gateway is None]
+    unknown = _unknown_device(listing, swallowing, cluster)
+    if unknown:
+        return f"the listing does not show what addresses {unknown} holds"
+    connected = [row for row in swallowing if row.kind is Kind.UNICAST and "G" not in row.flags]
     if listing.without_interfaces and len(connected) > 1:
         return f"the listing does not show to which interface the routes of {cluster} lead"
     return None
+
+
+def _unknown_device(listing: Listing, swallowing: Sequence[Route], cluster: Address) -> str:
+    """Return a device of Linux with a network of the address, and no row that says what it is."""
+    if listing.system is not System.LINUX:
+        return ""
+    known = devices(listing, (cluster,), ())
+    return next(
+        (
+            row.interface
+            for row in swallowing
+            if row.kind is Kind.UNICAST and row.gateway is None and row.interface
+            if not row.holders and row.source is None
+            if not known.is_card(row.interface) and not is_loopback_name(row.interface)
+        ),
+        "",
+    )

@@ -5,25 +5,27 @@
     IRE Table: IPv4       destination mask gateway [device] mtu [rtt] ref flags out in
     IRE Table: IPv6       destination/prefix gateway [device] mtu [rtt] ref flags out in
 
-The interface is empty for a route through a gateway that no interface was asked for.
+Solaris 2.x knows IPv4 only and names no family in its titles. The interface is empty for a route
+through a gateway that no interface was asked for.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
-from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
+from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.flags import kind_of
 from shunt.servers.routes.rows import Listing, Route
 from shunt.servers.routes.text import (
-    HINT,
     Line,
-    address_or_none,
     bsd_destination,
     filled,
+    gateway_of,
     inet,
+    is_named_host,
     mask_length,
     numbered,
     prefix_of,
@@ -56,7 +58,7 @@ def parse(text: str) -> Listing:
         ParseError: a line is not understood, or there is no row.
     """
     verbose, version, headed = False, 0, False
-    routes: list[Route] = []
+    rows = Collected()
     for line in filled(numbered(text)):
         title = _TITLE.fullmatch(line.text)
         if title:
@@ -70,17 +72,17 @@ def parse(text: str) -> Listing:
                 line.refuse("the heading behind the title is missing")
             headed = True
         else:
-            routes.append(_verbose(line, version) if verbose else _brief(line, version))
-    if not routes:
-        raise ParseError("the listing of Solaris has no rows", hint=HINT)
-    return Listing(OperatingSystem.SOLARIS11, LAYOUT, tuple(routes))
+            rows.add(line, version, partial(_verbose if verbose else _brief, line, version))
+    return rows.listing(OperatingSystem.SOLARIS11, LAYOUT)
 
 
-def _brief(line: Line, version: int) -> Route:
+def _brief(line: Line, version: int) -> tuple[Route, ...]:
     match = _BRIEF.fullmatch(line.text)
     if match is None:
         line.refuse("a row's columns are not those of netstat -rn")
     written, gateway, flags = match[1], match[2], match[3]
+    if is_named_host(written, host="H" in flags):
+        return ()
     if version == 4:
         address, prefix = _brief4(line, written, host="H" in flags)
     else:
@@ -97,11 +99,13 @@ def _brief4(line: Line, written: str, *, host: bool) -> tuple[Address, int | Non
     return address, 32 if host else None
 
 
-def _verbose(line: Line, version: int) -> Route:
+def _verbose(line: Line, version: int) -> tuple[Route, ...]:
     match = _VERBOSE.fullmatch(line.text)
     if match is None or bool(match["mask"]) != (version == 4):
         line.refuse("a row's columns are not those of netstat -rnv")
     written, gateway, flags = match["destination"], match["gateway"], match["flags"]
+    if is_named_host(written, host="H" in flags):
+        return ()
     if version == 6:
         found: tuple[Address, int | None] = bsd_destination(line, written, host=True, version=6)
     else:
@@ -121,17 +125,17 @@ def _route(
     gateway: str,
     interface: str | None,
     flags: str,
-) -> Route:
-    via = address_or_none(gateway)
-    if via is None or via.version != destination[0].version:
-        line.refuse(f"{gateway!r} is no gateway", hint="list with numbers: netstat -rnv")
-    return Route(
+) -> tuple[Route]:
+    via, name = gateway_of(line, gateway, destination[0].version)
+    route = Route(
         line=line.number,
         written=written,
         address=destination[0],
         prefix=destination[1],
         gateway=via,
+        gateway_name=name,
         interface="" if interface in (None, "--") else interface or "",
         flags=flags,
         kind=kind_of(flags),
     )
+    return (route,)

@@ -79,6 +79,14 @@ def address_or_none(text: str) -> Address | None:
         return None
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether `netstat -r` (without -n) wrote the name of a host or network here."""
+    return text != "default" and bool(_NAME.fullmatch(text)) and address_or_none(text) is None
+
+
 def inet(text: str) -> IPv4Address | None:
     """Return the IPv4 address that `text` is, or None."""
     address = address_or_none(text)
@@ -111,7 +119,29 @@ def prefix_of(line: Line, address: Address, prefix: int | str) -> int:
     return bits
 
 
+# Names that mean the same in every /etc/hosts and /etc/networks.
+_WELL_KNOWN = {"localhost": "127.0.0.1", "loopback": "127"}
 _SHORT = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}")
+
+
+def gateway_of(line: Line, written: str, version: int) -> tuple[Address | None, str]:
+    """Read a gateway: its address, or the name that stands in its place.
+
+    Raises:
+        ParseError: it is neither, or of the other family.
+    """
+    address = address_or_none(written)
+    if address is not None and address.version == version:
+        return address, ""
+    if address is not None or not is_name(written):
+        line.refuse(f"{written!r} is not a gateway", hint="list with numbers: netstat -rn")
+    known = address_or_none(_WELL_KNOWN.get(written, written)) if version == 4 else None
+    return (known, "") if known else (None, written)
+
+
+def is_named_host(written: str, *, host: bool) -> bool:
+    """Tell whether a row is for a single host under its name, and so cannot be an extra route."""
+    return host and is_name(written)
 
 
 def bsd_destination(
@@ -129,6 +159,8 @@ def bsd_destination(
     zero: Address = IPv4Address(0) if version == 4 else IPv6Address(0)
     if written == "default":
         return zero, 0
+    if version == 4:
+        written = _WELL_KNOWN.get(written, written)
     start, slash, tail = written.partition("/")
     start = start.partition("%")[0]
     tail = tail.partition("%")[0]

@@ -17,13 +17,14 @@ Anything else is refused with its line number.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
-from shunt.servers.routes.rows import Listing, Route, Where, with_holders
+from shunt.servers.routes.collect import Collected
+from shunt.servers.routes.rows import Kind, Listing, Route, Where, with_holders
 from shunt.servers.routes.text import (
-    HINT,
     Line,
     address_or_none,
     filled,
@@ -35,7 +36,7 @@ from shunt.servers.routes.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from ipaddress import IPv4Address
 
 LAYOUT = "route print"
@@ -108,16 +109,17 @@ def parse(text: str) -> Listing:
     Raises:
         ParseError: a line is not understood, or there is no row.
     """
-    routes = tuple(_Reader().read(unfold(text)))
-    if not routes:
-        raise ParseError("the listing of Windows has no rows", hint=HINT)
-    return Listing(OperatingSystem.WINDOWS, LAYOUT, with_holders(routes))
+    reader = _Reader()
+    reader.read(unfold(text))
+    listing = reader.rows.listing(OperatingSystem.WINDOWS, LAYOUT)
+    return replace(listing, routes=with_holders(listing.routes, Kind.UNICAST))
 
 
 class _Reader:
     """Walks the lines; remembers what kind of line may follow."""
 
     def __init__(self) -> None:
+        self.rows = Collected()
         self._heading = 0  # columns that the heading has room for; 0: no rows may follow
         self._rows = 0  # rows since the heading
         self._adapters = False  # inside the interface list
@@ -126,30 +128,36 @@ class _Reader:
         self._rows6 = 0
         self._kept6 = False  # IPv6: both tables have the same columns; the second is the kept one
 
-    def read(self, lines: Sequence[Line]) -> Iterator[Route]:
+    def read(self, lines: Sequence[Line]) -> None:
         waiting: Line | None = None
         for line in lines:
             if waiting is not None:
                 tail = _TAIL6_LINE.fullmatch(line.text)
                 if tail is None:
                     line.refuse(f"the gateway of the row in line {waiting.number} is missing")
-                yield self._row6(waiting, waiting.fields, tail[1])
+                self._row(waiting, 6, partial(self._row6, waiting, waiting.fields, tail[1]))
                 waiting = None
             elif self._is_frame(line):
                 continue
-            elif route := self._row4(line):
-                yield route
+            elif match := _ACTIVE4_LINE.fullmatch(line.text) or _KEPT4_LINE.fullmatch(line.text):
+                self._row(line, 4, partial(_row4, line, match))
             elif match := _ROW6_LINE.fullmatch(line.text):
-                self._expect_heading(line, 2)
-                yield self._row6(line, [match[1], match[2], match[3]], match[4])
+                head = [match[1], match[2], match[3]]
+                self._row(line, 6, partial(self._row6, line, head, match[4]))
             elif _HEAD6_LINE.fullmatch(line.text):
-                self._expect_heading(line, 2)
                 waiting = line
             else:
                 self._words(line)
         if waiting is not None:
             waiting.refuse("the gateway of the last row is missing")
         self._close()
+
+    def _row(self, line: Line, version: int, read: Callable[[], tuple[Route]]) -> None:
+        if self._heading < (4 if version == 4 else 2):
+            line.refuse("a row without the heading that names its columns")
+        self._rows += 1
+        self._titles = 0
+        self.rows.add(line, version, read)
 
     def _is_frame(self, line: Line) -> bool:
         """Take rules, the interface list and the line of the default gateway."""
@@ -185,38 +193,7 @@ class _Reader:
         if self._title is not None:
             self._title.refuse("nothing stands behind this title")
 
-    def _expect_heading(self, line: Line, columns: int) -> None:
-        if self._heading < columns:
-            line.refuse("a row without the heading that names its columns")
-        self._rows += 1
-        self._titles = 0
-
-    def _row4(self, line: Line) -> Route | None:
-        active = _ACTIVE4_LINE.fullmatch(line.text)
-        match = active or _KEPT4_LINE.fullmatch(line.text)
-        if match is None:
-            return None
-        self._expect_heading(line, 4)
-        address, mask = inet(match[1]), inet(match[2])
-        if address is None or mask is None:
-            line.refuse("an octet above 255")
-        bits = mask_length(mask)
-        if bits is None:
-            line.refuse(f"{mask} is no mask")
-        gateway = _gateway4(line, match[3])
-        interface = match[4] if active else ""
-        return Route(
-            line=line.number,
-            written=match[1],
-            address=address,
-            prefix=prefix_of(line, address, bits),
-            gateway=gateway,
-            interface=interface,
-            where=Where.ACTIVE if active else Where.PERSISTENT,
-            holders=(holder,) if (holder := inet(interface)) else (),
-        )
-
-    def _row6(self, line: Line, head: Sequence[str], tail: str) -> Route:
+    def _row6(self, line: Line, head: Sequence[str], tail: str) -> tuple[Route]:
         self._rows6 += 1
         start, _, bits = head[2].partition("/")
         address = inet6(start)
@@ -225,7 +202,7 @@ class _Reader:
         gateway = address_or_none(tail)
         if gateway is None and re.fullmatch(_GATE6, tail):
             line.refuse(f"{tail!r} is no IPv6 address")
-        return Route(
+        route = Route(
             line=line.number,
             written=head[2],
             address=address,
@@ -234,6 +211,29 @@ class _Reader:
             interface=head[0],
             where=Where.PERSISTENT if self._kept6 else Where.ACTIVE,
         )
+        return (route,)
+
+
+def _row4(line: Line, match: re.Match[str]) -> tuple[Route]:
+    active = match.re is _ACTIVE4_LINE
+    address, mask = inet(match[1]), inet(match[2])
+    if address is None or mask is None:
+        line.refuse("an octet above 255")
+    bits = mask_length(mask)
+    if bits is None:
+        line.refuse(f"{mask} is not a mask")
+    interface = match[4] if active else ""
+    route = Route(
+        line=line.number,
+        written=match[1],
+        address=address,
+        prefix=prefix_of(line, address, bits),
+        gateway=_gateway4(line, match[3]),
+        interface=interface,
+        where=Where.ACTIVE if active else Where.PERSISTENT,
+        holders=(holder,) if (holder := inet(interface)) else (),
+    )
+    return (route,)
 
 
 def _gateway4(line: Line, text: str) -> IPv4Address | None:

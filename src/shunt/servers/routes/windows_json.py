@@ -6,7 +6,7 @@ import json
 
 from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem
-from shunt.servers.routes.rows import Listing, Route, Where, with_holders
+from shunt.servers.routes.rows import Kind, Listing, Route, Where, with_holders
 from shunt.servers.routes.text import HINT, Line, address_or_none, prefix_of
 
 LAYOUT = "Get-NetRoute as JSON"
@@ -31,7 +31,7 @@ def parse(text: str) -> Listing:
     routes = tuple(_row(number, row) for number, row in enumerate(rows, start=1))
     if not routes:
         raise ParseError("Get-NetRoute gave no rows", hint=HINT)
-    return Listing(OperatingSystem.WINDOWS, LAYOUT, with_holders(routes))
+    return Listing(OperatingSystem.WINDOWS, LAYOUT, with_holders(routes, Kind.UNICAST))
 
 
 def _row(number: int, row: object) -> Route:

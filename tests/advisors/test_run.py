@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shunt.advisors import check as checks
 from shunt.advisors.advisor import Advisor, Target, Transport
 from shunt.advisors.dialogue import HEAR, Reader, down, up
 from shunt.advisors.rounds import Job, Rounds
@@ -161,22 +160,6 @@ async def test_a_server_that_never_stops_leaves_others_their_turn() -> None:
         deaf.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await deaf
-
-
-@pytest.mark.parametrize(
-    ("script", "up", "words"),
-    [("echo 42", True, "load 42"), ("printf 4; sleep 0.2; echo 2; echo more", True, "load 42"),
-     ("head -c 300000 /dev/zero | tr '\\0' x", True, "xxx"),
-     ("echo no; exit 3", False, "left with 3: no"),
-     ("sleep 60 & sleep 60", False, "not done"), ("kill -9 $$", False, "signal 9")],
-)  # fmt: skip
-async def test_commands_are_believed_by_their_exit_codes(
-    script: str, *, up: bool, words: str
-) -> None:
-    made = checks.make("exec", {"command": ("/bin/sh", "-c", script)})
-    verdict = await run(replace(made, receive_timeout=2 if up else 0.5), Target(LOOPBACK, 1))
-    assert verdict.up is up
-    assert words in verdict.words
 
 
 async def test_ping_and_dns_go_by_datagrams() -> None:

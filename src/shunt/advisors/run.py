@@ -7,30 +7,25 @@ a plug-in does that it must not.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
-import os
-import signal
 import time
 from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import Transport
 from shunt.advisors.carrier import Carrier, Readiness, TooLateError
+from shunt.advisors.command import Commands
 from shunt.advisors.dialogue import (
-    HEAR,
     AdvisorError,
     Dialogue,
     Listener,
     Verdict,
     WrongAnswerError,
-    advance,
     down,
     noted,
     shown,
     started,
 )
-from shunt.advisors.protocols.exec import failed
 from shunt.advisors.sockets import open_wire
 from shunt.advisors.tls import secured
 
@@ -48,7 +43,6 @@ _SERVER_SAYS_NO = {
     errno.EHOSTDOWN: "is down, says the kernel",
     errno.EPROTO: "breaks the protocol",
 }
-_OUTPUT = 1 << 16
 
 
 class Checker:
@@ -56,6 +50,7 @@ class Checker:
 
     def __init__(self) -> None:
         self._readiness = Readiness()
+        self._commands = Commands()
 
     def close(self) -> None:
         """Make no more; none may be on its way."""
@@ -92,7 +87,7 @@ class Checker:
         heard_by = dialogue if listener is None else noted(dialogue, listener)
         try:
             if check.advisor.transport is Transport.PROCESS:
-                verdict = await _process(check, target, heard_by)
+                verdict = await self._commands.run(check, target, heard_by)
             else:
                 verdict = await self._network(check, target, heard_by, mark)
         except BaseException:  # what it raises at its end must not hide that this was cancelled
@@ -144,56 +139,3 @@ def _broken(check: Check, error: Exception | SystemExit) -> Verdict:
     name = getattr(check.advisor, "name", type(check.advisor).__name__)
     words = str(error) if isinstance(error, AdvisorError) else repr(error)
     return Verdict(None, shown(f"the advisor {name} failed: {words}", 300))
-
-
-async def _process(check: Check, target: Target, dialogue: Dialogue) -> Verdict:
-    """Run the advisor's command and let the dialogue hear its output."""
-    argv = check.advisor.argv(target)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Verdict(None, f"{argv[0]} cannot be run: {error.strerror or error}")
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(check.receive_timeout):
-            output = await _beginning(process.stdout)
-            code = await process.wait()
-    except BaseException as error:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        if isinstance(error, TimeoutError):
-            return down(f"the command was not done within {check.receive_timeout:g} s")
-        raise
-    try:
-        return down(str(failed(code, output))) if code else _told(dialogue, output)
-    except WrongAnswerError as error:
-        return down(str(error))
-
-
-async def _beginning(stream: asyncio.StreamReader) -> bytes:
-    """Read a stream to its end; return what was in the beginning."""
-    kept = bytearray()
-    while data := await stream.read(_OUTPUT):
-        kept += data[: _OUTPUT - len(kept)]
-    return bytes(kept)
-
-
-def _told(dialogue: Dialogue, output: bytes) -> Verdict:
-    """Return what a dialogue that only hears makes of a whole output."""
-    step = advance(dialogue)
-    for data in (output, b"") if output else (b"",):
-        if isinstance(step, Verdict):
-            return step
-        if step is not HEAR:
-            raise AdvisorError("it speaks, and a command does not listen")
-        step = advance(dialogue, data)
-    if isinstance(step, Verdict):
-        return step
-    raise AdvisorError("it wants more than the command's output")

@@ -15,9 +15,11 @@ import signal
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import structlog
+
+from shunt.child_output import ChildOutput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +30,6 @@ log = structlog.get_logger()
 _LONGEST = 30.0  # seconds
 _WAITING = 1000
 _OUTPUT = 1 << 14  # bytes that are logged
-_PIECE = 1 << 16  # bytes: what a pipe holds
 
 
 class Lane(Enum):
@@ -137,7 +138,7 @@ class Hooks:
 
     async def _run(self, call: _Call) -> None:
         try:
-            with _Output() as output:
+            with ChildOutput(_OUTPUT) as output:
                 code = await self._run_to_its_end(call, output)
         except OSError as error:
             self.failed += 1
@@ -147,7 +148,7 @@ class Hooks:
         if code or (code == 0 and output.kept):
             log.info("script", name=call.script.name, code=code, said=output.words())
 
-    async def _run_to_its_end(self, call: _Call, output: _Output) -> int | None:
+    async def _run_to_its_end(self, call: _Call, output: ChildOutput) -> int | None:
         """Return its exit code, None if it had to be ended.
 
         Only what had to be ended is ended with its group: while its first process is there, the
@@ -178,42 +179,6 @@ class Hooks:
                 output.read()
                 log.warning(why, script=str(call.script), said=output.words())
         return None
-
-
-class _Output:
-    """What a script prints: all of it is read, so that it never waits; the first of it is kept.
-
-    It ends with the script, though a process that was left in the background may hold it open.
-
-    Attributes:
-        kept: bytes.
-        end: the file descriptor to write to.
-    """
-
-    def __init__(self) -> None:
-        self.kept = bytearray()
-        self._reading, self.end = os.pipe()
-        os.set_blocking(self._reading, False)
-
-    def __enter__(self) -> Self:
-        asyncio.get_running_loop().add_reader(self._reading, self.read)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.read()
-        asyncio.get_running_loop().remove_reader(self._reading)
-        os.close(self._reading)
-        os.close(self.end)
-
-    def read(self) -> None:
-        """Take what is there."""
-        with contextlib.suppress(BlockingIOError):
-            piece = os.read(self._reading, _PIECE)
-            self.kept += piece[: _OUTPUT - len(self.kept)]
-
-    def words(self) -> str:
-        """Return what was kept as text."""
-        return self.kept.decode(errors="replace").strip()
 
 
 def _speakable(text: str) -> str:

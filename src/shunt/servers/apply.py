@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from shunt.errors import ParseError, RemoteError, ShuntError, StillRunningError
-from shunt.model.config import Forward
+from shunt.servers import proof
 from shunt.servers import record as records
 from shunt.servers.bundle import run_all
 from shunt.servers.drivers.registry import driver_for
@@ -22,20 +21,9 @@ from shunt.servers.lock import locked
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 
 if TYPE_CHECKING:
-    from shunt.model.addresses import Address
     from shunt.servers.record import Entry, Record
     from shunt.servers.runners.base import Runner
     from shunt.servers.wish import Wish
-
-
-_NOT_UNDERSTOOD = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 class Stage(StrEnum):
@@ -104,7 +92,7 @@ async def examine(runner: Runner, wish: Wish, report: Report) -> Examination:
     except ParseError as error:
         # The person's request was right: it is the host that gave no usable answer.
         raise RemoteError(error.message, hint=error.hint) from error
-    except _NOT_UNDERSTOOD as error:
+    except proof.NOT_UNDERSTOOD as error:
         raise RemoteError(
             f"an answer of this server was not understood: {type(error).__name__}: {error}",
             hint="this is a bug in Shunt; --debug adds the traceback for a report",
@@ -213,6 +201,7 @@ class _Hands:
     async def remove(self, *, forget: bool) -> Result:
         self._tell(Stage.ASKING)
         before = record = await _record(self.runner, self.wish)
+        first = await self._look(before)
         undone: list[str] = []
         stuck: dict[str, str] = {}
         for entry in record.removal():
@@ -236,36 +225,19 @@ class _Hands:
                 hint="mend it, then `remove` again; or leave it: --forget takes it off the record",
             )
         left = await _record(self.runner, self.wish)
-        findings = await self._still_held(before) if before.entries else ()
+        findings: tuple[Finding, ...] = ()
+        if first is not None:
+            self._tell(Stage.PROVING)
+            last = await proof.look(self.runner, self.wish, before.addresses)
+            findings = proof.judge(first, last, before, self.wish)
         forgotten = tuple(_forgotten(what, failure) for what, failure in stuck.items())
         return Result(tuple(undone), Examination(Plan(findings=forgotten + findings), left))
 
-    async def _still_held(self, before: Record) -> tuple[Finding, ...]:
-        """Return what is to be said of addresses that the server holds without Shunt."""
-        self._tell(Stage.PROVING)
-        # A server that must not hold an address is told of every one that it does.
-        names = tuple(sorted(before.addresses, key=lambda address: (address.version, address)))
-        none = replace(self.wish, clusters=(), bare=(), forward=Forward.NAT)
-        wish = replace(none, bare=names)
-        driver = driver_for(wish.server.os)
-        facts = (*driver.facts(wish), records.read(wish))
-        try:
-            answers = await run_all(self.runner, [fact.command for fact in facts])
-            outputs = {fact.name: answer for fact, answer in zip(facts, answers, strict=True)}
-            observed = driver.observe(wish, outputs)
-            usual = driver.plan(observed, none).findings
-            found = {
-                address: set(driver.plan(observed, replace(none, bare=(address,))).findings)
-                for address in names
-            }
-        except (ShuntError, *_NOT_UNDERSTOOD) as error:
-            return (_not_seen(error),)
-        silenced = any(entry.id.startswith("silence:") for entry in before.entries)
-        return tuple(
-            _held(address, loud=silenced and isinstance(address, IPv4Address))
-            for address in names
-            if any(f.severity is Severity.ERROR for f in found[address] - set(usual))
-        )
+    async def _look(self, record: Record) -> proof.Look | None:
+        """Return what the server is before a removal; None if there is nothing to remove."""
+        if not record.entries:
+            return None
+        return await proof.look(self.runner, self.wish, record.addresses)
 
     def _tell(self, stage: Stage, text: str = "") -> None:
         self.report(Event(self.wish.server.name, stage, text))
@@ -337,38 +309,12 @@ class _Hands:
         raise RemoteError(f"{error.message}{outcome}", hint=error.hint) from error
 
 
-def _held(address: Address, *, loud: bool) -> Finding:
-    if loud:
-        return Finding(
-            Severity.ERROR,
-            f"{address} is still held here, and answered for",
-            "Shunt has not added it, or does not know it any more; what kept it silent is gone",
-            "delete it, if nothing else needs it; or `apply` again",
-        )
-    return Finding(
-        Severity.NOTE,
-        f"{address} is still held here",
-        "Shunt has not added it, or does not know it any more",
-        "delete it, if nothing else needs it",
-    )
-
-
 def _forgotten(what: str, failure: str) -> Finding:
     return Finding(
         Severity.ERROR,
         f"not undone, and forgotten: {what}",
         failure,
         "look whether something of it is left, and undo it by hand",
-    )
-
-
-def _not_seen(error: Exception) -> Finding:
-    said = error.message if isinstance(error, ShuntError) else f"{type(error).__name__}: {error}"
-    return Finding(
-        Severity.ERROR,
-        "everything was undone, but whether a cluster address is still held could not be seen",
-        said,
-        "look at the loopback's addresses",
     )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shunt.model.addresses import Address
     from shunt.model.config import OperatingSystem
     from shunt.servers.wish import Wish
 
@@ -146,6 +147,23 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """Something that a server has and that must not be lost: an address, a route, a setting.
+
+    Attributes:
+        what: It in words; the same words, the same thing.
+        about: The addresses that it is about: where one is a cluster address, it may go with it.
+        steps: Ids of steps that would change it, and take it away when they are undone.
+        restore: The command that brings it back, if one does.
+    """
+
+    what: str
+    about: frozenset[Address] = frozenset()
+    steps: frozenset[str] = frozenset()
+    restore: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is still to be done, in this order, and what was found besides.
 
@@ -201,4 +219,8 @@ class Driver(Protocol[ObservedT]):
 
     def plan(self, observed: ObservedT, wish: Wish) -> Plan:
         """Return what separates `observed` from `wish`; empty once it is fulfilled."""
+        ...
+
+    def inventory(self, observed: ObservedT) -> tuple[Item, ...]:
+        """Return what must be there after a removal if it was there before."""
         ...

@@ -19,7 +19,7 @@ from shunt.servers.record import Record
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.sight import command
 from shunt.servers.routes.text import inet, inet6
-from shunt.servers.steps import Command, Driver, Fact, Finding, Output, Plan, Severity, Step
+from shunt.servers.steps import Command, Driver, Fact, Finding, Item, Output, Plan, Severity, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +103,14 @@ class AixWpar:
         """Return a host whose partition has no alias and no route of its own."""
         del wish
         return Wpars()
+
+    def inventory(self, observed: Wpars) -> tuple[Item, ...]:
+        """Return the addresses of all partitions, and the networks of the host's route tables."""
+        held = (
+            Item(f"the address {n.address} of {n.wpar} on {n.interface}", frozenset((n.address,)))
+            for n in observed.networks
+        )
+        return (*held, *plan.networks(observed.listings))
 
     def plan(self, observed: Wpars, wish: Wish) -> Plan:
         """Return routing of its own, then the aliases, for one partition of the host."""

@@ -15,10 +15,10 @@ from shunt.servers.drivers import windows_steps as step
 from shunt.servers.powershell import quoted
 from shunt.servers.routes.delete import deletion
 from shunt.servers.routes.rule import Surroundings, extra_routes
-from shunt.servers.steps import Command, Driver, Fact, Finding, Output, Plan, Severity, Step
+from shunt.servers.steps import Command, Driver, Fact, Finding, Item, Output, Plan, Severity, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from shunt.servers.drivers.windows_facts import Adapter, Host
     from shunt.servers.wish import Wish
@@ -50,6 +50,10 @@ class Windows:
     def unseen(self, wish: Wish) -> Host:
         """Return a host as delivered, with one network card."""
         return ask.delivered(wish.server.interface or "Ethernet")
+
+    def inventory(self, observed: Host) -> tuple[Item, ...]:
+        """Return addresses and networks; those of the adapter that Shunt added go with it."""
+        return (*_addresses(observed), *_networks(observed))
 
     def plan(self, observed: Host, wish: Wish) -> Plan:
         """Return adapter, weak hosts, alias, firewall, extra routes, in this order."""
@@ -165,6 +169,28 @@ def _quiet(host: Host, name: str, *, new: bool) -> Plan:
             ),
         )
     return Plan(tuple(steps), found)
+
+
+def _of_adapter(host: Host, index: int | str) -> frozenset[str]:
+    own = any(str(a.index) == str(index) and a.name == ADAPTER for a in host.adapters)
+    return frozenset(("adapter",)) if own else frozenset()
+
+
+def _addresses(host: Host) -> Iterator[Item]:
+    for held in host.addresses:
+        what = f"the address {held.address}/{held.prefix} on {host.name_of(held.index)}"
+        yield Item(what, frozenset((held.address,)), _of_adapter(host, held.index))
+
+
+def _networks(host: Host) -> Iterator[Item]:
+    for route in host.routes.routes if host.routes else ():
+        if not route.is_host:
+            hop = route.gateway or "on-link"
+            yield Item(
+                f"the route to {route.network} by {hop} on interface {route.interface}",
+                frozenset((route.gateway,)) if route.gateway else frozenset(),
+                _of_adapter(host, route.interface),
+            )
 
 
 def _routes(host: Host, wish: Wish) -> Plan:

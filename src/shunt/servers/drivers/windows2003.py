@@ -19,7 +19,7 @@ from shunt.servers.routes import windows as route_print
 from shunt.servers.routes.delete import ROUTES_STAY
 from shunt.servers.routes.rule import Extra, Surroundings, extra_routes
 from shunt.servers.routes.text import inet, mask_length
-from shunt.servers.steps import Command, Driver, Fact, Finding, Output, Plan, Severity, Step
+from shunt.servers.steps import Command, Driver, Fact, Finding, Item, Output, Plan, Severity, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,6 +92,16 @@ class Windows2003:
         """Return a host to which the loopback adapter has been added, under the name `dsr`."""
         del wish
         return Host(connection="dsr")
+
+    def inventory(self, observed: Host) -> tuple[Item, ...]:
+        """Return the addresses."""
+        return tuple(
+            Item(
+                f"the address {one.address}/{one.prefix} on {one.adapter}",
+                frozenset((one.address,)),
+            )
+            for one in observed.held
+        )
 
     def plan(self, observed: Host, wish: Wish) -> Plan:
         """Return the aliases; what concerns routes is said and not done."""

@@ -12,6 +12,7 @@ from shunt.servers.drivers.linux import (
     choice,
     files,
     filters,
+    inventory,
     parse,
     paths,
     persistence,
@@ -20,7 +21,7 @@ from shunt.servers.drivers.linux import (
 )
 from shunt.servers.drivers.linux.facts import facts
 from shunt.servers.drivers.linux.observed import Held, Host, Link, Managers
-from shunt.servers.steps import Driver, Fact, Finding, Output, Plan, Severity
+from shunt.servers.steps import Driver, Fact, Finding, Item, Output, Plan, Severity
 from shunt.servers.wish import Silence, Wish
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Linux:
             tools=frozenset({"nft", "systemctl"}),
             managers=Managers(systemd=True),
         )
+
+    def inventory(self, observed: Host) -> tuple[Item, ...]:
+        """Return addresses, routes of all tables, rules and settings."""
+        return tuple(inventory.items(observed))
 
     def plan(self, observed: Host, wish: Wish) -> Plan:
         """Return what separates the host from the wish: silence before the alias, always."""

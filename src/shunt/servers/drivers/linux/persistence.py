@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.linux import boot_settings, choice, files, networkd, silence
 from shunt.servers.drivers.linux.choice import Manager
-from shunt.servers.drivers.linux.commands import content_is, restore
+from shunt.servers.drivers.linux.commands import content_is, put_back, restore
 from shunt.servers.drivers.linux.paths import on_segment
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 from shunt.servers.wish import Silence, Wish
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _UNIT = files.UNIT_NAME
+_PATIENCE = 15  # seconds until NetworkManager has taken a deleted profile from `lo`
 _WHY = "without it the server drops out of the cluster at its next reboot"
 _WHY_LOUD = "without it the server answers ARP for the cluster address after its next reboot"
 
@@ -151,7 +152,8 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
             "nmcli", "! systemctl is-active -q NetworkManager || nmcli connection reload"
         )
         text = files.network_manager_text(wish.clusters)
-        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=(forgotten,)),)
+        after_undo = (forgotten, *_loopback_back(host))
+        return (_File(files.PROFILE, text, "600", after=(reload, up), after_undo=after_undo),)
     if chosen is Manager.IFCFG:
         return tuple(
             _File(f"{files.IFCFG}{number}", files.ifcfg_text(address, number))
@@ -174,6 +176,27 @@ def _kept(host: Host, wish: Wish, chosen: Manager) -> tuple[_File, ...]:
             after_undo=(_if_there("systemctl", "systemctl daemon-reload"),),
         ),
     )
+
+
+def _loopback_back(host: Host) -> tuple[Command, ...]:
+    """Return what gives `lo` its own addresses and routes back.
+
+    NetworkManager takes them away with the profile, some of them or all, depending on its release.
+    """
+    active = "nmcli -t -f NAME connection show --active 2>/dev/null | grep -qx shunt-lo"
+    gone = Command.sh(
+        f"n=0; while {active} && [ $n -lt {_PATIENCE} ]; do sleep 1; n=$((n + 1)); done"
+    )
+    own = [(link, h) for link in host.links for h in link.addresses if h.address.is_loopback]
+    addresses = (put_back(h.address, h.length, link.name, h.scope) for link, h in own)
+    # The kernel brings IPv6's route back with the address, and the routes of IPv4 not always.
+    routes = (
+        Command(("ip", "-4", "route", "replace", *route.words))
+        for route in host.routes
+        if route.table == "local" and route.source in {h.address for _, h in own}
+        if route.destination.version == 4
+    )
+    return (gone, *addresses, *routes)
 
 
 def _if_there(tool: str, line: str) -> Command:

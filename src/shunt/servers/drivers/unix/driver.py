@@ -17,7 +17,7 @@ from shunt.servers.drivers.unix import boot, elsewhere, parse, plan, words
 from shunt.servers.drivers.unix.observed import Held, Host
 from shunt.servers.routes.recognise import read
 from shunt.servers.routes.sight import command
-from shunt.servers.steps import Command, Fact, Finding, Output, Plan, Severity, Step
+from shunt.servers.steps import Command, Fact, Finding, Item, Output, Plan, Severity, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,6 +150,18 @@ class UnixDriver(ABC):
             return result
         result += self.persistence(observed, wish)
         return result + elsewhere.plan(observed.elsewhere, observed.kept, wish.clusters)
+
+    def inventory(self, observed: Host) -> tuple[Item, ...]:
+        """Return addresses and networks of the route tables; rows of neighbours come and go."""
+        held = (
+            Item(
+                f"the address {one.address}/{one.prefix} on {one.interface}",
+                frozenset((one.address,)),
+                restore=self.give_back(one),
+            )
+            for one in observed.held
+        )
+        return (*held, *plan.networks(observed.listings))
 
     def _method(self, wish: Wish) -> Plan:
         if wish.forward is not Forward.ENCAP:

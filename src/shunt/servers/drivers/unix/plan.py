@@ -8,7 +8,7 @@ from shunt.servers.drivers.unix.words import false_is_right, listed, shown, unle
 from shunt.servers.routes.delete import deletion
 from shunt.servers.routes.rule import Surroundings, extra_routes, surroundings
 from shunt.servers.routes.sight import blind_spots, command
-from shunt.servers.steps import Finding, Plan, Severity, Step
+from shunt.servers.steps import Finding, Item, Plan, Severity, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,6 +127,19 @@ def routes(
             for blind in blind_spots(listing, system, clusters)
         ]
     return Plan(tuple(steps), tuple(found))
+
+
+def networks(listings: Sequence[Listing]) -> tuple[Item, ...]:
+    """Return the rows that are no hosts, as what must not be lost."""
+    return tuple(
+        Item(
+            f"the route to {route.written} by {route.gateway or route.interface}",
+            frozenset((route.gateway,)) if route.gateway else frozenset(),
+        )
+        for listing in listings
+        for route in listing.routes
+        if not route.is_host
+    )
 
 
 def _delete(extra: Extra, system: OperatingSystem, listing: str) -> Step:

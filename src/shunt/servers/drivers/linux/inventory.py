@@ -1,0 +1,57 @@
+"""What a Linux host has that a removal must not take with it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from shunt.servers.drivers.linux.commands import dotted, ip
+from shunt.servers.steps import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shunt.servers.drivers.linux.observed import Held, Host, Link, Route
+
+_JUDGED = ("arp_ignore", "arp_announce", "rp_filter")
+
+
+def items(host: Host) -> Iterator[Item]:
+    """Yield every address, route, rule and setting."""
+    for link in host.links:
+        yield from (_address(link, held) for held in link.addresses)
+    yield from (_route(route) for route in host.routes)
+    for rule in host.rules:
+        yield Item(f"the IPv{rule.version} rule {rule.priority} to table {rule.table}")
+    for path, value in host.values.items():
+        if path.rsplit("/", 1)[1] in _JUDGED:
+            steps = frozenset(
+                (f"silence:{path}", f"rp_filter:{path}", f"tunnel:{path.split('/')[2]}")
+            )
+            what = f"{dotted(path)} = {value}"
+            yield Item(what, steps=frozenset(steps), restore=f"sysctl -w {dotted(path)}={value}")
+
+
+def _address(link: Link, held: Held) -> Item:
+    scope = f" scope {held.scope}" if held.address.version == 4 else ""
+    there = f"{held.address}/{held.length} dev {link.name}"
+    restore = f"{ip(held.address)} address replace {there}{scope}"
+    return Item(f"the address {there}", frozenset((held.address,)), _of(link.name), restore)
+
+
+def _route(route: Route) -> Item:
+    words = shlex.join(route.words)
+    first = route.destination.network_address
+    single = route.destination.prefixlen == route.destination.max_prefixlen
+    named = {first if single else None, route.gateway, route.source} - {None}
+    return Item(
+        f"the route {words}",
+        frozenset(address for address in named if address is not None),
+        _of(route.device) if route.device else frozenset(),
+        f"{ip(first)} route replace {words}",
+    )
+
+
+def _of(device: str) -> frozenset[str]:
+    """Return the step that brings up a device: with it goes what it has."""
+    return frozenset((f"tunnel:{device}",))

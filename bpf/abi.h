@@ -19,7 +19,7 @@
 #endif
 
 /* Raised when a program of an older release could not work with newer maps, or the reverse. */
-#define SHUNT_ABI_VERSION 2
+#define SHUNT_ABI_VERSION 3
 
 /*
  * How every packet ends: exactly one of these, each with one sentence for the operator.
@@ -70,10 +70,13 @@ enum cause {
 	  "an unknown flow in a slot that changed hands: older than the change, so the elder")     \
 	X(elder_gone, "an unknown flow whose elder server is gone: the slot's server")             \
 	X(udp_old, "an unknown UDP flow soon after the change: taken for an old one, remembered")  \
+	X(udp_old_refused,                                                                         \
+	  "an unknown UDP flow soon after the change, not remembered: the elder, as before")       \
 	X(udp_new, "an unknown UDP flow long after the change: a new one, remembered")             \
 	X(udp_elder_down, "an unknown UDP flow whose elder is down: the new server, remembered")   \
 	X(affinity_moved, "the client's server is down, and its flows move: the slot's server")    \
 	X(recorded, "a flow seen for the first time; the service remembers all of them")           \
+	X(recorded_refused, "a flow that could not be remembered: the slot's server, as it says")  \
 	X(first_fragment, "the first fragment of this packet went there")
 
 enum reason {
@@ -186,7 +189,7 @@ struct flow {
 	__u32 hash;    /* low half of the flow's hash: with the service's mask, its slot */
 	__u32 seen;    /* coarse clock, seconds */
 	__u16 member;  /* local number */
-	__u16 closed;  /* a FIN or RST has been seen */
+	__u16 closed;  /* a FIN or RST has been seen, and no SYN since */
 };
 
 /* A client's affinity: masked address, and which services share it. */
@@ -238,6 +241,8 @@ struct port {
 /* What the control plane may change while packets pass; one element. */
 struct settings {
 	__u64 clock_offset;    /* nanoseconds added to the coarse clock (tests move time with it) */
+	__u32 clock_stopped;   /* the clock is its offset, and stands (tests) */
+	__u32 settling;	       /* slots are being settled: no flow may begin at an elder */
 	__u32 exceptions_rate; /* remembered anew of each kind, per second and CPU */
 	__u32 wildcards;       /* some service is for any cluster */
 	__u32 trace_ifindex;   /* where a traced packet is said to come in */

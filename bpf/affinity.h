@@ -92,7 +92,7 @@ static __always_inline void follow_with_tcp(struct request *r, const struct serv
 static __always_inline void leave_with_udp(struct request *r, const struct service *service,
 					   struct affinity *affinity, __u16 flags)
 {
-	int early = since(r, affinity->seen) < (__s32)service->udp_idle;
+	int early = since(r, affinity->seen) <= (__s32)service->udp_idle;
 
 	if (early && (!(flags & MEMBER_DOWN) || r->state.current == SLOT_NONE)) {
 		r->member = affinity->member;

@@ -19,6 +19,8 @@ static __always_inline __u32 coarse_now(void)
 {
 	struct settings *s = get_settings();
 
+	if (s && s->clock_stopped)
+		return s->clock_offset / NANOSECONDS;
 	return (bpf_ktime_get_coarse_ns() + (s ? s->clock_offset : 0)) / NANOSECONDS;
 }
 
@@ -47,7 +49,7 @@ static __always_inline int is_new(const struct request *r)
 	return is_new_connection(r->flow.protocol, r->tcp_flags);
 }
 
-/* May one more of this kind be remembered now? */
+/* May one more of this kind be remembered now? Who writes nothing spends nothing. */
 static __always_inline int take_budget(const struct request *r, __u32 kind)
 {
 	struct settings *s = get_settings();
@@ -55,6 +57,8 @@ static __always_inline int take_budget(const struct request *r, __u32 kind)
 
 	if (!s || !budget)
 		return 0;
+	if (r->dry)
+		return (budget->second == r->now ? budget->used : 0) < s->exceptions_rate;
 	if (budget->second != r->now) {
 		budget->second = r->now;
 		budget->used = 0;
@@ -83,14 +87,15 @@ static __noinline int record_flow(const struct request *r, const struct service 
 			    .member = local,
 			    .closed = !!(r->tcp_flags & (TCP_FIN | TCP_RST))};
 
-	if (r->dry)
-		return 1;
 	if (local == SLOT_NONE)
 		return 0;
-	if (take_budget(r, BUDGET_FLOWS) && !bpf_map_update_elem(&flows, &key, &flow, BPF_ANY))
+	if (take_budget(r, BUDGET_FLOWS) &&
+	    (r->dry || !bpf_map_update_elem(&flows, &key, &flow, BPF_ANY)))
 		return 1;
 	if (!badly || !s)
 		return 0;
+	if (r->dry)
+		return 1;
 	if (s->newcomers != r->now)
 		s->newcomers = r->now;
 	return !bpf_map_update_elem(&newcomers, &key, &flow, BPF_ANY);
@@ -107,7 +112,10 @@ static __noinline int forget_flow(const struct request *r)
 	return 0;
 }
 
-/* A newcomer that speaks again becomes an exception, if it may. */
+/*
+ * A newcomer that speaks again becomes an exception, if it may. What is returned is the entry that
+ * is left: the other one may be another flow's by now.
+ */
 static __noinline struct flow *find_newcomer(const struct request *r)
 {
 	struct settings *s = get_settings();
@@ -120,8 +128,10 @@ static __noinline struct flow *find_newcomer(const struct request *r)
 	if (flow && !r->dry && !is_new(r) && take_budget(r, BUDGET_NEWCOMERS)) {
 		struct flow settled_in = *flow;
 
-		if (!bpf_map_update_elem(&flows, &key, &settled_in, BPF_ANY))
+		if (!bpf_map_update_elem(&flows, &key, &settled_in, BPF_ANY)) {
 			bpf_map_delete_elem(&newcomers, &key);
+			return bpf_map_lookup_elem(&flows, &key);
+		}
 	}
 	return flow;
 }

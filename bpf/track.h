@@ -12,6 +12,8 @@
 
 #include "affinity.h"
 
+#define FINISHED_SECONDS 4
+
 static __always_inline struct sight *find_sight(const struct request *r,
 						const struct service *service)
 {
@@ -30,6 +32,16 @@ static __always_inline void see_elder(const struct request *r, const struct serv
 }
 
 /*
+ * Does this SYN begin another flow, whose client uses the port of a finished one again? A FIN or
+ * RST that anyone has made up gets here, too, and the server ignores it (RFC 9293, section
+ * 3.10.7.4; RFC 5961, section 3). So a flow is over only if it has been silent since.
+ */
+static __always_inline int is_another(const struct request *r, const struct flow *flow)
+{
+	return flow->closed && since(r, flow->seen) > FINISHED_SECONDS;
+}
+
+/*
  * The remembered server of this flow; 0 if there is none, or none that it may go to. What is over
  * is forgotten at once: packets of the flow's next life must not find it, even if that is not
  * remembered itself.
@@ -43,7 +55,7 @@ static __always_inline int follow_flow(struct request *r, const struct service *
 		return 0;
 	flags = member_flags(service, flow->member);
 	if (flags & MEMBER_MOVE || /* or the port is used again */
-	    (is_new(r) && (flow->closed || flags & (MEMBER_RESET | MEMBER_DOWN)))) {
+	    (is_new(r) && (is_another(r, flow) || flags & (MEMBER_RESET | MEMBER_DOWN)))) {
 		forget_flow(r);
 		return 0;
 	}
@@ -53,12 +65,22 @@ static __always_inline int follow_flow(struct request *r, const struct service *
 		return 1;
 	if (r->tcp_flags & (TCP_FIN | TCP_RST))
 		flow->closed = 1;
+	else if (is_new(r))
+		flow->closed = 0;
 	if (flow->seen != r->now) {
 		flow->seen = r->now;
 		if (service->sticky)
 			renew_affinity(r, service);
 	}
 	return 1;
+}
+
+/* May a flow that is refused not go to the elder? It may be down, or about to be forgotten. */
+static __always_inline int shuns_elder(__u16 elders)
+{
+	struct settings *s = get_settings();
+
+	return elders & MEMBER_AVOID || (s && s->settling);
 }
 
 /* TCP in an unsettled slot: a SYN begins a flow of `current`; what is unknown is the elder's. */
@@ -70,7 +92,7 @@ static __always_inline void choose_tcp(struct request *r, const struct service *
 			return;
 		r->member = r->state.current;
 		r->reason = REASON_new_flow;
-		if (record_flow(r, service, r->member, elders & MEMBER_AVOID) || elder == SLOT_GONE)
+		if (record_flow(r, service, r->member, shuns_elder(elders)) || elder == SLOT_GONE)
 			return;
 		/* Not remembered: then it must go where unknown flows go, and stay there. */
 		r->reason = REASON_new_flow_refused;
@@ -93,14 +115,17 @@ static __always_inline void choose_udp(struct request *r, const struct service *
 				       __u16 elder, __u16 elders)
 {
 	struct sight *sight = find_sight(r, service);
-	int early = sight && since(r, sight->since) < (__s32)service->udp_idle;
+	int early = sight && since(r, sight->since) <= (__s32)service->udp_idle;
 	int leaves = elders & MEMBER_DOWN && r->state.current != SLOT_NONE;
 
 	if (sight && early && elder != SLOT_GONE && !leaves) {
 		r->member = elder;
 		r->reason = REASON_udp_old;
 		see_elder(r, service);
-		if (!record_flow(r, service, r->member, 0))
+		if (record_flow(r, service, r->member, 0))
+			return;
+		r->reason = REASON_udp_old_refused;
+		if (!r->dry)
 			sight->since = r->now;
 		return;
 	}
@@ -155,7 +180,8 @@ __noinline int choose_tracked(struct request *r, const struct service *service)
 	} else {
 		r->member = r->state.current;
 		r->reason = REASON_recorded;
-		record_flow(r, service, r->member, 0);
+		if (!record_flow(r, service, r->member, 0))
+			r->reason = REASON_recorded_refused;
 	}
 	return 0;
 }

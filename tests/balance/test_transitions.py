@@ -113,12 +113,12 @@ def settles(pair: tuple[int, int], sight: tuple[int, int], *, foreign: bool, now
 
 class TestSettle:
     def test_waits_for_the_stale_time_after_the_change(self) -> None:
-        assert not settles((2, 1), (50, 0), foreign=False, now=50 + STALE - 1)
-        assert settles((2, 1), (50, 0), foreign=False, now=50 + STALE)
+        assert not settles((2, 1), (50, 0), foreign=False, now=50 + STALE)
+        assert settles((2, 1), (50, 0), foreign=False, now=50 + STALE + 1)
 
     def test_waits_for_the_stale_time_after_the_elder_was_seen(self) -> None:
-        assert not settles((2, 1), (50, 58), foreign=False, now=58 + STALE - 1)
-        assert settles((2, 1), (50, 58), foreign=False, now=58 + STALE)
+        assert not settles((2, 1), (50, 58), foreign=False, now=58 + STALE)
+        assert settles((2, 1), (50, 58), foreign=False, now=58 + STALE + 1)
 
     def test_waits_for_exceptions_of_other_servers(self) -> None:
         assert not settles((2, 1), (50, 0), foreign=True, now=1000)
@@ -261,7 +261,7 @@ class Plane:
         self.flows = {
             name: flow
             for name, flow in self.flows.items()
-            if flow.chatty or self.now - flow.seen < STALE
+            if flow.chatty or self.now - flow.seen <= STALE
         }
         self.talk([name for name, flow in self.flows.items() if flow.chatty])
         self.settle()
@@ -281,7 +281,7 @@ class Plane:
         live = [
             (self.flows[flow].slot % self.size, server)
             for flow, (server, seen) in self.exceptions.items()
-            if flow in self.flows and self.now - seen < STALE
+            if flow in self.flows and self.now - seen <= STALE
         ]
         index = np.array([slot for slot, _ in live], dtype=np.int64)
         server = np.array([server for _, server in live], dtype=np.int64)
@@ -339,7 +339,7 @@ def test_slots_settle_once_the_flows_of_the_elder_have_ended() -> None:
         plane.tick()
     assert elder_of(plane.slots).tolist() == [0]
     del plane.flows[1]
-    for _ in range(STALE):
+    for _ in range(STALE + 1):
         plane.tick()
     assert elder_of(plane.slots).tolist() == [SETTLED]
     assert plane.moved == []

@@ -14,7 +14,7 @@ from shunt.dispatcher.sweep import sweep
 from shunt.dispatcher.wishes import Flag, Wish
 from shunt.model.addresses import Mac
 from shunt.model.config import Protocol, Sticky
-from tests.bpf.flows import ACK, SYN, Flow
+from tests.bpf.flows import ACK, FIN, RST, SYN, Flow
 from tests.bpf.segment import BY_MAC, V4, WEB, A, B, C
 from tests.bpf.world import World, service
 
@@ -106,6 +106,25 @@ def test_a_connection_beyond_the_rate_is_admitted_with_its_next_packet(world: Wo
     world.wait(400)
     sweep(world.balancer)
     assert stored(world, "newcomers") == 0
+
+
+@pytest.mark.parametrize("flags", [ACK, FIN | ACK, RST])
+def test_a_newcomer_that_is_admitted_has_been_heard_just_now(world: World, flags: int) -> None:
+    """Not when it was refused: it would be forgotten too early."""
+    site = Site(world, TCP)
+    site.has("s1")
+    site.has("s2", DOWN)
+    world.settings(exceptions_rate=0)
+    assert site.server(site.flow(0), SYN) == "s2"
+    world.settings(exceptions_rate=RATE)
+    site.has("s3", DOWN)
+    world.wait(200)
+    assert site.server(site.flow(0), flags) == "s2"
+    (flow,) = world.plane.maps["flows"].items()[1]
+    assert (flow["seen"], flow["closed"]) == (world.plane.now(), flags != ACK)
+    world.wait(101)
+    assert sweep(world.balancer).forgotten == 0
+    assert site.server(site.flow(0)) == "s2"
 
 
 def test_what_was_remembered_for_a_service_that_is_gone_hides_no_newcomer(world: World) -> None:

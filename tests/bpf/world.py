@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 INTERFACE = 1
 OWN = Mac.parse("02:00:00:00:00:01")
 HASH_KEY = bytes(range(16))
+BEGIN = 1_000_000  # the second that it is when a world is made
 SMALL = Sizes(slots=1 << 19, members=1 << 9, flows=1 << 12, affinities=1 << 10, ports=256)
 
 
@@ -129,6 +130,7 @@ class World:
             world = cls(Balancer(plane))
             world.port(INTERFACE, OWN)
             world.settings(exceptions_rate=1 << 20, trace_ifindex=INTERFACE)
+            world.settings(clock_stopped=1, clock_offset=BEGIN * NANOSECONDS)
             yield world
         finally:
             unmount_bpffs(mount_point)
@@ -154,7 +156,7 @@ class World:
         self.plane.maps["addresses"].put(key, sum(numbers[f"ADDRESS_{flag}"] for flag in flags))
 
     def wait(self, seconds: int) -> None:
-        """Let time pass for the data plane, and for nobody else."""
+        """Let time pass for the data plane; nothing else does, for its clock stands."""
         offset = int(self.plane.maps["settings"].get(0)["clock_offset"])
         self.settings(clock_offset=offset + seconds * NANOSECONDS)
 

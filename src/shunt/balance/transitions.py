@@ -45,7 +45,7 @@ SLOT = np.dtype("<u4")
 SIGHT = np.dtype([("since", "<u4"), ("seen", "<u4")])
 """When the slot changed hands, when its elder was needed: seconds of the coarse clock, 0 never."""
 
-_RACE = 2  # seconds by the coarse clock; packets under way at a change are through after one
+_RACE = 1  # second; packets under way at a change are through after microseconds
 
 Sights = np.ndarray[Any, np.dtype[np.void]]
 
@@ -160,10 +160,11 @@ def unseen(sights: Sights, now: int, seconds: ArrayLike) -> NDArray[np.bool_]:
     """Return, for each unsettled slot, whether its elder was not needed for so many seconds.
 
     An elder that was not for `stale` seconds has no live flow in the slot, whether the slot settles
-    or waits for something else: for a current server, or for an exception to end.
+    or waits for something else: for a current server, or for an exception to end. Times are whole
+    seconds, so a difference of n may be of any time from n - 1 to n + 1: only n + 1 is surely n.
     """
     latest = np.maximum(sights["since"], sights["seen"]).astype(np.int64)
-    long_ago: NDArray[np.bool_] = now - latest >= seconds
+    long_ago: NDArray[np.bool_] = now - latest > seconds
     return long_ago
 
 

@@ -22,7 +22,7 @@ from shunt.dataplane.libbpf import BatchOptions, checked, libbpf
 from shunt.errors import DataplaneError, LayoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -200,10 +200,19 @@ class Map(Handle):
 
         The kernel has no such batch; this is a loop without allocations.
         """
+        return self._each(libbpf().bpf_map_lookup_elem, keys)
+
+    def take_batch(self, keys: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Remove given keys (n,) and return what `lookup_batch` does, each as it was at its end."""
+        return self._each(libbpf().bpf_map_lookup_and_delete_elem, keys)
+
+    def _each(
+        self, lookup: Callable[[int, int, int], int], keys: ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         array = np.ascontiguousarray(keys, self.key)
         raw, values = self._values(len(array))
         found = np.zeros(len(array), np.bool_)
-        lookup, fd = libbpf().bpf_map_lookup_elem, self.fd
+        fd = self.fd
         key_at, key_size = array.ctypes.data, self.key.itemsize
         value_at, value_size = raw.ctypes.data, raw.shape[1]
         for index in range(len(array)):

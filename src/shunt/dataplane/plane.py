@@ -291,8 +291,9 @@ class Plane:
 
     def now(self) -> int:
         """Return the data plane's clock: seconds of the coarse monotonic clock, and its offset."""
-        offset = int(self.maps["settings"].get(0)["clock_offset"])
-        return (time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE) + offset) // NANOSECONDS
+        settings = self.maps["settings"].get(0)
+        begin = 0 if settings["clock_stopped"] else time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE)
+        return (begin + int(settings["clock_offset"])) // NANOSECONDS
 
     def causes(self) -> dict[str, int]:
         """Return how many packets ended under each cause, over all CPUs."""

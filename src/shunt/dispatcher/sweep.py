@@ -2,34 +2,39 @@
 
 Runs now and then in the balancer's thread. It reads the exceptions after the slots were last
 written, which is what `transitions.settle` asks for: there is one writer, and this is it.
+
+Packets go on meanwhile, so nothing that was read is taken to be so any more:
+
+- What looks over is looked at once more and removed only if it has not changed.
+- Newcomers are read before flows: what moves there meanwhile is seen there.
+- Slots are settled by sights that are read while no flow can begin at an elder (`SweepMaps.hold`).
+- What was remembered after the reading for a slot that has settled is looked for afterwards.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shunt.balance import transitions
-from shunt.dispatcher.ledger import service_key, services_map
-from shunt.dispatcher.wishes import Flag
-from shunt.model.config import Protocol, Track
+from shunt.dispatcher.sweep_maps import SweepMaps
+from shunt.dispatcher.sweep_services import Services, Sharing, find, idle_of
+from shunt.model.config import Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from shunt.dataplane.maps import Map
     from shunt.dispatcher.balancer import Balancer
-    from shunt.dispatcher.ledger import Place, Placed, Table
+    from shunt.dispatcher.ledger import Place, Table
 
-FLOWS = ("flows", "newcomers")  # the maps of `struct flow`: exceptions, and those beyond the rate
-FIN = 60  # seconds that a finished connection is remembered: Dispatcher's fintimeout
-_READ = 1 << 12  # entries read at once: few, for a CPU may run nothing else meanwhile
+FLOWS = ("newcomers", "flows")  # the maps of `struct flow`, in the order in which a flow moves
+FIN = 60  # seconds that `track: all` remembers a finished flow for which its slot says the same
+_AGAIN = 128  # entries that are looked at again, and then removed, at once
 _BATCH = 1 << 16  # flows worked on at once: many, for each table looks at each batch
 
 
@@ -63,153 +68,177 @@ class Report:
 
 @dataclass(slots=True)
 class _Flows:
-    """Live flows: arrays of one length; `which` is the service's place in the list of services."""
+    """Remembered flows, or clients: arrays of one length.
+
+    Attributes:
+        which: the service's place in the list of services.
+        done: finished so long ago that only a slot that says otherwise needs it.
+    """
 
     keys: NDArray[Any]
     which: NDArray[np.int64]
     slot: NDArray[np.int64]
     member: NDArray[np.uint16]
+    done: NDArray[np.bool_]
 
 
-class _Services:
-    """The services as arrays, for look-ups of a million flows at once."""
+@dataclass(slots=True)
+class _Slots:
+    """A table's slots as a sweep sees them.
 
-    def __init__(self, balancer: Balancer) -> None:
-        self.placed = sorted(
-            (p for p in balancer.placed.values() if p.service is not None), key=lambda p: p.number
-        )
-        self.numbers = np.array([p.number for p in self.placed], np.int64)
-        self.masks = np.array([p.table.slots.size - 1 for p in self.placed], np.int64)
-        self.idle = np.array([_idle(p) for p in self.placed], np.int64)
-        self.sticky = [_sticky(balancer, placed) for placed in self.placed]
-        self.gone = np.zeros((len(self.placed), transitions.NONE + 1), np.bool_)
-        for row, placed in enumerate(self.placed):
-            for claim in placed.claims:
-                if claim.flags & Flag.MOVE:
-                    self.gone[row, placed.table.locals[claim.identity]] = True
+    Attributes:
+        stale: seconds after which an idle flow counts as dead; None: not known yet.
+        foreign: slots that an exception keeps from settling.
+        change: what is to be settled, and later what was.
+    """
 
-
-def _find(
-    known: NDArray[np.int64], numbers: NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return each number's place in the ascending list `known`, and whether it is there at all."""
-    if not len(known):
-        return np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.bool_)
-    at = np.searchsorted(known, numbers).clip(max=len(known) - 1)
-    return at, known[at] == numbers
+    table: Table
+    stale: int | None
+    words: NDArray[np.uint32]
+    sights: transitions.Sights
+    foreign: NDArray[np.bool_]
+    change: transitions.Change
 
 
-def _idle(placed: Placed) -> int:
-    """Return after how many seconds without a packet a flow of the service is forgotten."""
-    service = placed.service
-    assert service is not None
-    return service.stale if service.protocol is Protocol.TCP else service.udp_idle
-
-
-def _sticky(balancer: Balancer, placed: Placed) -> int:
-    """Return the seconds of client affinity that are in force, 0 for none."""
-    if placed.hashed_as_before:
-        services = services_map(balancer.plane, placed.place)
-        return int(services.get(service_key(balancer.plane, placed.place))["sticky"])
-    assert placed.service is not None
-    return placed.service.sticky.time if placed.service.sticky else 0
-
-
-def sweep(balancer: Balancer, *, fin: int = FIN) -> Report:
+def sweep(balancer: Balancer, maps: SweepMaps | None = None) -> Report:
     """Forget dead exceptions and affinities, settle slots, and let servers leave.
+
+    Args:
+        balancer: whose tables these are.
+        maps: what reads and writes them; the balancer's if None.
 
     Raises:
         DataplaneError: the kernel refused to read or delete.
     """
     report = Report()
-    services = _Services(balancer)
-    now = balancer.plane.now()
-    flows = list(_joined(_live_flows(balancer, services, now, fin, report)))
-    clients = list(_joined(_live_affinities(balancer, services, now, report)))
+    maps = maps or SweepMaps(balancer)
+    maps.hold(on=False)  # a sweep that was killed may have left it on
+    services = Services(balancer)
+    now = maps.now()
+    flows = list(_joined(_live_flows(maps, services, now, report)))
+    clients = list(_joined(_live_affinities(maps, services, now, report)))
+    remembered = [*flows, *clients]
+    tables = [_observe(maps, table, services, remembered, now) for table in balancer.tables]
+    _settle(maps, tables, now)
+    for each in tables:
+        _count_slots(balancer, each, now, report)
+    again = _joined(_all_flows(maps, services, now)) if report.settled else flows
+    for batch in again:
+        _forget_needless(balancer, maps, services, batch, report)
     for table in balancer.tables:
-        _settle(balancer, table, services, [*flows, *clients], now, report)
-    for batch in flows:
-        _forget_needless(balancer, services, batch, report)
-    for table in balancer.tables:
-        _let_leave(balancer, table, services, [*flows, *clients], report)
+        _let_leave(balancer, table, services, remembered, report)
     return report
 
 
-def _live_flows(
-    balancer: Balancer, services: _Services, now: int, fin: int, report: Report
-) -> Iterator[_Flows]:
-    for flows, keys, values in _remembered(balancer):
-        at, known = _find(services.numbers, values["service"])
-        age = now - values["seen"].astype(np.int64)
-        limit = services.idle[at] if len(services.idle) else np.zeros(len(at), np.int64)
-        limit = np.where(values["closed"] != 0, np.minimum(limit, fin), limit)
-        gone = services.gone[at, values["member"]] if len(services.placed) else ~known
-        live = known & (age <= limit) & ~gone
-        report.forgotten += flows.delete_batch(keys[~live])
-        yield _kept(keys, values, at, live, services, report)
+# What is over.
 
 
-def _remembered(balancer: Balancer) -> Iterator[tuple[Map, NDArray[Any], NDArray[Any]]]:
+def _live_flows(maps: SweepMaps, services: Services, now: int, report: Report) -> Iterator[_Flows]:
     for name in FLOWS:
-        flows = balancer.plane.maps[name]
-        for keys, values in flows.items_batch(_READ):
-            yield flows, keys, values
+        for keys, values in maps.read(name):
+            at, known = find(services.numbers, values["service"])
+            age = now - values["seen"].astype(np.int64)
+            live = known & (age <= services.limits(at)) & ~services.is_gone(at, values["member"])
+            removed, revived = _forget_dead(maps, name, keys[~live], values[~live])
+            report.forgotten += removed
+            for each_keys, each_values in ((keys[live], values[live]), revived):
+                found = _flows(each_keys, each_values, services, now)
+                _count(found, services, report)
+                yield found
+
+
+def _all_flows(maps: SweepMaps, services: Services, now: int) -> Iterator[_Flows]:
+    for name in FLOWS:
+        for keys, values in maps.read(name):
+            yield _flows(keys, values, services, now)
 
 
 def _live_affinities(
-    balancer: Balancer, services: _Services, now: int, report: Report
+    maps: SweepMaps, services: Services, now: int, report: Report
 ) -> Iterator[_Flows]:
     """Affinities count as flows of each table whose services share them."""
-    affinities = balancer.plane.maps["affinities"]
-    sharing = _Sharing(services)
-    for keys, values in affinities.items_batch(_READ):
-        group, known = _find(sharing.numbers, keys["affinity"])
-        if not known.any():
-            report.forgotten += affinities.delete_batch(keys)
-            continue
-        age = now - values["seen"].astype(np.int64)
-        kept = np.zeros(len(keys), np.bool_)
-        for rows in sharing.services:
-            at = rows[group]
-            kept |= (at >= 0) & ~services.gone[at, values["member"]]
-        live = known & (age <= sharing.limits[group]) & kept
-        report.forgotten += affinities.delete_batch(keys[~live])
-        for rows in sharing.tables:
-            at = rows[group]
-            yield _kept(keys, values, at, live & (at >= 0), services, report)
+    sharing = Sharing(services)
+    for keys, values in maps.read("affinities"):
+        group, known = find(sharing.numbers, keys["affinity"])
+        live = known.copy()
+        if known.any():
+            age = now - values["seen"].astype(np.int64)
+            kept = np.zeros(len(keys), np.bool_)
+            for rows in sharing.services:
+                at = rows[group]
+                kept |= (at >= 0) & ~services.gone[at, values["member"]]
+            live &= (age <= sharing.limits[group]) & kept
+        removed, revived = _forget_dead(maps, "affinities", keys[~live], values[~live])
+        report.forgotten += removed
+        for each_keys, each_values in ((keys[live], values[live]), revived):
+            group, known = find(sharing.numbers, each_keys["affinity"])
+            for rows in sharing.tables if len(each_keys) else ():
+                at = np.where(known, rows[group], -1)
+                found = _clients(each_keys, each_values, at, services)
+                _count(found, services, report)
+                yield found
 
 
-class _Sharing:
-    """Which services share affinities of one number, as arrays by group.
+def _forget_dead(
+    maps: SweepMaps, name: str, keys: NDArray[Any], values: NDArray[Any]
+) -> tuple[int, tuple[NDArray[Any], NDArray[Any]]]:
+    """Remove entries that were read as dead, unless they have changed since.
 
-    Most groups stand on one table; those whose services have been unlinked may have several.
-
-    Attributes:
-        numbers: ascending, (groups,).
-        limits: seconds after which an affinity is forgotten, (groups,).
-        services: in each array a service's place for each group, -1 for none, (groups,).
-        tables: likewise, but no two places of a group stand on one table.
+    Returns:
+        How many were removed, and the keys and values of those that have changed: they live.
     """
-
-    def __init__(self, services: _Services) -> None:
-        limits: dict[int, int] = {}
-        users: dict[int, list[int]] = {}
-        tables: dict[int, dict[Table, int]] = {}
-        for row, placed in enumerate(services.placed):
-            if not services.sticky[row]:
-                continue
-            limit = max(_idle(placed), services.sticky[row])
-            limits[placed.affinity] = max(limit, limits.get(placed.affinity, 0))
-            users.setdefault(placed.affinity, []).append(row)
-            tables.setdefault(placed.affinity, {}).setdefault(placed.table, row)
-        self.numbers = np.array(sorted(limits), np.int64)
-        self.limits = np.array([limits[number] for number in sorted(limits)], np.int64)
-        self.services = _columns(users[number] for number in sorted(users))
-        self.tables = _columns(tables[number].values() for number in sorted(tables))
+    removed, alive_keys, alive_values = 0, [keys[:0]], [values[:0]]
+    for start in range(0, len(keys), _AGAIN):
+        some, read = keys[start : start + _AGAIN], values[start : start + _AGAIN]
+        present, found = maps.look(name, some)
+        unchanged = found & (present == read)
+        some_removed, changed = maps.take(name, some[unchanged], present[unchanged])
+        removed += int(some_removed.sum())
+        for which in (found & ~unchanged, _spread(changed, unchanged)):
+            alive_keys.append(some[which])
+            alive_values.append(present[which])
+    return removed, (np.concatenate(alive_keys), np.concatenate(alive_values))
 
 
-def _columns(rows: Iterable[Iterable[int]]) -> list[NDArray[np.int64]]:
-    return [np.array(column, np.int64) for column in zip_longest(*rows, fillvalue=-1)]
+def _spread(of_some: NDArray[np.bool_], some: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return, for all, what is known of those that `some` names."""
+    result = np.zeros(len(some), np.bool_)
+    result[some] = of_some
+    return result
+
+
+def _flows(keys: NDArray[Any], values: NDArray[Any], services: Services, now: int) -> _Flows:
+    """Return entries of `struct flow`, those of services that there are."""
+    at, known = find(services.numbers, values["service"])
+    keys, values, at = keys[known], values[known], at[known]
+    slot = values["hash"].astype(np.int64) & services.masks[at] if len(at) else at
+    done = (values["closed"] != 0) & (now - values["seen"].astype(np.int64) > FIN)
+    return _Flows(keys, at, slot, values["member"], done)
+
+
+def _clients(
+    keys: NDArray[Any], values: NDArray[Any], at: NDArray[np.int64], services: Services
+) -> _Flows:
+    """Return entries of `struct affinity` as flows of services; `at` -1: of none."""
+    theirs = at >= 0
+    keys, values, at = keys[theirs], values[theirs], at[theirs]
+    slot = values["hash"].astype(np.int64) & services.masks[at] if len(at) else at
+    return _Flows(keys, at, slot, values["member"], np.zeros(len(at), np.bool_))
+
+
+def _count(flows: _Flows, services: Services, report: Report) -> None:
+    pairs, counts = np.unique(
+        flows.which * (transitions.NONE + 1) + flows.member, return_counts=True
+    )
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        placed = services.placed[pair >> 16]
+        identity = _identity(placed.table, pair & 0xFFFF)
+        if identity is not None:
+            report.exceptions[placed.place, identity] += count
+
+
+def _identity(table: Table, local: int) -> bytes | None:
+    return next((i for i, number in table.locals.items() if number == local), None)
 
 
 def _joined(batches: Iterable[_Flows]) -> Iterator[_Flows]:
@@ -230,62 +259,77 @@ def _one(batches: Sequence[_Flows]) -> _Flows:
         np.concatenate([batch.which for batch in batches]),
         np.concatenate([batch.slot for batch in batches]),
         np.concatenate([batch.member for batch in batches]),
+        np.concatenate([batch.done for batch in batches]),
     )
 
 
-def _kept(
-    keys: NDArray[Any],
-    values: NDArray[Any],
-    at: NDArray[np.int64],
-    live: NDArray[np.bool_],
-    services: _Services,
-    report: Report,
-) -> _Flows:
-    which, member = at[live], values["member"][live]
-    slot = values["hash"][live].astype(np.int64) & services.masks[which]
-    pairs, counts = np.unique(which * (transitions.NONE + 1) + member, return_counts=True)
-    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        placed = services.placed[pair >> 16]
-        identity = _identity(placed.table, pair & 0xFFFF)
-        if identity is not None:
-            report.exceptions[placed.place, identity] += count
-    return _Flows(keys[live], which, slot, member)
+# Slots.
 
 
-def _identity(table: Table, local: int) -> bytes | None:
-    return next((i for i, number in table.locals.items() if number == local), None)
-
-
-def _settle(
-    balancer: Balancer,
-    table: Table,
-    services: _Services,
-    flows: list[_Flows],
-    now: int,
-    report: Report,
-) -> None:
-    slots, sights = balancer.slots_of(table).copy(), balancer.sights_of(table).copy()
-    elders = transitions.elder_of(slots)
-    needed = elders
-    if (elders != transitions.SETTLED).any():
-        foreign = np.zeros(len(slots), np.bool_)
+def _observe(
+    maps: SweepMaps, table: Table, services: Services, remembered: list[_Flows], now: int
+) -> _Slots:
+    """Return a table's slots, and which of them could settle."""
+    words, sights = maps.slots(table), maps.sights(table)
+    users = [placed for placed in services.placed if placed.table is table]
+    known = all(placed.service is not None for placed in users)
+    stale = max(idle_of(placed) for placed in users) if known else None
+    foreign = np.zeros(len(words), np.bool_)
+    if (transitions.elder_of(words) != transitions.SETTLED).any():
         own = np.array([placed.table is table for placed in services.placed], np.bool_)
-        for batch in flows:
+        for batch in remembered:
             mine = own[batch.which]
-            foreign |= transitions.foreign_slots(batch.slot[mine], batch.member[mine], slots)
-        users = balancer.services_of(table)
-        stale = max(_idle(placed) for placed in users if placed.service is not None)
-        change = transitions.settle(slots, sights, foreign, now, stale)
-        balancer.write(table, change)
-        report.settled += len(change.indices)
-        elders[change.indices] = transitions.SETTLED
-        unseen = transitions.unseen(sights, now, stale)
+            foreign |= transitions.foreign_slots(batch.slot[mine], batch.member[mine], words)
+    observed = _Slots(table, stale, words, sights, foreign, _NOTHING)
+    observed.change = _settled(observed, now)
+    return observed
+
+
+_NOTHING = transitions.Change(
+    np.zeros(0, np.int64), np.zeros(0, np.uint32), np.zeros(0, transitions.SIGHT)
+)
+
+
+def _settled(slots: _Slots, now: int) -> transitions.Change:
+    if slots.stale is None:
+        return _NOTHING
+    return transitions.settle(slots.words, slots.sights, slots.foreign, now, slots.stale)
+
+
+def _settle(maps: SweepMaps, tables: Sequence[_Slots], now: int) -> None:
+    """Settle what can, by sights that no refused flow can change any more.
+
+    A connection that may not be remembered begins at the elder, and notes it. So the sights must
+    not be older than the last of these. Meanwhile such connections are newcomers of `current`.
+    """
+    ready = [each for each in tables if len(each.change.indices)]
+    if not ready:
+        return
+    maps.hold(on=True)
+    try:
+        maps.wait()
+        for each in ready:
+            each.sights = maps.sights(each.table)
+            each.change = _settled(each, now)
+            maps.settle(each.table, each.change)
+        maps.wait()
+    finally:
+        maps.hold(on=False)
+
+
+def _count_slots(balancer: Balancer, slots: _Slots, now: int, report: Report) -> None:
+    elders = transitions.elder_of(slots.words)
+    elders[slots.change.indices] = transitions.SETTLED
+    needed = elders
+    if slots.stale is not None:
+        unseen = transitions.unseen(slots.sights, now, slots.stale)
         needed = np.where(unseen, np.uint16(transitions.SETTLED), elders)
     unsettled = int((elders != transitions.SETTLED).sum())
-    as_elder, as_current = _counted(needed), _counted(transitions.current_of(slots))
-    for placed in balancer.services_of(table):
+    as_elder, as_current = _counted(needed), _counted(transitions.current_of(slots.words))
+    report.settled += len(slots.change.indices)
+    for placed in balancer.services_of(slots.table):
         report.unsettled[placed.place] += unsettled
-        for identity, number in table.locals.items():
+        for identity, number in slots.table.locals.items():
             report.elder_slots[placed.place, identity] += int(as_elder[number])
             report.current_slots[placed.place, identity] += int(as_current[number])
 
@@ -295,27 +339,36 @@ def _counted(numbers: NDArray[Any]) -> NDArray[np.int64]:
     return np.bincount(numbers, minlength=transitions.NONE + 1)
 
 
+# What nothing needs any more.
+
+
 def _forget_needless(
-    balancer: Balancer, services: _Services, flows: _Flows, report: Report
+    balancer: Balancer, maps: SweepMaps, services: Services, flows: _Flows, report: Report
 ) -> None:
-    """Forget the exceptions in settled slots that name the slot's own server."""
+    """Forget the exceptions in settled slots that name the slot's own server.
+
+    With `track: all` only those of finished flows, a while after.
+    """
     needless = np.zeros(len(flows.which), np.bool_)
     for row, placed in enumerate(services.placed):
         service = placed.service
         # Beside an affinity, an exception says more than its slot does.
-        if service is None or service.track is Track.ALL or services.sticky[row]:
+        if service is None or services.sticky[row]:
             continue
-        mine = np.flatnonzero(flows.which == row)
-        words = balancer.slots_of(placed.table)[flows.slot[mine]]
-        needless[mine] = words == transitions.word(flows.member[mine], transitions.SETTLED)
+        mine = flows.which == row
+        if service.track is Track.ALL:
+            mine &= flows.done
+        at = np.flatnonzero(mine)
+        words = balancer.slots_of(placed.table)[flows.slot[at]]
+        needless[at] = words == transitions.word(flows.member[at], transitions.SETTLED)
     for name in FLOWS:
-        report.forgotten += balancer.plane.maps[name].delete_batch(flows.keys[needless])
+        report.forgotten += maps.drop(name, flows.keys[needless])
 
 
 def _let_leave(
     balancer: Balancer,
     table: Table,
-    services: _Services,
+    services: Services,
     flows: list[_Flows],
     report: Report,
 ) -> None:

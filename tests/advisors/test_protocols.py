@@ -153,7 +153,7 @@ WRONG: list[tuple[Advisor, bytes, str]] = [
     (Grpc(), http2.frame(http2.GOAWAY), "GOAWAY"),
     (Grpc(), http2.frame(http2.HEADERS, 5, 1, b"\x88"), "no health service"),
     (Agent(), b"maint\n", "maint"),
-    (Agent(), b"hello\n", "no agent's word"),
+    (Agent(), b"hello\n", "not a word of agents"),
     (Prometheus(), b"HTTP/1.0 200 OK\r\n\r\nnode_load1 1\n", "no number"),
     (Prometheus(), b"HTTP/1.0 404 No\r\n\r\n", "404"),
 ]  # fmt: skip

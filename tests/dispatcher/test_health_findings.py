@@ -9,6 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from shunt.advisors import check as checks
+from shunt.advisors.agent import judged
 from shunt.advisors.dialogue import Verdict
 from shunt.balance.manager import Decision
 from shunt.dispatcher.health import managed
@@ -26,6 +27,7 @@ CHECKED = replace(WEB, advisor=Advisor("http"))
 A = Key(WEB.name, "a")
 THERE = Way(Mac.parse("02:00:00:00:00:21"), 3)
 CHECK = checks.make("http", {"retries": "1"}, port=80)
+CHECK_AT_ONCE = checks.make("agent", {"port": "1"})
 METRIC = Advisor("agent")
 
 
@@ -73,6 +75,36 @@ def test_an_agent_that_falls_silent_has_not_taken_its_wish_back() -> None:
     assert findings.seen(WEB, WEB.members[0], Override(), {"a": THERE}).share == 1.0
     findings.measured("a", Verdict(up=True, words="load 3", load=3.0))
     assert findings.seen(WEB, WEB.members[0], Override(), {"a": THERE}).system == 3.0
+
+
+def test_what_an_agent_does_not_speak_of_stays_as_it_was() -> None:
+    findings = Findings()
+
+    def held(line: str) -> tuple[bool | None, float | None, bool, float | None]:
+        _, machine = findings.measured("a", judged(line))
+        _, streak = findings.checked(A, judged(line), CHECK_AT_ONCE, 1.0)
+        return machine.up, machine.share, streak.up, streak.share if streak.up else 0.0
+
+    assert held("maint") == (False, 0.0, False, 0.0)
+    assert held("75%") == (False, 0.0, False, 0.0)
+    assert "the agent says 75%; with what it said before: maint 75%" in findings.streak(A).words
+    assert held("drain") == (True, 0.0, True, 0.0)
+    assert held("up") == (True, 0.0, True, 0.0)
+    assert held("ready") == (True, 0.75, True, 0.75)
+    assert held("fail") == (False, 0.0, False, 0.0)
+    assert held("ready 50%") == (False, 0.0, False, 0.0)
+    assert held("up")[:2] == (True, 0.5)  # as an advisor it must earn its return
+    findings.forget_all_but(config(WEB))
+    assert held("ready")[:2] == (True, None)
+
+
+def test_a_word_that_no_agent_says_is_told_beside_what_it_said() -> None:
+    findings = Findings()
+    findings.measured("a", judged("50% wobbly"))
+    row = findings.row(A, Decision(10), None)
+    assert row["machine"] == (
+        "the agent says 50% wobbly; the agent says 'wobbly', which is not a word of agents"
+    )
 
 
 def test_a_server_falls_as_often_as_its_check_says_and_its_load_is_of_when_it_was_up() -> None:

@@ -1,8 +1,15 @@
-"""HAProxy's agent check: one line in which a server says how it is (HAProxy manual, agent-check).
+"""HAProxy's agent check: one line in which a server says how it is.
 
-75%            three quarters of its weight
-drain          no new connections      maint, down, stopped, failed   out of service
-up 50% #tired  words may be joined by blanks or commas; after # comes a remark
+Sources: HAProxy's configuration manual, section 5.2, `agent-check`, and for what the manual leaves
+open `tcpcheck_agent_expect_reply` in its `src/tcpcheck.c`.
+
+    line   := { separator | word } [ "#" remark ] ( CR | LF )
+    word   := health | admission | NUMBER "%" | "maxconn:" NUMBER        in any case of letters
+    health := "up" | "down" | "stopped" | "fail"      admission := "ready" | "drain" | "maint"
+    separator := blank | tab | comma
+
+Of several words of one kind the last one holds. What a line does not speak of stays as it was. A
+line without its end is none. The manual of some releases says `failed`; it is taken as `fail`.
 """
 
 from __future__ import annotations
@@ -14,13 +21,16 @@ from typing import TYPE_CHECKING
 from shunt.advisors.advisor import StreamAdvisor, Target
 from shunt.advisors.dialogue import Reader, Verdict, WrongAnswerError, shown
 from shunt.advisors.settings import setting, text
+from shunt.advisors.wish import Admission, Wish
 
 if TYPE_CHECKING:
     from shunt.advisors.dialogue import Dialogue
 
-_SHARE = re.compile(r"([0-9]{1,3})%")
-_OUT = {"maint", "down", "stopped", "failed"}
-_KNOWN = {"up", "ready"}
+_WORD = re.compile(r"#[ \t]*(.*)|([^ \t,]+)")
+_PART = re.compile(r"([0-9]{1,9})%")
+_MAX_CONNECTIONS = re.compile(r"maxconn:[0-9]+")
+_HEALTH = {"up": "up", "down": "down", "stopped": "stopped", "fail": "fail", "failed": "fail"}
+_ADMISSIONS = frozenset(Admission)
 _LONGEST = 1024
 
 
@@ -38,29 +48,48 @@ class Agent(StreamAdvisor):
         """Say what the agent wants to hear, hear one line."""
         if self.send:
             yield self.send.replace("\\n", "\n").encode()
-        line = yield from Reader().line(_LONGEST)
+        line = yield from Reader().line(_LONGEST, cr=True)
         return judged(line.decode("utf-8", "replace"))
 
 
 def judged(line: str) -> Verdict:
-    """Return what an agent's line says; who is out of service wishes no weight, whatever else.
+    """Return what an agent's line says by itself; words that no agent says become a warning.
 
     Raises:
-        WrongAnswerError: a word of it is none that agents say.
+        WrongAnswerError: it has no word that agents say.
     """
-    said, _, remark = line.partition("#")
-    is_up, is_out, share = True, False, None
-    words = re.split(r"[\s,]+", said.strip().lower())
-    for word in filter(None, words):
-        if found := _SHARE.fullmatch(word):
-            share = int(found[1]) / 100
-        elif word == "drain":
-            is_out = True
-        elif word in _OUT:
-            is_up, is_out = False, True
-        elif word not in _KNOWN and not word.startswith("maxconn:"):
-            raise WrongAnswerError(f"no agent's word: {shown(word)!r}")
-    if not any(words):
-        raise WrongAnswerError("an empty line")
-    text = shown(f"the agent says {said.strip()}" + (f" ({remark.strip()})" if remark else ""))
-    return Verdict(is_up, text, share=0.0 if is_out else share)
+    wish, unknown, remark, known = Wish(), [], "", False
+    for found in _WORD.finditer(line):
+        remark, word = found[1] or "", (found[2] or "").lower()
+        if not word:
+            continue
+        said = _said(word)
+        if said is not None:
+            wish = said.after(wish)
+            known = True
+        elif _MAX_CONNECTIONS.fullmatch(word):  # there is no such bound here
+            known = True
+        else:
+            unknown.append(found[2])
+    strange = ", ".join(repr(shown(word, 40)) for word in unknown[:3])
+    if not known:
+        raise WrongAnswerError(f"not a word of agents: {strange}" if unknown else "an empty line")
+    words = shown(f"the agent says {line.partition('#')[0].strip()}")
+    return Verdict(
+        wish.up,
+        shown(f"{words} ({remark.strip()})") if remark.strip() else words,
+        share=wish.share,
+        warning=f"the agent says {strange}, which is not a word of agents" if unknown else None,
+        wish=wish,
+    )
+
+
+def _said(word: str) -> Wish | None:
+    """Return what one word wishes, None if it is not a wish."""
+    if word in _HEALTH:
+        return Wish(health=_HEALTH[word])
+    if word in _ADMISSIONS:
+        return Wish(admission=Admission(word))
+    if found := _PART.fullmatch(word):
+        return Wish(part=int(found[1]) / 100)
+    return None

@@ -20,7 +20,10 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from types import GeneratorType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from shunt.advisors.wish import Wish
 
 HEAR = None
 TURN = b""  # nothing to say: others get their turn
@@ -46,6 +49,7 @@ class Verdict:
         load: milliseconds, or 0 to 100 where the advisor measures a machine's load.
         share: what the server asks for itself, as a part of its weight; None: it asks nothing.
         warning: what will go wrong soon.
+        wish: what an agent said, where `up` and `share` depend on what it said before as well.
     """
 
     up: bool | None
@@ -53,10 +57,11 @@ class Verdict:
     load: float | None = None
     share: float | None = None
     warning: str | None = None
+    wish: Wish | None = None
 
     def with_load(self, load: float) -> Verdict:
         """Return the same with a load; quicker than `replace`, for it is done for each check."""
-        return Verdict(self.up, self.words, load, self.share, self.warning)
+        return Verdict(self.up, self.words, load, self.share, self.warning, self.wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +207,14 @@ class Reader:
         """Return whether something has come that nobody took yet."""
         return bool(self._buffer)
 
-    def line(self, longest: int = LONGEST_LINE) -> Hearing:
-        """Return a line without its end (LF or CRLF).
+    def line(self, longest: int = LONGEST_LINE, *, cr: bool = False) -> Hearing:
+        """Return a line without its end (LF or CRLF; with `cr` a CR alone, too).
 
         Raises:
             WrongAnswerError: the stream ended, or the line is too long.
         """
         searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0:
+        while (end := self._line_end(searched, cr=cr)) < 0:
             searched = len(self._buffer)
             if searched > longest:
                 raise WrongAnswerError(f"a line of more than {longest} bytes")
@@ -218,6 +223,14 @@ class Reader:
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line.removesuffix(b"\r")
+
+    def _line_end(self, searched: int, *, cr: bool) -> int:
+        """Return where a line ends, or a negative number."""
+        end = self._buffer.find(b"\n", searched)
+        if not cr:
+            return end
+        found = self._buffer.find(b"\r", searched, len(self._buffer) if end < 0 else end)
+        return end if found < 0 else found
 
     def exactly(self, count: int) -> Hearing:
         """Return `count` bytes.

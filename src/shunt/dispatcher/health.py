@@ -170,6 +170,7 @@ class HealthWatch:
         before, now = self.findings.measured(server, verdict)
         if verdict.up is not True and (before is None or before.words != verdict.words):
             log.warning("metric", server=server, reason=verdict.words)
+        self._say_warning(Key(METRIC, server), verdict.warning)
         if now.share != (before.share if before else None):
             services = self._engine.config.services
             self._decide_soon({s.name for s in services for m in s.members if m.server == server})
@@ -191,7 +192,10 @@ class HealthWatch:
             self._warned.pop(key, None)
         elif self._warned.get(key) != warning:
             self._warned[key] = warning
-            log.warning("check", service=key.service, server=key.server, warning=warning)
+            if key.service == METRIC:
+                log.warning("metric", server=key.server, warning=warning)
+            else:
+                log.warning("check", service=key.service, server=key.server, warning=warning)
 
     def _service_of(self, key: Key) -> Service | None:
         """Return the service of a key, if the configuration still has both."""

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shunt.advisors.check import At
+from shunt.advisors.wish import Wish
 from shunt.balance.manager import Seen
 from shunt.balance.manager_counts import Connections
 from shunt.balance.manager_streak import Streak, after
-from shunt.dispatcher.health_jobs import Key
+from shunt.dispatcher.health_jobs import METRIC, Key
 from shunt.dispatcher.wishes import UNKNOWN
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Findings:
         self.machines: dict[str, Verdict] = {}
         self.untold: dict[Key, str] = {}
         self._connections: dict[Key, Connections] = {}
+        self._wishes: dict[Key, Wish] = {}
 
     def streak(self, key: Key) -> Streak:
         """Return what the checks say; of a server that was never checked, that it is up."""
@@ -53,7 +55,8 @@ class Findings:
     ) -> tuple[Streak, Streak]:
         """Take a verdict of a check that was made; return what it says before and after."""
         before = self.streak(key)
-        words = f"{verdict.words}; {verdict.warning}" if verdict.warning else verdict.words
+        verdict = self._as_it_holds(key, verdict)
+        words = _words(verdict)
         self.untold.pop(key, None)
         self.streaks[key] = after(
             before, now, words, good=bool(verdict.up), fall=check.fall, rise=check.rise,
@@ -67,10 +70,21 @@ class Findings:
         An agent that falls silent has not taken its wish back.
         """
         before = self.machines.get(server)
+        verdict = self._as_it_holds(Key(METRIC, server), verdict)
         if before is not None and verdict.up is not True and verdict.share is None:
             verdict = replace(verdict, share=before.share)
         self.machines[server] = verdict
         return before, verdict
+
+    def _as_it_holds(self, key: Key, verdict: Verdict) -> Verdict:
+        """Return an agent's verdict with what it said before and has not taken back."""
+        if verdict.wish is None:
+            return verdict
+        wish = self._wishes[key] = verdict.wish.after(self._wishes.get(key, Wish()))
+        words = verdict.words
+        if (wish.up, wish.share) != (verdict.wish.up, verdict.wish.share):
+            words = f"{words}; with what it said before: {wish.words}"
+        return replace(verdict, up=wish.up, share=wish.share, words=words, wish=wish)
 
     def counted(self, reading: Reading, services: Iterable[Service]) -> None:
         """Take a reading of the counters."""
@@ -96,8 +110,11 @@ class Findings:
             del self.untold[key]
         for key in self._connections.keys() - members.keys():
             del self._connections[key]
-        for name in self.machines.keys() - {n for n, s in config.servers.items() if s.metric}:
+        measured = {name for name, server in config.servers.items() if server.metric}
+        for name in self.machines.keys() - measured:
             del self.machines[name]
+        for key in self._wishes.keys() - asked - {Key(METRIC, name) for name in measured}:
+            del self._wishes[key]
         return {key: streak for key, streak in gone.items() if not streak.up}
 
     def seen(
@@ -147,5 +164,9 @@ class Findings:
             "parts": dict(decision.parts),
             "active": connections.active if connections else None,
             "new": connections.new if connections else None,
-            "machine": machine.words if machine else None,
+            "machine": _words(machine) if machine else None,
         }
+
+
+def _words(verdict: Verdict) -> str:
+    return f"{verdict.words}; {verdict.warning}" if verdict.warning else verdict.words

@@ -20,6 +20,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -79,6 +80,37 @@ class HostError(ShuntError):
     """This machine lacks a privilege, a kernel feature, a library or an interface."""
 
     exit_code = 2
+
+
+_REFUSALS = {
+    errno.EACCES: "run as root",
+    errno.EPERM: "run as root",
+    errno.EROFS: "the file system is read-only: see `findmnt`, and ReadWritePaths of the unit",
+    errno.ENOSPC: "the file system is full: see `df`",
+    errno.EDQUOT: "the quota is used up: see `quota`",
+    errno.EMFILE: "raise `ulimit -n`, or LimitNOFILE of the unit",
+    errno.ENFILE: "this machine's descriptors are used up: see /proc/sys/fs/file-nr",
+    errno.ENOMEM: "this machine's or this unit's memory is used up: see `free`, and MemoryMax",
+    errno.EAGAIN: "too many processes or threads: see `ulimit -u`, and TasksMax of the unit",
+    errno.EIO: "see the kernel's log: `dmesg`",
+}
+
+
+def refusal(error: OSError | MemoryError, what: object = None) -> HostError | None:
+    """Return what the machine's refusal means; None if it is no refusal of the machine's.
+
+    Args:
+        error: of the operating system.
+        what: the file that it is about, if `error` does not say.
+    """
+    if isinstance(error, MemoryError):
+        return HostError("out of memory", hint=_REFUSALS[errno.ENOMEM])
+    if error.errno not in _REFUSALS:
+        return None
+    about = what or error.filename
+    words = error.strerror or str(error)
+    message = f"{about}: {words}" if about else f"this machine refused: {words}"
+    return HostError(message, hint=_REFUSALS[error.errno])
 
 
 class DataplaneError(ShuntError):

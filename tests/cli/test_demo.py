@@ -9,9 +9,9 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from rich.console import Console
 
 from shunt.cli.demo_view import bar, document, show
+from shunt.cli.output import VisibleConsole
 from shunt.lab.demonstration import DISPATCHED, PREPARED, UNPREPARED, Cost, Findings, Share
 from shunt.lab.requests import Asked, Load
 from shunt.lab.witness import Frames
@@ -34,7 +34,7 @@ GOOD = Findings(
 
 
 def shown(findings: Findings, kept: str | None = None) -> str:
-    console = Console(file=io.StringIO(), width=80)
+    console = VisibleConsole(file=io.StringIO(), width=80)
     show(console, findings, kept)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

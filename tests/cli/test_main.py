@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import pytest
@@ -69,3 +70,30 @@ def test_debug_behind_two_dashes_is_anothers(monkeypatch: pytest.MonkeyPatch) ->
             main()
     assert heard[0] == ["lab", "exec", "c", "--", "x", "--debug"]
     assert heard[1:] == [["up"], ["up"]]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "/etc/x"), "/etc/x: Too many open files"),
+        (OSError(errno.EMFILE, "Too many open files"), "this machine refused: Too many open files"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "/run/x"), "/run/x: Read-only"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "run as root"),
+        (MemoryError(), "out of memory"),
+        (ExceptionGroup("x", [OSError(errno.ENFILE, "Too many open files")]), "/proc/sys/fs/"),
+    ],
+)  # fmt: skip
+def test_what_the_machine_refuses_is_no_bug_of_ours(
+    error: Exception, words: str, debug: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(error, debug=debug) == 2
+    written = capsys.readouterr().err
+    assert words in written
+    assert "internal error" not in written
+    assert len(written.splitlines()[-1]) > 5
+
+
+def test_another_error_of_the_system_may_be_one() -> None:
+    assert report(OSError(errno.EBADF, "Bad file descriptor"), debug=False) == 3

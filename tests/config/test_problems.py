@@ -279,3 +279,52 @@ def test_render_is_what_editors_jump_to() -> None:
     (problem,) = problems(RIGHT.replace("port: 80", "port: x"))
     line = problem.render("f")
     assert line.startswith("f:6:16: clusters.web.ports[0].port: `x` is no port; give ")
+
+
+INTERFACE = ("{interface: eth0}", '{{interface: "{}"}}', "dispatcher.interface")
+NETNS = ("{address: 192.0.2.21}", '{{address: 192.0.2.21, netns: "{}"}}', "servers.alpha.netns")
+VIA = ("{address: 192.0.2.21}", '{{address: 192.0.2.21, via: "{}"}}', "servers.alpha.via")
+CARD = (
+    "{address: 192.0.2.21}", '{{address: 192.0.2.21, interface: "{}"}}', "servers.alpha.interface",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *[(INTERFACE, name) for name in
+          (r"x\0y", r"\e[31m", r"eth\u202e0", r"a\u200b", "a b", "a/b", "a:b", r"a\n", ".", "..",
+           "sixteen-letters-", "üüüüüüüü", r"a\x85", r"\u2028")],
+        *[(NETNS, name) for name in
+          (r"x\0y", r"\e[31m", r"a\u202eb", "a b", "../x", ".", "..", "ü" * 128, r"a\x9b")],
+        *[(VIA, name) for name in
+          (r"ssh://r%00t@h", "ssh://a%1bb@h", "ssh://a%20b@h", r"ssh://a\u202eb@h", "ssh://-o@h",
+           "ssh://h?jump=a%00b@h", "winrm://a%07@h", "ssh://%E2%80%AEa@h")],
+        *[(CARD, name) for name in (r"x\0y", r"\e[31m", r"Ethernet\u202e", r"a\x9b1m")],
+    ],
+)  # fmt: skip
+def test_names_that_a_system_or_a_terminal_would_not_take_are_refused_with_their_place(
+    place: tuple[str, str, str], name: str
+) -> None:
+    old, new, path = place
+    text = RIGHT.replace(old, new.format(name), 1)
+    (problem,) = problems(text)
+    assert problem.path == path
+    before = text.partition(f'"{name}"')[0]
+    assert problem.line == before.count("\n") + 1
+    assert problem.column == len(before) - before.rfind("\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *[(INTERFACE, name) for name in ("eth0.100", "fifteen-letters", "küche0", "a;b", "...")],
+        *[(NETNS, name) for name in ("web", "123", "küche", "...")],
+        *[(VIA, name) for name in
+          ("ssh://j.d-1_x@h", "winrm://LAB%5Cadmin@h", "winrm://a%40lab@h", "ssh://jürgen@h")],
+        *[(CARD, name) for name in ("Local Area Connection 2", "LAN-Verbindung ü")],
+    ],
+)  # fmt: skip
+def test_names_that_systems_take_are_taken(place: tuple[str, str, str], name: str) -> None:
+    old, new, _ = place
+    parse(RIGHT.replace(old, new.format(name), 1), "f")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,6 @@ from shunt.model.config import (
     Sticky,
     Track,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FULL = """\
 x-web: &web {on_down: move}
@@ -168,3 +166,36 @@ def test_text_is_utf8(tmp_path: Path, data: bytes, place: str, words: str) -> No
     file.write_bytes(data)
     with pytest.raises(ConfigError, match=f":{place}: .*{words}"):
         load(file)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A device may have no end, and nobody may ever write into a named pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            load(path)
+
+
+def test_a_file_of_any_size_costs_no_more_than_the_limit(tmp_path: Path) -> None:
+    file = tmp_path / "shunt.yaml"
+    with file.open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(UsageError, match="has more than 64 MiB"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root:*:20228:0:99999:7:::\ns3cret:*:20228:0:99999:7:::\n",
+        "s3cret: s3cret\ntoken: s3cret\nmore: {s3cret: 1}\n",
+        "- s3cret\n- s3cret: s3cret\n",
+        "s3cret\n",
+    ],
+)
+def test_of_another_kind_of_file_nothing_is_repeated(text: str) -> None:
+    """`sudo shunt config check` must not be a way to read any file there is."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f")
+    assert "s3cret" not in caught.value.message

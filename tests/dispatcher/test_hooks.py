@@ -170,3 +170,22 @@ async def test_words_that_no_environment_can_hold_harm_nobody(tmp_path: Path) ->
     await hooks.finish(20)
     assert lines(tmp_path / "said") == ["x", "x"]
     assert hooks.failed == 0
+
+
+async def test_a_script_that_others_may_write_is_not_run_and_that_is_said_once(
+    tmp_path: Path,
+) -> None:
+    script(tmp_path, "serverDown", f"echo x >> {tmp_path}/said")
+    (tmp_path / "serverDown").chmod(0o777)
+    hooks = Hooks(tmp_path)
+    with capture_logs() as logs:
+        for _ in range(3):
+            hooks.fire("serverDown", [])
+        await hooks.finish(20)
+    assert lines(tmp_path / "said") == []
+    assert hooks.failed == 3
+    assert [line["event"] for line in logs] == ["script refused: others than root may change it"]
+    (tmp_path / "serverDown").chmod(0o755)
+    hooks.fire("serverDown", [])
+    await hooks.finish(20)
+    assert lines(tmp_path / "said") == ["x"]

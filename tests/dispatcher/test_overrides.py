@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     path = tmp_path / "overrides.json"
     write(path, Overrides({("a", "b"): Override(weight=1)}))
     before = path.read_text()
-    path.with_suffix(".new").mkdir()
+    path.with_name(".overrides.json").mkdir()
     with pytest.raises(HostError, match=r"overrides\.json"):
         write(path, NOTHING)
     assert path.read_text() == before

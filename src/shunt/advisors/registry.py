@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from difflib import get_close_matches
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shunt import trust
 from shunt.advisors.advisor import Advisor
 from shunt.advisors.dialogue import shown
 from shunt.errors import UsageError
@@ -86,6 +89,12 @@ def about(name: str) -> str:
 
 
 def _plug_in(point: metadata.EntryPoint) -> type[Advisor]:
+    if why := _fault(point.module):
+        raise UsageError(
+            f"the advisor `{point.name}` ({point.value}) is not loaded: its code would be run, and"
+            f" {why}",
+            hint="give it, and the folders that it is in, to root",
+        )
     try:
         found = point.load()
     except (Exception, SystemExit) as error:
@@ -99,3 +108,16 @@ def _plug_in(point: metadata.EntryPoint) -> type[Advisor]:
             "shunt.advisors.advisor.Advisor"
         )
     return found
+
+
+def _fault(module: str) -> str | None:
+    """Return why others may change a module's code, found without running any of it."""
+    outermost, *inner = module.split(".")
+    spec = importlib.util.find_spec(outermost)
+    if spec is None or spec.origin is None:
+        return None  # loading it says why it cannot be
+    places = [Path(spec.origin)]
+    for folder in spec.submodule_search_locations or ():
+        inside = Path(folder).joinpath(*inner)
+        places += [inside, inside.with_suffix(".py")]
+    return next((why for place in places if (why := trust.fault(place))), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,7 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
     """
     from shunt.config import load_located, warnings
     from shunt.dispatcher.health_jobs import check_advisors
+    from shunt.dispatcher.permissions import faults
 
     out = Output(json=json)
     path = _path(file, config)
@@ -50,6 +52,8 @@ def check(file: File = None, /, *, config: Option = None, json: Json = False) ->
         out.text(f"{path}: {_count(len(error.problems), 'problems')}")
         return error.exit_code
     found = warnings(located)
+    if os.geteuid() == 0:  # who is not root will not run it, and cannot see all that is run
+        found = (*found, *faults(located))
     out.document(_verdict(str(path), (), found) | _counts(located))
     for problem in found:
         out.warn(problem.render(str(path)))

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError
 
 from shunt import __version__
 from shunt.cli.terminal import complain, complain_in_full, show_what_cannot_be_encoded
-from shunt.errors import LoadError, ShuntError
+from shunt.errors import LoadError, ShuntError, refusal
 
 COMMANDS = {
     "config": "shunt.cli.config:app",
@@ -112,6 +112,10 @@ def report(error: Exception, *, debug: bool) -> int:
     """Print an error for a person and return the exit code."""
     if debug:
         complain_in_full(error)
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, OSError | MemoryError):
+        error = refusal(error) or error
     if isinstance(error, LoadError) and debug:
         complain(error.log)
     if isinstance(error, ShuntError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from cyclopts import Parameter
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from shunt.servers.routes.delete import Deletion
     from shunt.servers.routes.held import OnTheWire
     from shunt.servers.routes.rule import Extra
+
+_MAX_SIZE = 64 << 20  # bytes; a million routes
 
 
 def routes(
@@ -99,11 +101,21 @@ def _system(name: str | None) -> OperatingSystem | None:
 
 def _read(file: Path) -> bytes:
     if file == Path("-"):
-        return sys.stdin.buffer.read()
+        return _bounded(sys.stdin.buffer, "standard input")
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            return _bounded(stream, str(file))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _bounded(stream: BinaryIO, name: str) -> bytes:
+    data = stream.read(_MAX_SIZE + 1)
+    if len(data) > _MAX_SIZE:
+        raise UsageError(
+            f"{name} has more than {_MAX_SIZE >> 20} MiB", hint="paste the route table alone"
+        )
+    return data
 
 
 def _print(out: Output, result: Answer) -> None:

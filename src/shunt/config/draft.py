@@ -88,8 +88,14 @@ def draft(data: Plain, report: Report) -> Draft:
 
 
 def _unknown_keys(sections: Collection[str], model: type[BaseModel], report: Report) -> None:
-    for key in sections:
-        if key not in model.model_fields:
+    """Report them; of a file that is something else altogether, nothing is repeated.
+
+    Somebody may have been let read that file by sudo, for this command only.
+    """
+    unknown = [key for key in sections if key not in model.model_fields]
+    is_ours = len(unknown) < len(sections)
+    for key in unknown:
+        if is_ours or report.nearest(key, model.model_fields):
             report.key((key,), _unknown(key, model, report))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import gc
+import os
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
     from shunt.model.config import Config
+
+MAX_SIZE = 64 << 20  # bytes; ten thousand services take five million
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 def _text(path: FilePath) -> str:
     try:
-        data = path.read_bytes()
+        data = _data(path)
     except FileNotFoundError:
         raise UsageError(
             f"{path}: there is no such file",
@@ -141,6 +145,23 @@ def _text(path: FilePath) -> str:
             f"the byte 0x{data[error.start]:02x} shows that this is {what}; save the file as UTF-8"
         )
         raise ConfigError(str(path), (Problem(at.line, at.column, "", message),)) from None
+
+
+def _data(path: FilePath) -> bytes:
+    """Read a file that ends, and at once: a device might not, a named pipe might wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        state = os.fstat(descriptor)
+        if stat.S_ISDIR(state.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(state.st_mode):
+            raise UsageError(f"{path}: is not a regular file", hint="write the text to a file")
+        data = file.read(MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise UsageError(
+            f"{path}: has more than {MAX_SIZE >> 20} MiB", hint="no configuration needs as much"
+        )
+    return data
 
 
 def _position(before: bytes) -> Position:

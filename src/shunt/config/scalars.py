@@ -6,6 +6,7 @@ play no part: `08` is the number 8, `1:30` no duration, `no` a word.
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 MAX_SECONDS = 32_000_000  # a year and a bit; the longest time that Dispatcher knows
 ANY_PORT = 0
 
+_UNSEEN = r"\x00-\x1f\x7f-\x9f"  # controls; what else cannot be seen is refused by `matching`
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-LINUX_INTERFACE = r"[^\s/:]{1,15}"
+LINUX_INTERFACE = rf"(?!\.\.?$)[^\s/:{_UNSEEN}]{{1,15}}"
 GROUP = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
-NETNS = r"[^\s/]{1,255}"
+NETNS = rf"(?!\.\.?$)[^\s/{_UNSEEN}]{{1,255}}"
 WPAR = r"[A-Za-z1-9#$%?@_][A-Za-z0-9#$%?@_-]{0,24}"  # as mkwpar and chwpar take it
 SECRET = r"[0-9A-Fa-f]{32}"  # noqa: S105 -- the form of a secret, not one
 DURATION = r"([0-9]+)([smhd]?)"
@@ -121,22 +123,41 @@ def forward(text: str) -> Forward:
     return method
 
 
-def matching(pattern: str, what: str, right: str) -> Callable[[str], str]:
+def seen(text: str, what: str) -> str:
+    """Return `text`, of which every letter can be seen: it will stand in commands and messages."""
+    hidden = next((c for c in text if not (c.isprintable() or c == "\xa0")), None)
+    if hidden is not None:
+        raise ScalarError(
+            f"the {what} holds U+{ord(hidden):04X}, which cannot be seen; leave it out"
+        )
+    return text
+
+
+def matching(
+    pattern: str, what: str, right: str, *, most_bytes: int = 4096
+) -> Callable[[str], str]:
     """Return a reader of text of one form; `what` and `right` name it in messages."""
     form = re.compile(pattern)
 
     def read(text: str) -> str:
         if not form.fullmatch(text):
             raise ScalarError(f"`{text}` is no {what}; {right}")
-        return text
+        if len(os.fsencode(text)) > most_bytes:
+            raise ScalarError(f"`{text}` has more than {most_bytes} bytes; {right}")
+        return seen(text, what)
 
     return read
 
 
 name = matching(NAME, "name", "use letters, digits, `_`, `-`, `.`, 63 at most, no sign first")
-interface = matching(LINUX_INTERFACE, "interface", "give 1 to 15 characters, as `ip link` shows")
+interface = matching(
+    LINUX_INTERFACE,
+    "interface",
+    "give 1 to 15 characters, as `ip link` shows",
+    most_bytes=15,  # IFNAMSIZ of linux/if.h, without the NUL at the end
+)
 group = matching(GROUP, "group", "give a name as /etc/group has it")
-netns = matching(NETNS, "network namespace", "give a name as `ip netns list` shows")
+netns = matching(NETNS, "network namespace", "give a name as `ip netns list` shows", most_bytes=255)
 folder = matching(r"/[^\x00-\x1f\x7f]{0,254}", "folder", "give an absolute path")
 wpar = matching(
     WPAR, "workload partition", "give 1 to 25 letters, digits, `_`, `-`, no `-` or `0` first"

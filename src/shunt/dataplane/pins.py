@@ -82,7 +82,7 @@ class PinDirectory:
 
         Raises:
             HostError: there is no bpf filesystem at `mount_point` and none can be mounted, or
-                `path` lies outside of it.
+                `path` lies outside of it, or others than root may change what is in it.
         """
         if not is_bpffs(path):
             if not path.is_relative_to(mount_point):
@@ -94,6 +94,13 @@ class PinDirectory:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise HostError(f"{path} cannot be made: {error.strerror}") from error
+        state = path.lstat()
+        if state.st_uid not in {0, os.geteuid()} or state.st_mode & 0o022:
+            raise HostError(
+                f"{path} is not root's alone: its owner is user {state.st_uid}, its mode"
+                f" {state.st_mode & 0o7777:o}",
+                hint="see what is in there; rmdir it and start again",
+            )
         return cls(path)
 
     def names(self) -> frozenset[str]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from shunt.errors import HostError, NetworkError
+from shunt.dispatcher import files
+from shunt.errors import NetworkError
 from shunt.network.groups import Membership, join, leave, memberships
 
 if TYPE_CHECKING:
@@ -101,13 +102,11 @@ class Groups:
     def _keep(self, ours: Memberships) -> None:
         if ours == self._ours:
             return
-        fresh = self._path.with_name(f".{self._path.name}")
         rows = [[each.index, str(each.group)] for each in sorted(ours)]
         try:
-            fresh.write_text(json.dumps(rows))
-            fresh.rename(self._path)
+            files.write_whole(self._path, json.dumps(rows))
         except OSError as error:
-            raise HostError(f"{self._path}: {error.strerror}") from error
+            raise files.failed(self._path, error) from error
         self._ours = ours
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shunt.balance.manager_streak import MEMORY, Streak
+from shunt.dispatcher import files
 from shunt.dispatcher.health_jobs import Key
 
 if TYPE_CHECKING:
@@ -91,9 +92,8 @@ def keep(path: Path, memory: Memory, now: float, wall: float) -> None:
          "since": streak.since + wall - now, "falls": streak.falls, "words": streak.words}
         for key, streak in memory.streaks.items()
     ]  # fmt: skip
-    fresh = path.with_name(f".{path.name}")
+    text = json.dumps({"servers": rows, "alerts": sorted(memory.alerts)})
     try:
-        fresh.write_text(json.dumps({"servers": rows, "alerts": sorted(memory.alerts)}))
-        fresh.rename(path)
+        files.write_whole(path, text)
     except OSError as error:
         log.warning("which servers are down cannot be kept", file=str(path), reason=error.strerror)

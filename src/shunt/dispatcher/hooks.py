@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from shunt import trust
 from shunt.child_output import ChildOutput
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Hooks:
 
     Attributes:
         folder: where they are; may be changed at any time.
-        failed: calls that could not be made or left with another code than 0.
+        failed: calls that could not or must not be made, or left with another code than 0.
         left_out: calls that were not made: too many waited, or the daemon ended.
     """
 
@@ -71,6 +72,7 @@ class Hooks:
         self._calls: dict[Lane, deque[_Call]] = {lane: deque() for lane in Lane}
         self._missed: dict[Lane, int] = dict.fromkeys(Lane, 0)
         self._workers: dict[Lane, asyncio.Task[None]] = {}
+        self._unsafe: dict[Path, str] = {}
 
     def fire(
         self,
@@ -90,6 +92,8 @@ class Hooks:
         script = self.folder / name
         if not script.is_file():
             return
+        if not self._is_safe(script):
+            return
         calls = self._calls[lane]
         if len(calls) >= self._waiting:
             self._miss(lane, script)
@@ -100,6 +104,20 @@ class Hooks:
         worker = self._workers.get(lane)
         if worker is None or worker.done():
             self._workers[lane] = asyncio.create_task(self._work(calls))
+
+    def _is_safe(self, script: Path) -> bool:
+        """Tell whether a script is only root's to change; say once of each why it is not run."""
+        why = trust.fault(script)
+        if why is None:
+            self._unsafe.pop(script, None)
+            return True
+        self.failed += 1
+        if self._unsafe.get(script) != why:
+            self._unsafe[script] = why
+            log.error(
+                "script refused: others than root may change it", script=str(script), reason=why
+            )
+        return False
 
     def _miss(self, lane: Lane, script: Path) -> None:
         self.left_out += 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from shunt.errors import HostError, ParseError
+from shunt.dispatcher import files
+from shunt.errors import ParseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def read(path: Path) -> Overrides:
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror}") from error
+        raise files.failed(path, error) from error
     try:
         return Overrides(dict(map(_entry, json.loads(data)["overrides"])))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -109,13 +109,8 @@ def write(path: Path, overrides: Overrides) -> None:
         {"service": service, "server": server} | asdict(override)
         for (service, server), override in sorted(overrides.entries.items())
     ]
-    fresh = path.with_suffix(".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w") as file:
-            json.dump({"overrides": entries}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        files.make_folder(path.parent)
+        files.write_whole(path, json.dumps({"overrides": entries}, indent=2), durable=True)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror}") from error
+        raise files.failed(path, error) from error

@@ -8,15 +8,17 @@ import os
 from typing import TYPE_CHECKING
 
 from shunt.dataplane.pins import BPFFS, is_bpffs, unmount_bpffs
-from shunt.dispatcher import overrides
+from shunt.dispatcher import files, overrides
 from shunt.dispatcher.groups import Groups
-from shunt.errors import ControlError, HostError, ParseError
+from shunt.errors import ControlError, ParseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from shunt.dispatcher.places import Places
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
@@ -25,13 +27,16 @@ def locked(places: Places) -> Iterator[None]:
 
     Raises:
         ControlError: another one runs.
-        HostError: the directory cannot be made.
+        HostError: the directory cannot be made, or is not safe; nothing can be written to it.
     """
     while (descriptor := _lock(places)) is None:
         pass
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise files.failed(places.lock, error) from error
         yield
     finally:
         os.close(descriptor)
@@ -40,12 +45,12 @@ def locked(places: Places) -> Iterator[None]:
 def _lock(places: Places) -> int | None:
     """Return the locked file's descriptor; None if its last owner removed the file meanwhile."""
     try:
-        places.run.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        files.make_folder(places.run)
+        descriptor = os.open(places.lock, _OPEN, 0o600)
     except FileNotFoundError:  # the directory went between the two
         return None
     except OSError as error:
-        raise HostError(f"{places.run}: {error.strerror}", hint="run as root") from error
+        raise files.failed(places.run, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), places.lock.stat()):
@@ -84,10 +89,10 @@ def remove_places(places: Places) -> None:
     _remove((places.socket, places.health, places.groups, places.lock), places.run)
 
 
-def _remove(files: Iterable[Path], folder: Path) -> None:
+def _remove(paths: Iterable[Path], folder: Path) -> None:
     """Remove files, drafts that a cut off writing left of them, and their folder if it is empty."""
-    for file in files:
-        for each in (file, file.with_name(f".{file.name}"), file.with_suffix(".new")):
+    for file in paths:
+        for each in (file, files.draft_of(file), file.with_suffix(".new")):
             each.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

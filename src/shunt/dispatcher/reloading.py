@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shunt.config import load_located, warnings
-from shunt.dispatcher import control, overrides
+from shunt.dispatcher import control, overrides, permissions
 from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.health_jobs import check_advisors
 from shunt.errors import ShuntError
@@ -43,9 +43,10 @@ class Reloading:
         """Return the file and its interfaces, once all that can be checked beforehand is right.
 
         Raises:
-            ConfigError, HostError, UsageError: something is not.
+            ConfigError, HostError, UsageError: something is not, or others than root may change it.
         """
         located = load_located(self._daemon.file)
+        permissions.refuse(located)
         interfaces = check_host(located)
         check_advisors(located)
         control.group_number(located.config.dispatcher.group)

@@ -110,6 +110,9 @@ def _endpoint(text: str, way: Way) -> Endpoint:
     user, at, rest = text.rpartition("@")
     if ":" in user:
         raise ValueError("a password does not belong in this file; use a key or an agent")
+    name = unquote(user)
+    if not name.isprintable() or re.search(r"\s|^-", name):
+        raise ValueError(f"`{user}` is no user; give the name that one logs in with")
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", rest)
     host, port = bracketed.groups() if bracketed else _split_port(rest)
     if not host or not _HOST.fullmatch(host) or (bracketed is None and ":" in host):
@@ -117,10 +120,10 @@ def _endpoint(text: str, way: Way) -> Endpoint:
     if at and not user:
         raise ValueError(f"`{text}` has no user before `@`; {_FORM}")
     if port is None:
-        return Endpoint(host, _PORTS[way], unquote(user) or None)
+        return Endpoint(host, _PORTS[way], name or None)
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise ValueError(f"port `{port}` is no port; give 1 to 65535")
-    return Endpoint(host, int(port), unquote(user) or None)
+    return Endpoint(host, int(port), name or None)
 
 
 def _split_port(text: str) -> tuple[str, str | None]:

@@ -3,6 +3,7 @@
     ShuntError                    exit 1   something went wrong; message, and what to do
     ├── UsageError                exit 2   the request itself is wrong; nothing was changed
     │   ├── ConfigError                    problems in a configuration file, all at once
+    │   ├── InUseError                     a server gets traffic that the change would interrupt
     │   ├── NoWayInError                   the configuration has no way into a server
     │   └── ParseError                     text (a route table, a command's output) not understood
     ├── HostError                 exit 2   this machine lacks root, BTF, libbpf, an interface
@@ -66,6 +67,10 @@ class ConfigError(UsageError):
         self.file = file
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(problem.render(file) for problem in self.problems))
+
+
+class InUseError(UsageError):
+    """A server gets traffic, and what was asked for would interrupt it."""
 
 
 class NoWayInError(UsageError):

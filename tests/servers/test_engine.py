@@ -10,9 +10,9 @@ import pytest
 
 from shunt.errors import ParseError, RemoteError, StillRunningError
 from shunt.model.config import OperatingSystem, Server
-from shunt.servers import apply, record
+from shunt.servers import apply, proof, record
 from shunt.servers.runners.local import LocalRunner
-from shunt.servers.steps import Command, Fact, Output, Plan, Step
+from shunt.servers.steps import Command, Fact, Item, Output, Plan, Step
 from shunt.servers.wish import Wish
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class Files:
 
     def unseen(self, wish: Wish) -> frozenset[str]:
         return frozenset()
+
+    def inventory(self, observed: frozenset[str]) -> tuple[Item, ...]:
+        return tuple(Item(name, steps=frozenset((name,))) for name in sorted(observed))
 
     def plan(self, observed: frozenset[str], wish: Wish) -> Plan:
         return Plan(tuple(self._step(name) for name in self.names if name not in observed))
@@ -83,7 +86,8 @@ def _driver(
     directory = tmp_path / "host"
     directory.mkdir(exist_ok=True)
     files = Files(directory, names, broken, stuck)
-    monkeypatch.setattr(apply, "driver_for", lambda system: files)
+    for module in (apply, proof):
+        monkeypatch.setattr(module, "driver_for", lambda system: files)
     return files
 
 

@@ -19,6 +19,7 @@ from shunt.cli.server_choice import (
     need_root,
     wishes,
 )
+from shunt.cli.server_traffic import CAREFUL, Care, consent
 from shunt.cli.server_view import WHOLE, View
 from shunt.cli.terminal import show_messages_of_libraries, tell
 
@@ -76,13 +77,15 @@ def apply(
     *names: str,
     choice: Choice = _ANY,
     view: View = WHOLE,
+    care: Care = CAREFUL,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> int:
     """Do what is missing on servers: each step is checked, and undone if a later one fails.
 
-    May be repeated. Leaves with 0 if all is right then, 1 if something is left that you must do,
-    3 if a host failed.
+    May be repeated. What would interrupt traffic that the dispatcher on this host gives to the
+    server is refused, unless with `--force`. Leaves with 0 if all is right then, 1 if something is
+    left that you must do, 3 if a host failed.
 
     For example: `shunt server apply a b`, or on the server itself
     `shunt server apply --local --cluster 192.0.2.10`
@@ -94,7 +97,9 @@ def apply(
     chosen = wishes(names, choice)
     need_clusters(chosen, choice)
     need_root(chosen)
-    return _finish(Output(json=json), chosen, choice, view, lambda report: _with(do, report))
+    out = Output(json=json)
+    carefully = partial(do, consent=consent(care, out))
+    return _finish(out, chosen, choice, view, lambda report: _with(carefully, report))
 
 
 @app.command
@@ -102,6 +107,7 @@ def remove(
     *names: str,
     choice: Choice = _ANY,
     view: View = WHOLE,
+    care: Care = CAREFUL,
     forget: Forget = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -109,7 +115,8 @@ def remove(
     """Take away what Shunt did on servers, and give back what it had changed.
 
     Leaves with 0 if nothing of it is left, 1 if something is, 3 if a host failed. What cannot be
-    undone stays on the server's record, and silence with it.
+    undone stays on the server's record, and silence with it. A server that the dispatcher on this
+    host gives traffic to is left as it is, unless with `--force`.
 
     For example: `shunt server remove --all`, or on the server itself `shunt server remove --local`
     """
@@ -122,7 +129,7 @@ def remove(
     if dry_run:
         return _finish(out, chosen, choice, view, lambda report: _with(recorded, report))
     need_root(chosen)
-    wholly = partial(undo, forget=forget)
+    wholly = partial(undo, forget=forget, consent=consent(care, out))
     return _finish(out, chosen, choice, view, lambda report: _with(wholly, report))
 
 

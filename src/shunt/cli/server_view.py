@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from shunt.cli.terminal import complain_in_full
-from shunt.errors import NoWayInError, ShuntError
+from shunt.errors import InUseError, NoWayInError, ShuntError
 from shunt.servers.apply import Examination, Result, Stage
 from shunt.servers.steps import Command, Severity
 
@@ -61,7 +61,9 @@ def standing(outcome: Outcome[Examination] | Outcome[Result]) -> str:
     """Return one word for the summary."""
     now = _now(outcome)
     if now is None:
-        return "by hand" if isinstance(outcome.error, NoWayInError) else "failed"
+        if isinstance(outcome.error, NoWayInError):
+            return "by hand"
+        return "refused" if isinstance(outcome.error, InUseError) else "failed"
     if now.settled:
         return "right"
     return "to do" if now.plan.steps or now.stale else "wrong"

@@ -45,6 +45,8 @@ class Event:
 
 
 Report = Callable[[Event], None]
+Consent = Callable[["Wish", "Examination"], None]
+"""Asked before a server is changed, with what is to be undone and done; raises to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +120,38 @@ def _strangers(record: Record, wish: Wish) -> tuple[Finding, ...]:
     )
 
 
-async def apply(runner: Runner, wish: Wish, report: Report) -> Result:
+async def apply(
+    runner: Runner, wish: Wish, report: Report, *, consent: Consent | None = None
+) -> Result:
     """Do what is missing, each step checked; if one fails, undo what this call has done.
 
     Raises:
+        InUseError: `consent` refuses; nothing was changed.
         RemoteError: A step failed, somebody else is at it, or the server could not be asked.
     """
     async with locked(runner, wish) as renewal:
-        return await _Hands(runner, wish, report, renewal).apply()
+        return await _Hands(runner, wish, report, renewal, consent).apply()
 
 
-async def remove(runner: Runner, wish: Wish, report: Report, *, forget: bool = False) -> Result:
+async def remove(
+    runner: Runner,
+    wish: Wish,
+    report: Report,
+    *,
+    forget: bool = False,
+    consent: Consent | None = None,
+) -> Result:
     """Undo everything that the server's record names, the newest first but silence last.
 
     With `forget`, what cannot be undone is taken off the record all the same, and told.
 
     Raises:
+        InUseError: `consent` refuses; nothing was changed.
         RemoteError: Something could not be undone; the record keeps it, and with it silence, since
             it may be an address that is left.
     """
     async with locked(runner, wish) as renewal:
-        return await _Hands(runner, wish, report, renewal).remove(forget=forget)
+        return await _Hands(runner, wish, report, renewal, consent).remove(forget=forget)
 
 
 async def recorded(runner: Runner, wish: Wish, report: Report) -> Examination:
@@ -167,9 +180,12 @@ class _Hands:
     wish: Wish
     report: Report
     renewal: Command
+    consent: Consent | None = None
 
     async def apply(self) -> Result:
         before = await examine(self.runner, self.wish, self.report)
+        if self.consent:
+            self.consent(self.wish, before)
         for entry in before.stale:
             self._tell(Stage.UNDOING, entry.what)
         record = replace(before.record, clusters=self.wish.clusters)
@@ -201,6 +217,8 @@ class _Hands:
     async def remove(self, *, forget: bool) -> Result:
         self._tell(Stage.ASKING)
         before = record = await _record(self.runner, self.wish)
+        if self.consent:
+            self.consent(self.wish, Examination(Plan(), record, record.removal()))
         first = await self._look(before)
         undone: list[str] = []
         stuck: dict[str, str] = {}

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean lock test-machines
+.PHONY: help setup demo test test-unit lint bench clean lock test-machines
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
@@ -16,7 +16,10 @@ demo:  ## install what is missing and show the main job on real traffic
 	@$(BIN)/shunt demo
 
 test: setup lint  ## lint, then every test (root: network namespaces, BPF)
-	@$(BIN)/pytest -m "not machines"
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not machines"
+
+test-unit: setup  ## the tests that need no root
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not root and not lab and not bpf and not machines"
 
 test-machines:  ## boot real machines under emulation and reboot them (minutes)
 	@setup/setup.sh machines

@@ -162,6 +162,7 @@ async def test_a_server_that_never_stops_leaves_others_their_turn() -> None:
             await deaf
 
 
+@pytest.mark.root
 async def test_ping_and_dns_go_by_datagrams() -> None:
     assert (await run(a_check("ping"), Target(LOOPBACK, 0))).up
     assert (await run(a_check("ping"), Target(ip_address("::1"), 0))).up

@@ -170,6 +170,7 @@ def test_only_root_may_use_it(path: Path) -> None:
     assert during(path, lambda: _mode(path)) == (0o600, os.geteuid(), os.getegid())
 
 
+@pytest.mark.root
 def test_a_named_group_may_use_it_too(path: Path) -> None:
     group = grp.getgrall()[-1]
     assert during(path, lambda: _mode(path), group.gr_name) == (0o660, 0, group.gr_gid)
@@ -237,6 +238,7 @@ def test_the_kernel_says_who_asks(path: Path) -> None:
     assert during(path, lambda: send(path, forged)) == [{"ok": os.geteuid()}]
 
 
+@pytest.mark.root
 def test_another_users_process_is_known_and_not_trusted(path: Path) -> None:
     """As a member of the group: it may connect, and may not do everything."""
     code = (

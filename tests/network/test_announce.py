@@ -163,6 +163,7 @@ def test_what_was_given_up_is_not_announced(lab: Lab) -> None:
     assert announcer.rounds == 1
 
 
+@pytest.mark.root
 def test_an_absent_interface_is_named() -> None:
     with pytest.raises(HostError, match="no interface 'absent0'"):
         announce("absent0", [FOUR])

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_GRACE = 5.0
-_NO_SUCH_COMMAND = 127  # status of a shell, or of nsenter, that cannot find one
-_NOT_FOUND = re.compile(r"^nsenter: failed to execute (.+): No such file", re.MULTILINE)
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+_NO_SUCH_COMMAND = 127  # status of env and nsenter that cannot find one
+_NOT_FOUND = re.compile(
+    r"^(?:nsenter: failed to execute (?P<nsenter>.+)|env: \W(?P<env>.+)\W): No such file",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def run(
     """
     try:
         done = subprocess.run(
-            list(argv),
+            _taking_signals(argv),
             input=stdin.encode() if isinstance(stdin, str) else (stdin or b""),
             capture_output=True,
             check=False,
@@ -83,7 +87,7 @@ class Process:
         with log.open("ab") as sink:
             try:
                 self._popen = subprocess.Popen(
-                    self.argv,
+                    _taking_signals(self.argv),
                     stdin=subprocess.DEVNULL,
                     stdout=sink,
                     stderr=sink,
@@ -167,14 +171,24 @@ class Process:
             raise LabError(message, hint=f"its words are in {self.log}") from error
 
 
+def _taking_signals(argv: Sequence[str]) -> list[str]:
+    """Return the command with the default dispositions of signals that we ignore.
+
+    A shell without job control starts `command &` with SIGINT ignored, nohup(1) with SIGHUP, and
+    children inherit that: they could not be interrupted.
+    """
+    ignored = [number.name for number in _ENDING if signal.getsignal(number) is signal.SIG_IGN]
+    return [*(["env", f"--default-signal={','.join(ignored)}"] if ignored else []), *argv]
+
+
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8", **(extra or {})}
 
 
 def _not_executed(status: int, words: str) -> str | None:
-    """Return the command that nsenter, which enters hosts, did not find; None if it did."""
+    """Return the command that nsenter or env did not find; None if they did."""
     found = _NOT_FOUND.search(words) if status == _NO_SUCH_COMMAND else None
-    return None if found is None else found[1]
+    return None if found is None else found["nsenter"] or found["env"]
 
 
 def _absent(argv: Sequence[str]) -> HostError:

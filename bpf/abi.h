@@ -48,7 +48,9 @@
 	X(dropped_no_device, "For a server behind an interface that cannot send.")                 \
 	X(dropped_early_fragment, "A later fragment came before the first one, or long after.")    \
 	X(dropped_icmp, "ICMP to a cluster address that is neither ping nor about a known flow.")  \
-	X(dropped_no_reset, "For a server that is down, in a form that no reset can answer.")
+	X(dropped_no_reset, "For a server that is down, in a form that no reset can answer.")      \
+	X(dropped_loop, "Sent back by the server that it was for: look at that server's alias.")   \
+	X(dropped_own, "A server's own request that would come back to it: it lacks the alias.")
 
 enum cause {
 #define X(name, sentence) CAUSE_##name,
@@ -172,6 +174,7 @@ struct tally {
 	__u64 bytes;  /* whole frames, without the checksum */
 	__u64 opened; /* SYNs without ACK */
 	__u64 closed; /* FINs and RSTs from the client */
+	__u64 loops;  /* packets that it sent back to us */
 };
 
 /* A flow that must not follow its slot. */

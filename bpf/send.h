@@ -31,17 +31,48 @@ static __always_inline void count_member(struct xdp_md *ctx, const struct reques
 		tally->closed++;
 }
 
+/* One comparison for all but the server's own frames: the last four bytes tell cards apart. */
+static __always_inline int is_from(const struct ethhdr *eth, __u64 mac)
+{
+	return *(__u32 *)(eth->h_source + 2) == (__u32)(mac >> 16) &&
+	       *(__u16 *)eth->h_source == (__u16)mac;
+}
+
+/*
+ * Whoever sent this frame would get it back: it has no use for it, and the frame would go to and
+ * fro for ever, for nothing on its way counts hops. Either the server (or another dispatcher) sends
+ * back what it was given, or it has a request of its own and does not hold the cluster address.
+ */
+static __noinline int drop_loop(struct request *r)
+{
+	struct member *member = find_member(r->index);
+	struct tally *tally;
+	__u32 index = r->index;
+
+	if (member && member->address.halves[0] == r->flow.client.halves[0] &&
+	    member->address.halves[1] == r->flow.client.halves[1]) {
+		r->cause = CAUSE_dropped_own;
+		return XDP_DROP;
+	}
+	r->cause = CAUSE_dropped_loop;
+	tally = bpf_map_lookup_elem(&tallies, &index);
+	if (tally && !r->trace)
+		tally->loops++;
+	return XDP_DROP;
+}
+
 /*
  * The destination becomes the server, the source the interface that the frame leaves by:
  * with the client's or the router's MAC as source, switches would learn it at our port.
  */
-static __always_inline int rewrite(struct xdp_md *ctx, struct request *r, __u32 ifindex,
-				   const __u8 *mac)
+static __always_inline int rewrite(struct xdp_md *ctx, struct request *r, __u32 ifindex, __u64 word)
 {
 	struct ethhdr *eth = (void *)(long)ctx->data;
 
 	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
 		return XDP_DROP;
+	if (is_from(eth, word))
+		return drop_loop(r);
 	if (ifindex == r->ingress) {
 		copy_mac(eth->h_source, eth->h_dest);
 	} else {
@@ -53,7 +84,7 @@ static __always_inline int rewrite(struct xdp_md *ctx, struct request *r, __u32 
 		}
 		copy_mac(eth->h_source, port->mac);
 	}
-	copy_mac(eth->h_dest, mac);
+	copy_mac(eth->h_dest, (__u8 *)&word);
 	if (ifindex == r->ingress)
 		return XDP_TX;
 	return bpf_redirect_map(&devices, ifindex, XDP_DROP);
@@ -80,7 +111,7 @@ static __always_inline int send(struct xdp_md *ctx, struct request *r)
 		r->cause = CAUSE_dropped_no_mac;
 		return XDP_DROP;
 	}
-	verdict = rewrite(ctx, r, member->ifindex, (__u8 *)&word);
+	verdict = rewrite(ctx, r, member->ifindex, word);
 	if (verdict != XDP_DROP)
 		count_member(ctx, r, &index);
 	return verdict;

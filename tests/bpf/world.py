@@ -85,6 +85,7 @@ class Tally(NamedTuple):
     bytes: int
     opened: int
     closed: int
+    loops: int = 0
 
 
 class Sent(NamedTuple):

@@ -66,7 +66,10 @@ class Commands:
                 "announcing_failed": dict(daemon.announcer.failures),
                 "claims": [claimed.document() for claimed in daemon.guardian.claims],
             },
-            "diagnoses": [each.document() for each in daemon.engine.diagnoses],
+            "diagnoses": [
+                each.document()
+                for each in (*daemon.engine.diagnoses, *daemon.sent_back.diagnoses())
+            ],
             "health": daemon.health.document(),
             "events": daemon.events.document(),
             "moved": {

@@ -35,6 +35,7 @@ from shunt.dispatcher.notify import notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
 from shunt.dispatcher.reloading import FIRST_ANSWERS, Reloading
+from shunt.dispatcher.sent_back import SentBackWatch, read_loops
 from shunt.dispatcher.sweep import sweep
 from shunt.errors import DataplaneError, ShuntError
 from shunt.network.announce import Announcer, Schedule
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from shunt.config import Located
+    from shunt.dispatcher.health_jobs import Key
     from shunt.dispatcher.places import Places
     from shunt.model.addresses import Address
     from shunt.network.links import Link
@@ -68,6 +70,7 @@ class Daemon:
         swept: what the last sweep found, and when.
         samples: the last two readings of all counters, older first.
         interfaces: looks at the dispatcher's interfaces.
+        sent_back: knows which servers send requests back.
         health: what the checks found.
         events: what happened.
         reloading: puts the file in force again.
@@ -162,6 +165,7 @@ class Daemon:
             self.health = HealthWatch(
                 self.engine, self.events, self._changed.set, self._counters, self.places.health
             )
+            self.sent_back = SentBackWatch(self._tell_loop, self.health.hurry)
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FIRST_ANSWERS):
@@ -316,8 +320,17 @@ class Daemon:
         taken = await self.work(snapshot.sample, self.engine.balancer, now)
         self.samples = [*self.samples[-1:], taken]
         self._moved.append(self.engine.balancer.moved)
+        self.sent_back.take(await self.work(read_loops, self.engine.balancer), now)
         self._say_if_full()
         return _SAMPLE
+
+    def _tell_loop(self, key: Key, reason: str) -> None:
+        config = self.engine.config
+        service = next((s for s in config.services if s.name == key.service), None)
+        server = config.servers.get(key.server)
+        if service is not None and server is not None:
+            own = str(server.addresses[0])
+            self.events.happened(Kind.REQUEST_LOOP, service, key.server, own, reason)
 
     def _say_if_full(self) -> None:
         before, self._full = self._full, self.watch.counters.full

@@ -22,7 +22,9 @@ log = structlog.get_logger()
 
 
 class Kind(StrEnum):
-    """Events that have a script; the names are Dispatcher's, but for `quiesced` and `foreignArp`.
+    """Events that have a script.
+
+    The names are Dispatcher's, but for `quiesced`, `foreignArp` and `requestLoop`.
 
     Dispatcher's `goActive` and `goStandby` belong to two dispatchers that watch each other; one
     that stands alone goes idle, by its word, when it begins to forward.
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     GO_IDLE = "goIdle"
     GO_IN_OP = "goInOp"
     FOREIGN_ARP = "foreignArp"
+    REQUEST_LOOP = "requestLoop"
 
 
 WORDS = {
@@ -47,8 +50,9 @@ WORDS = {
     Kind.GO_IDLE: "take-over: the cluster addresses are answered for here",
     Kind.GO_IN_OP: "the cluster addresses are not answered for any more",
     Kind.FOREIGN_ARP: "another machine claims a cluster address",
+    Kind.REQUEST_LOOP: "a server sends requests back",
 }
-_BAD = {Kind.SERVER_DOWN, Kind.MANAGER_ALERT, Kind.FOREIGN_ARP}
+_BAD = {Kind.SERVER_DOWN, Kind.MANAGER_ALERT, Kind.FOREIGN_ARP, Kind.REQUEST_LOOP}
 
 
 class Events:

@@ -304,6 +304,10 @@ class HealthWatch:
                 self._suspected[key] = suspicion.checked(now.at)
                 self._rounds.hurry(key)
 
+    def hurry(self, key: Key) -> None:
+        """Check a server of a service at once, if it is checked at all."""
+        self._rounds.hurry(key)
+
     # By hand, and for `shunt status`.
 
     async def once(self, check: Check, address: Address, port: int, server: str) -> Once:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shunt.dispatcher.wishes import Claim
 
 _BYTES_PER_SLOT = 4 + 8  # the slot and its sight
-COUNTERS = ("packets", "bytes", "opened", "closed")
+COUNTERS = ("packets", "bytes", "opened", "closed", "loops")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Case:
         cause: the one counter that grows; its first word is the verdict.
         server: forwarded to this one, which means: the MAC addresses change, and nothing else.
         answer: the frame that comes back, scapy's.
+        loops: the server that is counted as sending requests back.
         opened, closed: what the server's tally grows by.
         before: frames sent first.
         behind: the server is behind the other interface.
@@ -43,6 +44,7 @@ class Case:
     cause: str
     server: Server | None = None
     answer: Any = None
+    loops: Server | None = None
     opened: int = 0
     closed: int = 0
     before: tuple[Any, ...] = ()

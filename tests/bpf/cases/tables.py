@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.bpf.cases import fragments, headers, icmp, neighbours, requests, resets
+from tests.bpf.cases import fragments, headers, icmp, loops, neighbours, requests, resets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _named() -> Iterator[tuple[str, Case]]:
-    for table in (requests, headers, neighbours, icmp, fragments, resets):
+    for table in (requests, headers, neighbours, icmp, fragments, resets, loops):
         word = table.__name__.rpartition(".")[2]
         yield from ((f"{word}: {case.name}", case) for case in table.CASES)
 

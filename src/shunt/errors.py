@@ -101,6 +101,14 @@ _REFUSALS = {
 }
 
 
+def remedy(number: int) -> str | None:
+    """Return what to do where the kernel refuses a program or a map for want of something.
+
+    None of other errnos: the verifier has meanings of its own for EACCES and the like.
+    """
+    return _REFUSALS[number] if number in {errno.EMFILE, errno.ENFILE, errno.ENOMEM} else None
+
+
 def refusal(error: OSError | MemoryError, what: object = None) -> HostError | None:
     """Return what the machine's refusal means; None if it is no refusal of the machine's.
 

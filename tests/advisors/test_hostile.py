@@ -56,7 +56,7 @@ WRONG_WORDS = {
     "mysql": "no MySQL: 'SSH-'",
     "postgres": "no PostgreSQL: 'SSH-2'",
     "grpc": "no HTTP/2, or a frame of 5460808 bytes",
-    "agent": "not a word of agents: 'ssh-2.0-openssh_9.2",
+    "agent": "not a word of agents: 'SSH-2.0-OpenSSH_9.2",
     "prometheus": "no HTTP: 'SSH-2.0",
     "dns by tcp": "closed the connection after 32 of 21331 bytes",
     "sip by tcp": "no SIP: 'SSH-2.0",

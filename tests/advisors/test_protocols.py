@@ -105,7 +105,7 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
     (Http(request="GET /", body=pattern("^ok$")),
      b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "the body has"),
     (Http(request="GET /", body=pattern("end$")), b"HTTP/1.0 200 OK\r\n\r\nthe end", "the body"),
-    (Ssl(), b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", "hello"),
+    (Ssl(), b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03" + bytes(33) + b"\0\x2f\0", "TLSv1.2"),
     (Smtp(), b"220-a\r\n220 b\r\n250-x\r\n250 y\r\n221 bye\r\n", "220-a"),
     (Ftp(), b"120 soon\r\n220-ready\r\n anything\r\n220 now\r\n221 bye\r\n", "220-ready"),
     (Nntp(), b"201 no posting\r\n205 bye\r\n", "201"),

@@ -35,7 +35,13 @@ pytestmark = pytest.mark.bpf
 
 
 class Careful(Balancer):
-    """A balancer that asserts, whenever it takes room, that no packet is sent by it meanwhile."""
+    """Asserts that no packet is sent by room that is taken, or by a table made for others."""
+
+    def write(self, table: Table, change: transitions.Change) -> None:
+        for place, read in read_ledger(self.plane).items():
+            if read.table.slots == table.slots:
+                assert self.placed[place].table is table, f"{place} still uses the others' table"
+        super().write(table, change)
 
     def _room(self, kind: str, size: int) -> Region:
         found = super()._room(kind, size)
@@ -296,6 +302,20 @@ def test_a_split_table_keeps_the_state_of_every_slot(world: World) -> None:
     copies = [world.balancer.sights_of(at(world.balancer, port).table) for port in (80, 81)]
     untouched = parting == unsettled
     assert all((copy[untouched] == sights[untouched]).all() for copy in copies)
+
+
+def test_services_leave_a_shared_table_before_it_changes_also_after_a_restart(
+    world: World,
+) -> None:
+    """The file was changed while the daemon was not running."""
+    world.balancer.apply([wish(port=port, weights={1: 1, 2: 1}) for port in (80, 443, 8443)])
+    world.balancer = Careful(world.plane)
+    only_one = [wish(port=port, weights={1: 1, 2: 0}) for port in (80, 443)]
+    wished = [*only_one, wish(port=8443, weights={1: 1, 2: 1})]
+    before = slots_of(world.balancer, 8443)
+    assert world.balancer.apply(wished) > 0
+    check(world.balancer, wished)
+    assert (slots_of(world.balancer, 8443) == before).all()
 
 
 # Room.

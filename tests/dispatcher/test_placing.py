@@ -125,8 +125,8 @@ def test_a_server_is_gone_for_linked_services_when_it_is_for_each() -> None:
     well = wish(port=443, weights={1: 1, 2: 1}, sticky=LINK_80)
     ill = wish(port=443, weights={1: 0, 2: 1}, flags={1: down}, sticky=LINK_80)
     placed = standing([[a, well]])
-    assert gone([a.claims, well.claims]) == frozenset()
-    assert gone([a.claims, ill.claims]) == {identity(1)}
+    assert gone([a, well]) == frozenset()
+    assert gone([a, ill]) == {identity(1)}
     assert plan([a, well], placed) == plan([a, ill], placed) == plan([], {}), "nothing is split"
 
 

@@ -157,3 +157,82 @@ def test_commands_without_a_dispatcher_say_so(scene: Scene, command: str) -> Non
     assert refused.status == 1
     assert "no dispatcher runs here" in refused.stderr
     assert "shunt up" in refused.stderr
+
+
+def up_after(scene: Scene, before: str) -> Completed:
+    """Start the daemon after some words of a shell, in a view of its own of what is mounted."""
+    scene.file.write_text(GOOD)
+    scene.root.mkdir(exist_ok=True)
+    command = f"{before}; exec {SHUNT} up -c {scene.file} --root {scene.root}"
+    return scene.dispatcher.run(["unshare", "--mount", "sh", "-c", command], check=False)
+
+
+@pytest.mark.parametrize("descriptors", [16, 24, 26, 28, 32, 36, 38, 40])
+def test_few_descriptors_are_said_in_a_sentence(scene: Scene, descriptors: int) -> None:
+    refused = up_after(scene, f"ulimit -n {descriptors}")
+    assert refused.status in {1, 2}, refused
+    assert refused.stderr.startswith("shunt: ")
+    assert "internal error" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert len(refused.stderr.splitlines()) <= 2
+    assert scene.carried() is None
+
+
+def test_a_full_disk_is_said_in_a_sentence(scene: Scene) -> None:
+    scene.root.mkdir(exist_ok=True)
+    full = f"mount -n -t tmpfs -o size=4k none {scene.root} && mkdir {scene.root}/run"
+    refused = up_after(scene, f"{full}; cat /dev/zero > {scene.root}/run/full 2>/dev/null")
+    check(scene, refused, "No space left on device", "the file system is full: see `df`")
+    assert scene.carried() is None
+
+
+def test_a_read_only_file_system_is_said_with_what_to_do(scene: Scene) -> None:
+    scene.root.mkdir(exist_ok=True)
+    refused = up_after(scene, f"mount -n -t tmpfs -o ro none {scene.root}")
+    check(scene, refused, "Read-only file system", "the file system is read-only: see `findmnt`")
+
+
+def test_without_a_umask_the_folders_are_roots_alone_all_the_same(scene: Scene) -> None:
+    scene.file.write_text(GOOD)
+    scene.root.mkdir(exist_ok=True)
+    line = f"umask 0; exec {SHUNT} up -c {scene.file} --root {scene.root}"
+    scene.process = scene.dispatcher.start(["sh", "-c", line])
+    scene.process.wait_until_says("ready", timeout=30)
+    weight = ["server", "weight", "a", "5"]
+    assert (
+        scene.dispatcher.run(
+            ["sh", "-c", f"umask 0; exec {SHUNT} {' '.join(weight)} --root {scene.root}"],
+            check=False,
+        ).status
+        == 0
+    )
+    found = [scene.places.run, scene.places.state, scene.places.pins]
+    found += [*scene.places.run.iterdir(), *scene.places.state.iterdir()]
+    assert len(found) >= 6
+    assert [path for path in found if path.stat().st_mode & 0o022] == []
+    scene.shunt("server", "weight", "a")
+
+
+@pytest.mark.parametrize("folder", ["run", "state"])
+def test_a_folder_that_others_may_write_is_refused(scene: Scene, folder: str) -> None:
+    path = scene.root / folder
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o777)
+    try:
+        refused = scene.try_up(GOOD)
+        check(scene, refused, f"{path} is not safe to keep files in", "anybody may write", "chmod")
+    finally:
+        path.rmdir()
+
+
+def test_a_file_that_others_may_write_is_refused_with_its_line(scene: Scene) -> None:
+    scene.file.write_text(GOOD)
+    scene.file.chmod(0o666)
+    try:
+        refused = scene.shunt("up", "-c", str(scene.file))
+        check(scene, refused, f"{scene.file}:1:1: ", f"anybody may write {scene.file}")
+        warned = scene.dispatcher.run([SHUNT, "config", "check", str(scene.file)], check=False)
+        assert warned.status == 0
+        assert f"anybody may write {scene.file}" in warned.stderr
+    finally:
+        scene.file.chmod(0o644)

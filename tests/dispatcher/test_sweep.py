@@ -399,6 +399,21 @@ def test_a_restarted_daemon_goes_on_where_the_old_one_was(here: Sweeping) -> Non
     assert (report.settled, report.left) == (len(changed), 1)
 
 
+def test_a_daemon_that_has_applied_nothing_yet_forgets_and_settles_nothing(here: Sweeping) -> None:
+    """It does not know what the services are like: the kernel may have refused a change."""
+    here.apply(wish(sticky=Sticky(1000)))
+    here.apply(wish(weights=AFTER, sticky=Sticky(1000)))
+    changed = here.unsettled()
+    here.remember(1, int(changed[0]), 3)
+    here.like(2, 0, 1)
+    here.world.restart()
+    report = here.after(10 * STALE)
+    assert (report.settled, report.forgotten, report.left) == (0, 0, 0)
+    assert here.unsettled().tolist() == changed.tolist()
+    assert here.remembered() == {1}
+    assert report.elder_slots.total() >= len(changed), "nobody is called quiet"
+
+
 def test_many_flows_are_swept_in_several_batches(
     here: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,7 @@ checks a second would spend more on these than on their packets.
 from __future__ import annotations
 
 import asyncio
-import os
 import select
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _AT_ONCE = 32  # steps of one dialogue before others get their turn,
 _TURN = 0.003  # or seconds, for what a dialogue does with what it hears takes time as well
-_THREADS, _NICE = 2, 10
+_THREADS = 4  # one hostile server keeps one of them busy
 _TO_HEAR = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -36,8 +34,7 @@ class TooLateError(Exception):
 class Readiness:
     """Says of many sockets when they are ready: epoll(7), within the running event loop.
 
-    What dialogues offload is computed in a few threads of its own, with less right to a processor
-    than this one.
+    What dialogues offload is computed in a few threads of its own.
     """
 
     def __init__(self) -> None:
@@ -67,7 +64,7 @@ class Readiness:
     def offload(self, step: Offload) -> asyncio.Future[bytes]:
         """Compute what a dialogue wants to know."""
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, "shunt-offload", _yield_to_others)
+            self._threads = ThreadPoolExecutor(_THREADS, "shunt-offload")
         return self._loop.run_in_executor(self._threads, step.result)
 
     def look(self) -> None:
@@ -76,11 +73,6 @@ class Readiness:
             tell = self._told.get(number)
             if tell is not None:
                 tell(events)
-
-
-def _yield_to_others() -> None:
-    """Lower this thread's priority (setpriority(2): on Linux it is the thread's own)."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Carrier:

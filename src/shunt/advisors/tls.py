@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 16
 _SOON = 14
+_VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+_OLD = {"1.0", "1.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class Tls:
         server_name: for SNI and for the certificate.
         protocols: offered by ALPN, best first.
         warn_days: a certificate that ends sooner gives a warning.
+        minimum: the oldest version that is right; None: 1.2 with `verify`, else any.
     """
 
     verify: bool = False
@@ -49,6 +58,12 @@ class Tls:
     server_name: str | None = None
     protocols: tuple[str, ...] = ()
     warn_days: int = _SOON
+    minimum: str | None = None
+
+    @property
+    def oldest(self) -> str:
+        """Return the oldest version that is right."""
+        return self.minimum or ("1.2" if self.verify else "1.0")
 
 
 def context(tls: Tls) -> ssl.SSLContext:
@@ -82,7 +97,21 @@ def _context(tls: Tls, _state: tuple[int, ...] | None) -> ssl.SSLContext:
         made.load_default_certs()
     if tls.protocols:
         made.set_alpn_protocols(list(tls.protocols))
+    made.options |= ssl.OP_NO_RENEGOTIATION  # it would be done at once, however long it takes
+    _allow_versions(made, tls.oldest)
     return made
+
+
+def _allow_versions(made: ssl.SSLContext, oldest: str) -> None:
+    """Set the oldest version that is right, and allow the ciphers that it needs.
+
+    OpenSSL 3 speaks TLS 1.0 and 1.1, and takes short keys, at its security level 0 only.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that is why it must be asked for
+        made.minimum_version = _VERSIONS[oldest]
+    if oldest in _OLD:
+        made.set_ciphers("ALL:COMPLEMENTOFDEFAULT:!aNULL:!eNULL:@SECLEVEL=0")
 
 
 def secured(inner: Dialogue, tls: Tls, address: str, now: datetime | None = None) -> Dialogue:
@@ -137,22 +166,37 @@ class _Stream:
     def __init__(self, made: ssl.SSLContext, server_name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._failed: ssl.SSLError | None = None
         self.tls = made.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
     def handshake(self) -> Generator[Step, bytes, None]:
+        """Shake hands.
+
+        How long one step takes is the server's choice: its group may have 10,000 bits, and a
+        second goes by. So all but the first are offloaded.
+        """
+        done = self._shake()
         while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                yield from self._flush()
-                yield from self._hear("within the handshake")
-            except ssl.SSLCertVerificationError as error:
-                raise WrongAnswerError(f"certificate refused: {error.verify_message}") from None
-            except ssl.SSLError as error:
-                raise WrongAnswerError(f"no TLS handshake: {_words(error)}") from None
-            else:
-                yield from self._flush()
+            yield from self._flush()
+            if isinstance(self._failed, ssl.SSLCertVerificationError):
+                words = self._failed.verify_message
+                raise WrongAnswerError(f"certificate refused: {words}") from None
+            if self._failed is not None:
+                raise WrongAnswerError(f"no TLS handshake: {_words(self._failed)}") from None
+            if done:
                 return
+            yield from self._hear("within the handshake")
+            done = bool((yield Offload(self._shake)))
+
+    def _shake(self) -> bool:
+        """Go a step; return whether it was the last one."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as error:
+            self._failed = error
+        return True
 
     def carry(self, inner: Dialogue) -> Dialogue:
         heard: bytes | None = None

@@ -81,4 +81,4 @@ class Output:
 
     def warn(self, line: str) -> None:
         """Print a warning to stderr."""
-        self.err.print(f"[yellow]warning:[/] {escape(line)}")
+        self.err.print(f"[yellow]warning:[/] {escape(line)}", soft_wrap=True)

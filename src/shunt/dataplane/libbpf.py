@@ -16,7 +16,7 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint8, c_uint32, c_uint
 from typing import TYPE_CHECKING, Any
 
 from shunt.dataplane.kernel import ENOTSUPP
-from shunt.errors import DataplaneError, HostError
+from shunt.errors import DataplaneError, HostError, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,4 +312,6 @@ def checked(result: int, doing: str, *, hint: str | None = None) -> int:
             f"cannot {doing}: no permission",
             hint="Run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN.",
         )
-    raise DataplaneError(f"cannot {doing}: {error_name(-result)}", errno=-result, hint=hint)
+    raise DataplaneError(
+        f"cannot {doing}: {error_name(-result)}", errno=-result, hint=hint or remedy(-result)
+    )

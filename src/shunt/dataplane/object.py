@@ -16,7 +16,7 @@ from shunt.dataplane.libbpf import capture, checked, error_name, libbpf
 from shunt.dataplane.maps import Map
 from shunt.dataplane.program import Program
 from shunt.dataplane.verifier import verifier_reason
-from shunt.errors import DataplaneError, HostError, LayoutError, LoadError
+from shunt.errors import DataplaneError, HostError, LayoutError, LoadError, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,8 @@ class Object:
             f"the kernel refused {self.path.name}: {reason}",
             log=log,
             errno=-result,
-            hint=f"Shunt is meant for Linux {OLDEST[0]}.{OLDEST[1]} and later; "
+            hint=remedy(-result)
+            or f"Shunt is meant for Linux {OLDEST[0]}.{OLDEST[1]} and later; "
             "report this with `uname -r`.",
         )
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shunt.dataplane.attach import Attachment, Mode, attach, query
+from shunt.dataplane.grace import wait_for_packets
 from shunt.dataplane.kernel import PER_CPU
 from shunt.dataplane.layouts import Layouts
 from shunt.dataplane.object import Object
 from shunt.dataplane.release import open_pinned, pinned_key
+from shunt.dataplane.sights import catch_up
 from shunt.errors import LayoutError
 from shunt.model.addresses import Address, packed16
 
@@ -127,8 +129,8 @@ class Plane:
             LayoutError: the pinned maps are another release's; nothing was changed.
             DataplaneError: nothing usable is pinned, or the kernel refused.
         """
-        plane = cls._reload(pins, {}, {})
-        plane._replace_everywhere()
+        plane, copied = cls._reload(pins, {}, {})
+        plane._replace_everywhere(copied)
         pins.tidy()
         return plane
 
@@ -168,7 +170,7 @@ class Plane:
         """Return a plane with larger arrays, their content copied, in place of this one.
 
         Packets are forwarded all the while; what they count in the copied arrays during the
-        few milliseconds of the change is lost.
+        few milliseconds of the change is lost, but not that a slot's elder was needed.
 
         Args:
             sizes: entries by map, at least as many as now.
@@ -176,14 +178,15 @@ class Plane:
         Raises:
             DataplaneError: the kernel refused; this plane goes on as it was.
         """
-        larger = type(self)._reload(self.pins, sizes, {n: self.maps[n] for n in sizes})
-        larger._replace_everywhere()
+        larger, copied = type(self)._reload(self.pins, sizes, {n: self.maps[n] for n in sizes})
+        larger._replace_everywhere(copied)
         return larger
 
     @classmethod
     def _reload(
         cls, pins: PinDirectory, sizes: Mapping[str, int], copied: Mapping[str, Map]
-    ) -> Plane:
+    ) -> tuple[Plane, Mapping[str, Map]]:
+        """Return a plane that no packet uses yet, and the maps that some of its own copy."""
         layouts = Layouts.read(OBJECT)
         key = pinned_key(pins, _CONSTANTS, layouts)
         reuse = open_pinned(pins, layouts, _MAPS, _SIZED)
@@ -202,7 +205,7 @@ class Plane:
         plane._open_links()
         for name in sizes:
             pins.pin(name, plane.maps[name])
-        return plane
+        return plane, copied
 
     @classmethod
     def _opened(cls, loading: Object, pins: PinDirectory, key: bytes) -> Plane:
@@ -220,11 +223,18 @@ class Plane:
             mode = found.mode if found and found.mode else Mode.GENERIC
             self.links[name.removeprefix(_LINK)] = Attachment(link, mode)
 
-    def _replace_everywhere(self) -> None:
+    def _replace_everywhere(self, copied: Mapping[str, Map]) -> None:
+        """Let packets use these programs and maps; the old program wrote to `copied` until now."""
+        old = copied.get("sights")
+        sights = self.maps["sights"].view()[: old.max_entries if old else 0]
+        before = sights.copy()
         for attachment in self.links.values():
             if attachment.link.info().ifindex:
                 attachment.link.update(self.program)
         self._pin_programs()
+        if old is not None:
+            wait_for_packets()
+            catch_up(before, old.view(), sights, self.now())
 
     def _pin_programs(self) -> None:
         self.pins.pin(_PROGRAM, self.program)

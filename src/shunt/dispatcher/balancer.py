@@ -17,6 +17,8 @@ import numpy as np
 
 from shunt.balance import transitions
 from shunt.balance.tables import Share, build, table_size
+from shunt.dataplane.grace import wait_for_packets
+from shunt.dataplane.sights import catch_up
 from shunt.dispatcher import placing
 from shunt.dispatcher.arena import Region, find_room, power_of_two
 from shunt.dispatcher.ledger import (
@@ -29,18 +31,18 @@ from shunt.dispatcher.ledger import (
     services_map,
     shares_of,
 )
-from shunt.dispatcher.wishes import Flag
+from shunt.dispatcher.wishes import Flag, Wish
 from shunt.model.addresses import ZERO
 from shunt.model.config import Track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from shunt.dataplane.plane import Plane
     from shunt.dispatcher.ledger import Place, Shares
-    from shunt.dispatcher.wishes import Claim, Way, Wish
+    from shunt.dispatcher.wishes import Claim, Way
     from shunt.model.addresses import Mac
 
 _TRACKS = {Track.AUTO: "TRACK_AUTO", Track.ALL: "TRACK_ALL", Track.NONE: "TRACK_NONE"}
@@ -114,9 +116,11 @@ class Balancer:
             placed.service, placed.claims = wish.service, claims[placed.place]
         self._write_wildcards()
         for table, users in self._users().items():
-            self._make(table, users, ways)
+            copied = self._make(table, users, ways)
             for placed in users:  # at once: the next table may take seconds, or the room just left
                 self._write_service(placed)
+            if copied:
+                self._catch_up(table, copied)
         return self.moved - moved_before
 
     # Room.
@@ -152,14 +156,30 @@ class Balancer:
         del self.placed[placed.place]
 
     def _split(self, split: placing.Split) -> None:
-        slots, sights = self.slots_of(split.table).copy(), self.sights_of(split.table).copy()
         copy = Table(self._room("slots", split.table.slots.size), dict(split.table.locals))
+        copied = _Copied(split.table.slots, self.sights_of(split.table).copy())
+        self.sights_of(copy)[:] = copied.sights
+        self.slots_of(copy)[:] = self.slots_of(split.table)
         for placed in split.services:
             placed.table = copy
-        self.sights_of(copy)[:] = sights
-        self.slots_of(copy)[:] = slots
-        for placed in split.services:
-            self._write_service(placed)
+            self._point_to_table(placed)
+        self._catch_up(copy, copied)
+
+    def _point_to_table(self, placed: Placed) -> None:
+        """Let a service use its table; all else stays, and may not be known yet after a restart."""
+        services, key = (
+            services_map(self.plane, placed.place),
+            service_key(self.plane, placed.place),
+        )
+        record = services.get(key)
+        record["slots_base"], record["slots_mask"] = _slots_fields(placed.table)
+        services.put(key, record)
+
+    def _catch_up(self, table: Table, copied: _Copied) -> None:
+        """Note what packets wrote to the sights that a table was copied from, until it was used."""
+        wait_for_packets()
+        source = self.plane.maps["sights"].view()[copied.source.span]
+        catch_up(copied.sights, source, self.sights_of(table), self.plane.now())
 
     def _add(
         self,
@@ -193,18 +213,21 @@ class Balancer:
 
     # Tables and members.
 
-    def _make(self, table: Table, services: Sequence[Placed], ways: Mapping[bytes, Way]) -> None:
+    def _make(
+        self, table: Table, services: Sequence[Placed], ways: Mapping[bytes, Way]
+    ) -> _Copied | None:
+        """Bring a table up to date; return where it was copied from, if it has grown."""
         claims = services[0].claims
         for claim in claims:
             table.number_of(claim.identity)
         self._fit_members(table, services)
-        self._fit_slots(table, services)
+        copied = self._fit_slots(table, services)
         rows: _Rows | None = None
         for placed in services:
             rows = self._write_members(placed, rows, ways)
-        made_for = shares_of(claims), placing.gone(placed.claims for placed in services)
+        made_for = shares_of(claims), placing.gone(_in_force(services))
         if table.made_for == made_for:
-            return
+            return copied
         gone = [table.locals[identity] for identity in sorted(made_for[1])]
         slots, sights = self.slots_of(table), self.sights_of(table)
         change = transitions.shift(
@@ -213,11 +236,17 @@ class Balancer:
         self.write(table, change)
         self.moved += len(change.indices)
         table.made_for = made_for
+        return copied
 
     def write(self, table: Table, change: transitions.Change) -> None:
-        """Write changed slots: sights first, for a packet may meet the slot at once."""
-        sights = self.sights_of(table)
-        sights[change.indices] = change.sights
+        """Write changed slots: sights first, for a packet may meet the slot at once.
+
+        Times are only ever put later: packets may have written some since they were read.
+        """
+        for field in ("since", "seen"):
+            times, new = self.sights_of(table)[field], change.sights[field]
+            later = new > times[change.indices]
+            times[change.indices[later]] = new[later]
         self.slots_of(table)[change.indices] = change.slots
 
     def _wanted(self, table: Table, shares: Shares) -> NDArray[np.uint16]:
@@ -250,18 +279,18 @@ class Balancer:
             self.plane.maps["members"].store(at, members)
             self._write_service(placed)  # before the next service takes the room just left
 
-    def _fit_slots(self, table: Table, services: Sequence[Placed]) -> None:
+    def _fit_slots(self, table: Table, services: Sequence[Placed]) -> _Copied | None:
         """Let a table grow with its servers; it never shrinks, for flows know their slots."""
         wanted = table_size(len(services[0].claims))
         if wanted <= table.slots.size:
-            return
-        slots, sights = transitions.grow(
-            self.slots_of(table).copy(), self.sights_of(table).copy(), wanted
-        )
-        table.slots = self._room("slots", wanted)
-        table.made_for = None
+            return None
+        room = self._room("slots", wanted)
+        copied = _Copied(table.slots, self.sights_of(table).copy())
+        slots, sights = transitions.grow(self.slots_of(table), copied.sights, wanted)
+        table.slots, table.made_for = room, None
         self.sights_of(table)[:] = sights
         self.slots_of(table)[:] = slots
+        return copied
 
     def _write_members(
         self, placed: Placed, like: _Rows | None, ways: Mapping[bytes, Way]
@@ -280,13 +309,13 @@ class Balancer:
 
     def _write_service(self, placed: Placed) -> None:
         service = placed.service
-        if service is None:
-            return
+        assert service is not None
+        base, mask = _slots_fields(placed.table)
         record = self.plane.record(
             "service",
             number=placed.number,
-            slots_base=placed.table.slots.base,
-            slots_mask=placed.table.slots.size - 1,
+            slots_base=base,
+            slots_mask=mask,
             members_base=placed.members.base,
             members_size=placed.members.size,
             udp_idle=service.udp_idle,
@@ -326,6 +355,14 @@ class Balancer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """Where a table's slots were before, and their sights when they were copied."""
+
+    source: Region
+    sights: Any
+
+
 @dataclass(slots=True)
 class _Rows:
     """A service's members as they were and as they shall be."""
@@ -355,6 +392,18 @@ def _wished_members(
         if claim.mac != ZERO:
             _lead(row, claim.mac, claim.ifindex)
     return wished
+
+
+def _slots_fields(table: Table) -> tuple[int, int]:
+    """Return base and mask of a table's slots."""
+    return table.slots.base, table.slots.size - 1
+
+
+def _in_force(services: Iterable[Placed]) -> Iterator[Wish]:
+    """Return what is in force of services as it was wished."""
+    for placed in services:
+        assert placed.service is not None
+        yield Wish(placed.service, placed.claims)
 
 
 def _hashed(record: Any) -> tuple[bool, bytes]:

@@ -34,6 +34,15 @@ def make_folder(path: Path) -> None:
         except FileExistsError:
             continue
         folder.chmod(0o755)  # whatever the umask is
+    refuse_unsafe(path)
+
+
+def refuse_unsafe(path: Path) -> None:
+    """See that only root and this process' user can change what is in a folder, if it is there.
+
+    Raises:
+        HostError: others can.
+    """
     if why := trust.fault(path):
         raise HostError(
             f"{path} is not safe to keep files in: {why}",

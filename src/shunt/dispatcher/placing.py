@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from shunt.dispatcher.ledger import Placed, Shares, Table, place_of, shares_of
 from shunt.dispatcher.wishes import Flag
+from shunt.model.config import Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,27 +101,33 @@ def _agreed(own: Claim, all_of_server: Sequence[Claim]) -> Claim:
     return replace(own, weight=least.weight, reason=least.reason, flags=own.flags | avoid)
 
 
-def gone(services: Iterable[Iterable[Claim]]) -> frozenset[bytes]:
+def gone(services: Iterable[Wish]) -> frozenset[bytes]:
     """Return the identities on which none of a table's services keeps its flows.
 
-    A server that is gone for some of them only stays elder of its slots, for the others.
+    A server that is gone for some of them only stays elder of its slots, for the others. A service
+    with `track: none` keeps flows on none. So its slots never have an elder, and when it comes to
+    remember flows one day, its flows are where the slots say.
     """
-    moving = [
-        frozenset(claim.identity for claim in claims if claim.flags & Flag.MOVE)
-        for claims in services
+    leaving = [
+        frozenset(
+            claim.identity
+            for claim in wish.claims
+            if claim.flags & Flag.MOVE or wish.service.track is Track.NONE
+        )
+        for wish in services
     ]
-    return frozenset.intersection(*moving) if moving else frozenset()
+    return frozenset.intersection(*leaving) if leaving else frozenset()
 
 
 def _specs(
-    groups: Mapping[Place, frozenset[Place]], claims: Mapping[Place, tuple[Claim, ...]]
+    groups: Mapping[Place, frozenset[Place]], wishes: Mapping[Place, Wish]
 ) -> dict[Place, Spec]:
     """Return for each service what its table is made for."""
     none: frozenset[Place] = frozenset()
     return {
         place: (
-            shares_of(claims[place]),
-            gone(claims[other] for other in group),
+            shares_of(wishes[place].claims),
+            gone(wishes[other] for other in group),
             group if len(group) > 1 else none,
         )
         for place, group in groups.items()
@@ -131,8 +138,8 @@ def plan(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> Placement:
     """Compare the services in the kernel with the wished ones."""
     groups = linked(wishes)
     claims = agreed(wishes)
-    specs = _specs(groups, claims)
     wanted = {place_of(wish.service): wish for wish in wishes}
+    specs = _specs(groups, {p: replace(wish, claims=claims[p]) for p, wish in wanted.items()})
     removed = tuple(there for place, there in placed.items() if place not in wanted)
 
     standing: dict[int, dict[Spec, list[Placed]]] = defaultdict(lambda: defaultdict(list))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shunt.config import load_located, warnings
-from shunt.dispatcher import control, overrides, permissions
+from shunt.dispatcher import control, files, overrides, permissions
 from shunt.dispatcher.checks import check_host
 from shunt.dispatcher.health_jobs import check_advisors
 from shunt.errors import ShuntError
@@ -47,6 +47,7 @@ class Reloading:
         """
         located = load_located(self._daemon.file)
         permissions.refuse(located)
+        files.refuse_unsafe(self._daemon.places.state)
         interfaces = check_host(located)
         check_advisors(located)
         control.group_number(located.config.dispatcher.group)

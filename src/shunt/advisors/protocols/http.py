@@ -12,6 +12,7 @@ from shunt.advisors.dialogue import Enough, Growth, Reader, WrongAnswerError, sh
 from shunt.advisors.pattern import Pattern, pattern
 from shunt.advisors.settings import (
     SettingError,
+    choice,
     host_name,
     line,
     number,
@@ -22,6 +23,7 @@ from shunt.advisors.settings import (
     yes_no,
 )
 from shunt.advisors.tls import Tls
+from shunt.advisors.tls_hello import VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -176,6 +178,13 @@ class Https(Http):
             host_name, "The name for SNI and for the certificate; default `host`, or the address."
         ),
     )
+    tls_minimum: str | None = field(
+        default=None,
+        metadata=setting(
+            choice(*VERSIONS),
+            "Oldest version of TLS that is right: 1.0 to 1.3; default 1.2 with `verify`, else any.",
+        ),
+    )
     alpn: tuple[str, ...] = field(
         default=("http/1.1",), metadata=setting(protocols, "Protocols to offer by ALPN.")
     )
@@ -193,6 +202,7 @@ class Https(Http):
             server_name=self.server_name or (self.host and without_port(self.host)),
             protocols=self.alpn,
             warn_days=self.warn_days,
+            minimum=self.tls_minimum,
         )
 
     def contradictions(self) -> Mapping[str, str]:

@@ -267,7 +267,8 @@ REFUSING = {
         "nntp", _jamnntpd, {**JAMNNTPD, "allow": "192.0.2.1 A A\n"}, words="502 Access denied",
     ),
     "telnetd": Peer(
-        "telnet", _telnetd, {**TELNETD, "login": "echo out of order\nsleep 0.5\n"}, {"expect": "login: $"},
+        "telnet", _telnetd, {**TELNETD, "login": "echo out of order\nsleep 0.5\n"},
+        {"expect": "login: $"},
         "closed the connection after 'out of order'", port=2323,
     ),
 }  # fmt: skip

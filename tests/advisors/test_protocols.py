@@ -106,6 +106,13 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
      b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "the body has"),
     (Http(request="GET /", body=pattern("end$")), b"HTTP/1.0 200 OK\r\n\r\nthe end", "the body"),
     (Ssl(), b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03" + bytes(33) + b"\0\x2f\0", "TLSv1.2"),
+    (Smtp(), b"220 a\r\n500 what\r\n250 y\r\n221 bye\r\n", "220 a"),
+    (Smtp(), b"220 a\r\n250 y\r\n", "220 a"),
+    (Smtp(), b"220 a\r\n250 y\r\n500 unknown\r\n", "220 a"),
+    (Http(request="GET /", body=pattern("^ok$")),
+     b"HTTP/1.1 200 OK\r\nX: a\r\n b: c\r\n\td\r\nContent-Length: 2, 2\r\n\r\nok more", "the body"),
+    (Http(request="GET /", body=pattern("^ok$")),
+     b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\ncontent-length: 2\r\n\r\nok more", "the body"),
     (Smtp(), b"220-a\r\n220 b\r\n250-x\r\n250 y\r\n221 bye\r\n", "220-a"),
     (Ftp(), b"120 soon\r\n220-ready\r\n anything\r\n220 now\r\n221 bye\r\n", "220-ready"),
     (Nntp(), b"201 no posting\r\n205 bye\r\n", "201"),
@@ -135,7 +142,11 @@ WRONG: list[tuple[Advisor, bytes, str]] = [
     (Ssl(), b"\x15\x03\x01\x00\x02\x02\x28", "alert, number 40"),
     (Ssl(), b"HTTP/1.1 400 Bad\r\n", "no TLS"),
     (Smtp(), b"554 go away\r\n", "554 go away"),
-    (Smtp(), b"220 x\r\n502 what\r\n", "502"),
+    (Smtp(), b"220 x\r\n502 what\r\n502 what\r\n", "502"),
+    (Smtp(), b"220 x\r\n421 busy\r\n250 x\r\n", "421 busy"),
+    (Http(request="GET /", body=pattern("ok")),
+     b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nok", "no length: "),
+    (Http(), b"HTTP/1.1 200 OK\r\n folded before any\r\n\r\n", "no header field"),
     (Ftp(), b"421 too many\r\n", "421"),
     (Nntp(), b"400 closed\r\n", "400"),
     (Pop3(), b"-ERR\r\n", "no +OK"),
@@ -226,6 +237,13 @@ def test_dns_answers_to_this_question_count(code: int, over: str) -> None:
     verdict = answer(Dns(query="www.example.org", record="A", over=over), server)
     assert verdict.up == (names[code] in {"NOERROR", "NXDOMAIN", "REFUSED"})
     assert names[code] in verdict.words
+
+
+def test_smtp_says_helo_where_ehlo_is_refused() -> None:
+    for code in (500, 501, 502, 504, 550):
+        _, sent = talk(Smtp(), b"220 x\r\n%d no\r\n250 y\r\n221 z\r\n" % code)
+        assert sent == b"EHLO localhost\r\nHELO localhost\r\nQUIT\r\n"
+    assert talk(Smtp(), b"220 x\r\n250 y\r\n221 z\r\n")[1] == b"EHLO localhost\r\nQUIT\r\n"
 
 
 def test_sip_datagrams_of_others_are_let_pass() -> None:

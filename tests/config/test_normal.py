@@ -81,9 +81,12 @@ def test_passwords_are_blanked_where_secrets_are_left_out() -> None:
     config = parse(text, "f")
     assert parse(dump(config), "f") == config
     shown = dump(config, secret=False)
-    assert not [word for word in ("geheim", "s3cret", "dG9rZW4") if word in shown]
-    assert "X-Check: shunt" in shown
-    assert shown.count("(not shown)") == 3
+    assert not [word for word in ("geheim", "s3cret", "dG9rZW4", "4711") if word in shown]
+    assert "X-Api-Key: (not shown)" in shown
+    assert "authorization: (not shown)" in shown
+    assert "GET /health?(not shown)" in shown
+    assert "own.check.example" in shown
+    assert shown.count("(not shown)") == 8
 
 
 MINIMAL_WITH_PASSWORDS = """\
@@ -97,7 +100,11 @@ clusters:
         servers: [a]
         advisor:
           type: http
-          headers: ["X-Check: shunt", "authorization: Basic dG9rZW4="]
+          host: own.check.example
+          request: GET /health?key=4711
+          headers: ["X-Api-Key: 4711", "authorization: Basic dG9rZW4="]
+      - {port: 81, servers: [a], advisor: {type: agent, port: 1, send: "login 4711"}}
+      - {port: 82, servers: [a], advisor: {type: own, apiToken: 4711, more: {client_secret: 4711}}}
 servers:
   a: {address: 192.0.2.21, metric: {type: ldap, password: s3cret}}
 """

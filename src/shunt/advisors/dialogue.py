@@ -263,8 +263,8 @@ class Reader:
                 break
             if not (yield from self._more()):
                 break
-        taken = bytes(self._buffer)
-        self._buffer.clear()
+        taken = bytes(self._buffer[:wanted])
+        del self._buffer[:wanted]
         return taken
 
     def _more(self) -> Judging:

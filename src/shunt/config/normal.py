@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     )
 
 _BLANK = "(not shown)"
-_PASSWORDS = {"password"}
-_HEADER = re.compile(r"(?i)^(authorization|proxy-authorization|cookie)\s*:.*")
+_SECRETS = re.compile(r"(?i)passw|passphrase|secret|token|credential|api_?key|private_?key")
+_SENT = {"send"}  # a line of it may log in
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:.*", re.DOTALL)
+_QUERY = re.compile(r"\?.*", re.DOTALL)
 
 Normal = str | int | float | list["Normal"] | dict[str, "Normal"]
 
@@ -33,7 +35,8 @@ Normal = str | int | float | list["Normal"] | dict[str, "Normal"]
 def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
     """Return the file's keys as plain data, numbers as numbers.
 
-    With `secret` False the hash key is left out, and advisors' passwords are blanked.
+    With `secret` False the hash key is left out, and what opens doors in advisors' settings is
+    blanked: passwords, values of header fields, queries, and what is sent.
     """
     return {
         "dispatcher": _dispatcher(config.dispatcher, secret=secret),
@@ -44,7 +47,7 @@ def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
 
 
 def dump(config: Config, *, secret: bool = True) -> str:
-    """Return the file's text; with `secret` False without the hash key and passwords."""
+    """Return the file's text; with `secret` False without what opens doors."""
     return yaml.dump(
         normalised(config, secret=secret),
         Dumper=_Dumper,
@@ -135,14 +138,16 @@ def _advisor(advisor: Advisor | None, *, secret: bool) -> Normal | None:
 
 
 def _blanked(key: str, value: object) -> Normal:
-    """Return a setting without what opens doors: passwords, and header fields that carry them."""
-    if key in _PASSWORDS:
+    """Return a setting without what opens doors: the name of a header field may be anything."""
+    if _SECRETS.search(key) or key in _SENT:
         return _BLANK
     if isinstance(value, Mapping):
         return {name: _blanked(name, item) for name, item in value.items()}
     if isinstance(value, tuple):
-        return [_blanked("", item) for item in value]
-    return _HEADER.sub(rf"\1: {_BLANK}", str(value))
+        return [_blanked(key, item) for item in value]
+    if key == "headers":
+        return _FIELD.sub(rf"\1: {_BLANK}", str(value))
+    return _QUERY.sub(f"?{_BLANK}", str(value)) if key == "request" else str(value)
 
 
 def _setting(value: object) -> Normal:

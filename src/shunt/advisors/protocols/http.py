@@ -234,15 +234,26 @@ def head(
 
 
 def _fields(reader: Reader) -> Generator[Step, bytes, dict[bytes, bytes]]:
+    """Return the header fields; those of one name are one list (RFC 9110 section 5.3).
+
+    A line that begins with a blank goes on with the field before it: old servers fold
+    (RFC 9112 section 5.2).
+    """
     fields: dict[bytes, bytes] = {}
+    name = b""
     for _ in range(_MOST_HEADERS):
         field = yield from reader.line(1 << 14)
         if not field:
             return fields
+        if field[:1] in b" \t" and name:
+            fields[name] = (fields[name] + b" " + field.strip()).strip()
+            continue
         name, colon, value = field.partition(b":")
-        if not colon:
+        name = name.strip().lower()
+        if not colon or not name:
             raise WrongAnswerError(f"no header field: {shown(field)!r}")
-        fields[name.strip().lower()] = value.strip()
+        value = value.strip()
+        fields[name] = fields[name] + b", " + value if name in fields else value
     raise WrongAnswerError(f"more than {_MOST_HEADERS} header fields")
 
 
@@ -250,12 +261,17 @@ def body(reader: Reader, fields: dict[bytes, bytes], enough: Enough | None = Non
     """Return the body, or its beginning that is `enough`, or its first part."""
     if fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
         return (yield from _chunked(reader, enough))
-    length = fields.get(b"content-length")
-    if length is None:
+    if b"content-length" not in fields:
         return (yield from reader.rest(enough=enough))
-    if not length.isdigit() or len(length) > 18:
-        raise WrongAnswerError(f"no length: {shown(length)!r}")
-    return (yield from reader.rest(int(length), enough))
+    return (yield from reader.rest(_length(fields[b"content-length"]), enough))
+
+
+def _length(field: bytes) -> int:
+    """Return a body's length; the same number several times is that number (RFC 9110 8.6)."""
+    (length, *others) = {part.strip() for part in field.split(b",")}
+    if others or not length.isdigit() or len(length) > 18:
+        raise WrongAnswerError(f"no length: {shown(field)!r}")
+    return int(length)
 
 
 def _chunked(reader: Reader, enough: Enough | None) -> Hearing:

@@ -3,6 +3,7 @@
     ShuntError                    exit 1   something went wrong; message, and what to do
     ├── UsageError                exit 2   the request itself is wrong; nothing was changed
     │   ├── ConfigError                    problems in a configuration file, all at once
+    │   │   └── UnreadyError      exit 1   the host is not yet, or no more, as the file needs it
     │   ├── InUseError                     a server gets traffic that the change would interrupt
     │   ├── NoWayInError                   the configuration has no way into a server
     │   └── ParseError                     text (a route table, a command's output) not understood
@@ -24,6 +25,23 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from typing import ClassVar
+
+# What is over when somebody closes files, memory is free again, or an interface is back or up.
+_PASSING = {
+    errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EINTR, errno.EMFILE, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ENFILE, errno.ENOBUFS, errno.ENODEV, errno.ENOMEM, errno.ENOSPC,
+    errno.ENXIO, errno.ETIMEDOUT,
+}  # fmt: skip
+
+
+def passes(error: BaseException) -> bool:
+    """Return whether what has failed may go well next time: the kernel's number says so."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in _PASSING:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 class ShuntError(Exception):
@@ -75,6 +93,15 @@ class InUseError(UsageError):
 
 class NoWayInError(UsageError):
     """Nobody is let into a server: it is set up by hand, with a script."""
+
+
+class UnreadyError(ConfigError):
+    """This host is not as a right file needs it: an interface is absent, an address is held.
+
+    It may be so later without anybody changing the file, so systemd tries again.
+    """
+
+    exit_code = 1
 
 
 class ParseError(UsageError):

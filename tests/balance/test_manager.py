@@ -310,6 +310,13 @@ def test_who_must_earn_its_return_serves_where_no_other_can() -> None:
     assert weights(decide(servers({}, earning, late), least, NOTHING, 9.0)) == [10, 10, 0]
 
 
+def test_the_reason_of_one_that_returns_is_not_the_words_of_a_success() -> None:
+    returning = {"up": False, "since": 5.0, "words": "HTTP/1.1 200 OK", "earning": True}
+    reason = decide(servers(returning, {}), Manager(), NOTHING, 9.0).servers["s0"].reason
+    assert reason is not None
+    assert reason.startswith("returning: more checks must succeed in a row")
+
+
 def test_a_success_of_one_that_is_down_earns_its_return() -> None:
     streak = Streak(up=False, since=1.0, falls=3)
     assert not streak.earning

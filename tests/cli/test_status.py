@@ -33,7 +33,13 @@ INTERFACE: dict[str, Any] = {
     "mode": "native", "native_refused": None, "problems": [], "notes": [],
 }  # fmt: skip
 DOCUMENT: dict[str, Any] = {
-    "daemon": {"process": 77, "file": "/etc/shunt/shunt.yaml", "claims": []},
+    "daemon": {
+        "process": 77,
+        "file": "/etc/shunt/shunt.yaml",
+        "claims": [],
+        "missing_interfaces": [],
+        "loops": {"sweep": {"age": 3.0, "late": None, "overdue": False, "failing": None}},
+    },
     "interfaces": {"eth0": INTERFACE},
     "diagnoses": [],
     "program": {"id": 5},
@@ -73,7 +79,7 @@ def with_interface(**changes: Any) -> dict[str, Any]:
 def test_what_is_right_is_shown_in_figures() -> None:
     text = shown(DOCUMENT)
     for words in (
-        "process 77, /etc/shunt/shunt.yaml", "interface eth0: native mode",
+        "process 77, /etc/shunt/shunt.yaml", "sweep 3.0 s ago", "interface eth0: native mode",
         "web [fd00::10]:80/tcp  (16384 slots)", "alpha", "192.0.2.21", "02:00:00:00:00:21",
         "25.0%", "1,234,567", "4,321", "4,320", "forwarded", "A request went to its server.",
         "not remembered, for their rate: 1,234 flows (dispatcher.exceptions_rate)",
@@ -86,7 +92,7 @@ def test_what_is_right_is_shown_in_figures() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (DOCUMENT | {"daemon": None}, "no daemon runs; the kernel forwards by the tables"),
+        (DOCUMENT | {"daemon": None}, "no daemon runs: the kernel forwards by the tables"),
         (
             with_interface(mode="generic", native_refused="EOPNOTSUPP: no"),
             "generic mode (native refused: EOPNOTSUPP: no)",

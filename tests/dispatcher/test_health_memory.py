@@ -15,23 +15,42 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 A, B, C = (Key("[2001:db8::10]:80/tcp", name) for name in "abc")
-NOW, WALL = 1000.0, 1_800_000_000.0
+NOW, BOOT = 1000.0, "this start"
 
 
-def test_what_is_kept_is_recalled_at_another_time_of_another_clock(tmp_path: Path) -> None:
+def test_what_is_kept_is_recalled(tmp_path: Path) -> None:
     file = tmp_path / "health.json"
     streaks = {
         A: Streak(up=False, since=NOW - 50, falls=3, words="refused", known=True),
         B: Streak(up=True, since=NOW - 4, falls=1, words="200 OK", known=True, load=1.0),
     }
-    keep(file, Memory(streaks, frozenset({A.service})), NOW, WALL)
-    found = recall(file, 70.0, WALL + 10)
+    keep(file, Memory(streaks, frozenset({A.service})), BOOT)
+    found = recall(file, NOW + 10, BOOT)
     assert found.alerts == {A.service}
     assert found.streaks == {
-        A: Streak(up=False, since=10.0, falls=3, words="refused"),
-        B: Streak(up=True, since=56.0, falls=1, words="200 OK"),
+        A: Streak(up=False, since=NOW - 50, falls=3, words="refused"),
+        B: Streak(up=True, since=NOW - 4, falls=1, words="200 OK"),
     }
-    assert recall(file, 5.0, WALL + 10).streaks[A].since > 0, "0 would say that it always was so"
+
+
+def test_no_clock_that_somebody_sets_has_a_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set back by an hour would keep slow start at its beginning for an hour."""
+    file = tmp_path / "health.json"
+    keep(file, Memory({B: Streak(up=True, since=NOW - 4)}), BOOT)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert recall(file, NOW, BOOT).streaks[B].since == NOW - 4
+    assert recall(file, NOW - 100, BOOT).streaks[B].since == NOW - 100, "never in the future"
+
+
+def test_after_another_start_of_the_machine_only_who_was_down_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "health.json"
+    streaks = {A: Streak(up=False, since=NOW, falls=2), B: Streak(up=True, since=NOW)}
+    keep(file, Memory(streaks), BOOT)
+    assert recall(file, 7.0, "another").streaks == {
+        A: Streak(up=False, since=7.0, falls=2, words="not checked yet")
+    }
 
 
 def test_only_what_a_restart_must_know_is_kept() -> None:
@@ -48,13 +67,13 @@ def test_only_what_a_restart_must_know_is_kept() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "[", "{}", "[]", "null", json.dumps([["s", "a", "words"]]),
-     json.dumps({"servers": [{"service": "s"}], "alerts": []}),
+     json.dumps({"servers": [{"service": "s"}], "alerts": [], "boot": BOOT}),
      json.dumps({"servers": [{"service": "s", "server": "a", "up": False, "since": float("nan"),
-                              "falls": 0, "words": ""}], "alerts": []}),
-     json.dumps({"servers": 7, "alerts": 8})],
+                              "falls": 0, "words": ""}], "alerts": [], "boot": BOOT}),
+     json.dumps({"servers": 7, "alerts": 8, "boot": BOOT})],
 )  # fmt: skip
 def test_a_file_that_cannot_be_read_is_as_none(text: str, tmp_path: Path) -> None:
     file = tmp_path / "health.json"
-    assert recall(file, NOW, WALL) == Memory()
+    assert recall(file, NOW, BOOT) == Memory()
     file.write_text(text)
-    assert recall(file, NOW, WALL) == Memory()
+    assert recall(file, NOW, BOOT) == Memory()

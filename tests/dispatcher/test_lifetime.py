@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import resource
 import signal
 import socket
 import stat
@@ -281,9 +282,12 @@ def test_status_with_a_daemon_without_one_and_with_nothing_at_all(scene: Scene) 
     document = scene.ask("status")
     assert document["daemon"]["process"] == process.pid
     assert len(document["services"]) == 6
+    assert "last check" not in text.stdout, "nothing is checked here"
+    assert "neighbours read 0." in text.stdout
+    assert scene.ask("status")["daemon"]["loops"]["checks"]["overdue"] is False
     scene.kill()
     text = scene.shunt("status")
-    assert text.status == 0, text.stderr
+    assert text.status == 1, text.stderr
     assert "no daemon runs" in text.stdout
     assert "192.0.2.21" in text.stdout
     left = json.loads(scene.shunt("status", "--json").stdout)
@@ -323,6 +327,28 @@ def test_a_manager_that_does_not_listen_ends_nothing(scene: Scene) -> None:
     eventually(lambda: "not told to who started this" in scene.said(), "it is said")
     scene.fetch(10)
     assert process.terminate() == 0
+
+
+def test_no_descriptors_are_no_reason_to_end(scene: Scene) -> None:
+    """They come back; what failed meanwhile is said in a few lines, and tried again."""
+    process = scene.up(FILE)
+    shares = {name: row["share"] for name, row in scene.servers().items()}
+    limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    eventually(lambda: scene.said().count("Too many open files") > 1, "it is said")
+    scene.fetch(10)
+    assert process.status is None
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+    eventually(lambda: not failing(scene), "all goes on")
+    assert {name: row["share"] for name, row in scene.servers().items()} == shares
+    assert "slots changed hands" not in scene.said().partition("ready")[2]
+    assert "Traceback" not in scene.said()
+    assert len(scene.said()) < 20_000
+
+
+def failing(scene: Scene) -> list[str]:
+    loops = scene.ask("status")["daemon"]["loops"]
+    return [name for name, loop in loops.items() if loop["failing"]]
 
 
 def test_the_addresses_are_announced_at_the_start(scene: Scene) -> None:

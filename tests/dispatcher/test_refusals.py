@@ -9,7 +9,7 @@ import pytest
 
 from shunt.dataplane.libbpf import libbpf
 from shunt.lab import topology
-from tests.dispatcher.scene import FOUR, SHUNT, SIX, Scene, configuration
+from tests.dispatcher.scene import FOUR, SHUNT, SIX, Scene, configuration, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,9 @@ def scene(laboratory: Scene) -> Iterator[Scene]:
     laboratory.down()
 
 
-def check(scene: Scene, refused: Completed, *words: str) -> None:
+def check(scene: Scene, refused: Completed, *words: str, status: int = 2) -> None:
     """Assert that a start was refused in so many words, and that it left nothing."""
-    assert refused.status == 2, refused
+    assert refused.status == status, refused
     for word in words:
         assert word in refused.stderr
     assert refused.stderr.startswith("shunt: ")
@@ -56,10 +56,28 @@ def check(scene: Scene, refused: Completed, *words: str) -> None:
         (GOOD.replace("port: 80", "port: 70000"), ("70000", "65535")),
         (GOOD.replace("a: 10", "d: 10", 1), ("no server is called `d`", "a, b, c", ":8:")),
         (GOOD.replace("port: 9,", "port: 80,"), ("192.0.2.10 port 80/tcp is a service already",)),
-        (GOOD.replace("eth0", "eth7"), ("there is no interface eth7", "eth0", ":3:")),
-        (GOOD.replace("eth0", "[eth7, eth8]"), ("eth7", "eth8")),
+        (GOOD.replace("eth0", "[eth7, lo]"), ("eth7", "lo is the loopback", ":3:")),
         (GOOD.replace("eth0", "[eth0, lo]"), ("lo is the loopback", ":3:")),
         (GOOD.replace("eth0", "tun7"), ("tun7 has no MAC address", "Ethernet", ":3:")),
+        (GOOD.replace("secret", "group: nobodies\n  secret"), ("there is no group 'nobodies'",)),
+        ("", ("empty",)),
+    ],
+    ids=[
+        "unknown key", "bad address", "port out of range", "server not defined",
+        "two services in one place", "absent interface and loopback",
+        "loopback", "tunnel", "unknown group", "empty file",
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_refused(scene: Scene, text: str, words: tuple[str, ...]) -> None:
+    check(scene, scene.try_up(text), *words)
+    assert scene.carried() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("eth0", "eth7"), ("there is no interface eth7", "eth0", ":3:")),
+        (GOOD.replace("eth0", "[eth7, eth8]"), ("eth7", "eth8")),
         (
             configuration({"a": 1}, clusters=(type(FOUR)("192.0.2.2"), type(SIX)("2001:db8::2"))),
             (
@@ -68,19 +86,23 @@ def check(scene: Scene, refused: Completed, *words: str) -> None:
                 "ip address del 2001:db8::2/64 dev eth0",
             ),
         ),
-        (GOOD.replace("secret", "group: nobodies\n  secret"), ("there is no group 'nobodies'",)),
-        ("", ("empty",)),
     ],
-    ids=[
-        "unknown key", "bad address", "port out of range", "server not defined",
-        "two services in one place", "absent interface", "two absent interfaces",
-        "loopback", "tunnel",
-        "cluster address of the host", "unknown group", "empty file",
-    ],
-)  # fmt: skip
-def test_a_bad_file_is_refused(scene: Scene, text: str, words: tuple[str, ...]) -> None:
-    check(scene, scene.try_up(text), *words)
+    ids=["absent interface", "two absent interfaces", "cluster address of the host"],
+)
+def test_a_host_that_may_be_ready_later_is_tried_again(
+    scene: Scene, text: str, words: tuple[str, ...]
+) -> None:
+    """By systemd: the unit gives up after status 2 only."""
+    check(scene, scene.try_up(text), *words, status=1)
     assert scene.carried() is None
+
+
+def test_one_interface_is_enough_to_begin_with(scene: Scene) -> None:
+    scene.up(GOOD.replace("eth0", "[eth0, eth7]"))
+    assert scene.carried() is not None
+    eventually(lambda: "eth7" in scene.shunt("status").stdout, "it is told")
+    assert scene.shunt("status").status == 1
+    scene.fetch(10)
 
 
 def test_no_file_is_refused(scene: Scene) -> None:

@@ -30,10 +30,11 @@ class Stub:
     def __init__(self, folder: Path, *refusals: str) -> None:
         self.refusals = list(refusals)
         self.steps: list[str] = []
+        self.moved_meanwhile = 0
         self.file = folder / "shunt.yaml"
         self.places = SimpleNamespace(socket=folder / "socket", overrides=folder / "overrides")
         self.engine: Any = SimpleNamespace(
-            config=OLD, overrides=CHANGES, watched=lambda: (),
+            balancer=SimpleNamespace(moved=100), config=OLD, overrides=CHANGES, watched=lambda: (),
             attach=lambda _, settings: self.step("attach", settings.hooks),
             write_addresses=lambda: self.step("addresses", self.engine.config.dispatcher.hooks),
         )  # fmt: skip
@@ -51,13 +52,14 @@ class Stub:
             raise DataplaneError(f"{name}: no memory")
 
     async def settled(self) -> None:
-        return
+        self.engine.balancer.moved += self.moved_meanwhile
 
     async def work(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
     async def apply(self) -> int:
         self.step("apply", self.engine.config.dispatcher.hooks)
+        self.engine.balancer.moved += 7
         return 7
 
     def wake(self) -> None:
@@ -89,6 +91,12 @@ async def test_what_is_right_is_in_force_and_changes_without_a_place_are_forgott
     assert stub.engine.config is NEW
     assert stub.events.hooks.folder == Path("/new")
     assert overrides.read(tmp_path / "overrides") == Overrides({})
+
+
+async def test_what_a_neighbours_news_puts_in_force_meanwhile_is_counted(tmp_path: Path) -> None:
+    stub = Stub(tmp_path)
+    stub.moved_meanwhile = 18_718
+    assert await put(stub) == 18_725
 
 
 @pytest.mark.parametrize("refused", ["attach", "apply", "addresses"])

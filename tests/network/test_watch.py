@@ -229,3 +229,28 @@ def test_nothing_is_left_when_the_watch_ends(segment: Segment) -> None:
         assert watch._listener.fileno() == -1
 
     segment.dispatcher.call(lambda: asyncio.run(main()))
+
+
+@pytest.mark.parametrize("where", ["route_to", "Netlink.dump", "Netlink.ask", "Listener.read"])
+def test_no_descriptors_are_no_news_of_a_neighbour(
+    segment: Segment, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be asked now is asked later, and the table stays as it was."""
+
+    async def body(watch: NeighbourWatch) -> None:
+        await has(watch, OLD, FOUR, SIX)
+        with monkeypatch.context() as broken:
+            broken.setattr(f"shunt.network.watch.{where}", _no_descriptors)
+            watch._read = float("-inf")  # the whole table is due to be read
+            segment.move()
+            segment.server.call(lambda: announce("eth0", [FOUR, SIX]))
+            await eventually(lambda: watch.failing is not None)
+            assert watch.neighbours[FOUR].mac is not None
+        await has(watch, NEW, FOUR, SIX)
+        await eventually(lambda: watch.failing is None)
+
+    segment.watch([FOUR, SIX], body)
+
+
+def _no_descriptors(*_: object) -> None:
+    raise NetworkError("netlink: Too many open files", errno=errno.EMFILE)

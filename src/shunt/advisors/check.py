@@ -92,6 +92,11 @@ class Check:
     rise: int = 1
     connect_tries: int = 1
 
+    @property
+    def longest(self) -> float:
+        """Return the seconds that it takes at most."""
+        return self.connect_tries * self.connect_timeout + self.receive_timeout
+
     def target(self, address: Address, port: int, server: str = "", service: str = "") -> Target:
         """Return whom to ask; the check's own port wins, then the service's, then the usual one."""
         found = self.port or port or self.advisor.usual_port or 0

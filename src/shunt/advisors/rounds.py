@@ -44,6 +44,10 @@ class Rounds(Generic[Key]):
 
     Checks of one job never overlap. First checks are spread, so that a thousand jobs with one
     interval do not all begin at one moment.
+
+    Attributes:
+        checks: made so far.
+        last: when the last one ended, by the event loop's clock; None: none has yet.
     """
 
     def __init__(self, report: Callable[[Key, Verdict], None]) -> None:
@@ -51,8 +55,10 @@ class Rounds(Generic[Key]):
         self._jobs: dict[Key, Job] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._waits: dict[Key, asyncio.Future[bool]] = {}
+        self._owed: dict[Key, float] = {}
         self._checker = Checker()
         self.checks = 0
+        self.last: float | None = None
 
     def take(self, jobs: Mapping[Key, Job]) -> None:
         """Run these jobs and no others; a job that is the same goes on as it was."""
@@ -73,6 +79,13 @@ class Rounds(Generic[Key]):
         if waiting is not None and not waiting.done():
             waiting.set_result(True)
 
+    def late(self, now: float) -> float:
+        """Return for how many seconds the check that is most overdue should have begun, or ended.
+
+        None is 0 seconds late. A job that has died is ever later.
+        """
+        return max(0.0, now - min(self._owed.values(), default=now))
+
     async def close(self) -> None:
         """Stop every job."""
         tasks = list(self._tasks.values())
@@ -84,6 +97,7 @@ class Rounds(Generic[Key]):
     def _stop(self, key: Key) -> None:
         self._jobs.pop(key, None)
         self._waits.pop(key, None)
+        self._owed.pop(key, None)
         task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()
@@ -94,11 +108,14 @@ class Rounds(Generic[Key]):
         part = zlib.crc32(repr(key).encode()) / 2**32
         due = loop.time() + part * min(interval, _SPREAD)
         while True:
+            self._owed[key] = due
             haste = await self._wait(loop, key, due)
             due = min(due, loop.time()) + interval  # a check that was hurried begins a new rhythm
             check = _hasty(job) if haste else job.check
+            self._owed[key] = loop.time() + check.longest
             verdict = await self._checker.check(check, job.target, mark=job.mark)
             self.checks += 1
+            self.last = loop.time()
             self._tell(key, verdict)
             due = max(due, loop.time())
             if haste and not verdict.up:

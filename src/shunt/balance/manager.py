@@ -130,12 +130,19 @@ def decide(
             factor = _factor(server, settings, before, found if measured else None)
             decisions[server.server] = _decision(server, settings, factor, found, now, kept)
         else:
-            decisions[server.server] = Decision(0, up=False, reason=server.words or "down")
+            decisions[server.server] = Decision(0, up=False, reason=_why_down(server))
     basis = _basis(seen, settings, now)
     if basis == before.basis and _insensitive(before.servers, decisions, settings.sensitivity):
         decisions = {name: _held(before.servers[name], new) for name, new in decisions.items()}
     words = _alert(spread, len(seen)) if alert else None
     return Decided(MappingProxyType(decisions), words, kept, basis)
+
+
+def _why_down(server: Seen) -> str:
+    """Return why a server is out: the last check's words, if that is what takes it out."""
+    if server.earning:
+        return f"returning: more checks must succeed in a row (the last one did: {server.words})"
+    return server.words or "down"
 
 
 def _alert(spread: frozenset[str], servers: int) -> str:

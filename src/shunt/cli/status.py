@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from shunt.cli.output import Output
+from shunt.cli.status_alarms import alarms, alive
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -31,7 +32,8 @@ def status(
 ) -> int:
     """Show clusters, services and servers: weight, share, MAC, packets, rates, reasons.
 
-    Works without the daemon as well, from what is pinned in the kernel.
+    Works without the daemon as well, from what is pinned in the kernel. Leaves with 1 if the daemon
+    does not run, or some of its work has stopped.
 
     For example: `shunt status --watch`
 
@@ -49,8 +51,9 @@ def status(
         return _watch(where, out)
     document = read(where)
     out.document(document)
-    out.console.print(_memory(document) if memory else render(document))
-    return 0
+    if not json:
+        out.console.print(_memory(document) if memory else render(document))
+    return 1 if alarms(document) else 0
 
 
 def read(where: Places) -> dict[str, Any]:
@@ -93,8 +96,9 @@ def render(document: dict[str, Any]) -> Group:
     daemon = document["daemon"]
     if daemon:
         head.append(f"dispatcher: process {daemon['process']}, {daemon['file']}\n")
-    else:
-        head.append("no daemon runs; the kernel forwards by the tables that it left\n", "yellow")
+        head.append(f"{alive(daemon['loops'])}\n")
+    for line in alarms(document):
+        head.append(f"{line}\n", "red")
     for name, link in document["interfaces"].items():
         head.append_text(_interface(name, link))
     for diagnosis in document["diagnoses"]:

@@ -9,34 +9,16 @@ systemd's watchdog.
 from __future__ import annotations
 
 import asyncio
-import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shunt.dispatcher.limited_log import LimitedLog
-from shunt.errors import ShuntError
+from shunt.errors import ControlError, HostError, ShuntError, passes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 _AGAIN = 5.0  # seconds after a turn failed
-
-# What is over when somebody closes files, memory is free again, an interface is back or up.
-PASSING = {
-    errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENETDOWN, errno.ENETUNREACH,
-    errno.ENFILE, errno.ENOBUFS, errno.ENODEV, errno.ENOMEM, errno.ENOSPC, errno.ENXIO,
-    errno.EDQUOT, errno.ETIMEDOUT,
-}  # fmt: skip
-
-
-def passes(error: BaseException) -> bool:
-    """Return whether what has failed may go well next time: the kernel's number says so; pure."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if getattr(cause, "errno", None) in PASSING:
-            return True
-        cause = cause.__cause__
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +26,29 @@ class Age:
     """How long ago a loop did its work.
 
     Attributes:
-        seconds: since then; None: it has not yet.
+        seconds: since then; None: there was nothing to do yet.
         limit: seconds after which it is not alive; None: it waits for something to do.
         failing: why its last turn failed; None: it did not.
+        late: seconds by which its work is overdue, where that is not its age: of many checks, each
+            has its own time.
     """
 
     seconds: float | None
     limit: float | None
     failing: str | None = None
+    late: float | None = None
 
     @property
     def overdue(self) -> bool:
         """Return whether nobody should rely on it."""
-        return self.seconds is not None and self.limit is not None and self.seconds > self.limit
+        seconds = self.seconds if self.late is None else self.late
+        return seconds is not None and self.limit is not None and seconds > self.limit
 
     def document(self) -> dict[str, Any]:
         """Return it for `shunt status`."""
         return {
             "age": self.seconds,
+            "late": self.late,
             "limit": self.limit,
             "overdue": self.overdue,
             "failing": self.failing,
@@ -101,7 +88,7 @@ class Loops:
             passes: says of an error whether it is worth another try.
 
         Raises:
-            Exception: whatever a turn raises and does not pass by itself.
+            ShuntError: what a turn raised and does not pass by itself.
         """
         self._limits[name] = limit
         self._turned[name] = self._clock()
@@ -110,7 +97,7 @@ class Loops:
                 pause = await turn()
             except (ShuntError, OSError) as error:
                 if not passes(error):
-                    raise
+                    raise _for_good(name, error) from error
                 self._failing[name] = str(error)
                 self._log.error(
                     "failed for now, and tried again", name, what=name, reason=str(error)
@@ -128,3 +115,14 @@ class Loops:
             name: Age(max(0.0, now - at), self._limits[name], self._failing.get(name))
             for name, at in self._turned.items()
         }
+
+
+def _for_good(name: str, error: ShuntError | OSError) -> ShuntError:
+    """Return the error to end by: one by which systemd starts the daemon anew.
+
+    A daemon that had begun was on the right host with the right file, whatever is wrong now.
+    """
+    if isinstance(error, ShuntError) and error.exit_code != HostError.exit_code:
+        return error
+    hint = error.hint if isinstance(error, ShuntError) else None
+    return ControlError(f"{name}: {error}", hint=hint)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
+from threading import Event
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from shunt.dispatcher.ledger import (
     shares_of,
 )
 from shunt.dispatcher.wishes import Flag, Wish
+from shunt.errors import DataplaneError
 from shunt.model.addresses import ZERO
 from shunt.model.config import Track
 
@@ -59,12 +61,14 @@ class Balancer:
         plane: the data plane; another object after an array has grown.
         placed: every service in the kernel.
         moved: slots that have changed hands since the start.
+        interrupted: set by who ends the process: no more tables are made.
     """
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.placed: dict[Place, Placed] = read_ledger(plane)
         self.moved = 0
+        self.interrupted = Event()
         self._key = blake2b(plane.hash_key, digest_size=16, person=b"slot tables").digest()
         self._built: OrderedDict[tuple[Shares, int], NDArray[np.uint16]] = OrderedDict()
         self._tracks = plane.layouts.enum("track")
@@ -116,6 +120,8 @@ class Balancer:
             placed.service, placed.claims = wish.service, claims[placed.place]
         self._write_wildcards()
         for table, users in self._users().items():
+            if self.interrupted.is_set():
+                raise DataplaneError("told to end before every table was made")
             copied = self._make(table, users, ways)
             for placed in users:  # at once: the next table may take seconds, or the room just left
                 self._write_service(placed)

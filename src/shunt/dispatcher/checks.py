@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from shunt.errors import ConfigError, HostError
+from shunt.errors import ConfigError, HostError, UnreadyError
 from shunt.network.addresses import held_by_host
 from shunt.network.links import Link, find
 
@@ -13,25 +14,42 @@ if TYPE_CHECKING:
     from shunt.errors import Problem
 
 
-def check_host(located: Located) -> tuple[Link, ...]:
-    """Return the dispatcher's interfaces, once everything is as it must be.
+class Demands(Enum):
+    """What must be true of this host, beside the file.
+
+    An interface may come late, and what is in the kernel already forwards whatever this process
+    does. So a start asks for one interface, and a take-over for none: what is missing is followed,
+    and shown.
+    """
+
+    RELOAD = auto()
+    START = auto()
+    TAKE_OVER = auto()
+
+
+def check_host(located: Located, demands: Demands = Demands.RELOAD) -> tuple[Link, ...]:
+    """Return the dispatcher's interfaces that are there, once everything is as it must be.
 
     Raises:
-        ConfigError: cluster addresses that the host itself holds, or interfaces that are absent
-            or that are no Ethernet; all of them, each with its line.
+        UnreadyError: at a start, cluster addresses that the host itself holds, or interfaces that
+            are absent; all of them, each with its line. Later it may be otherwise.
+        ConfigError: the same at a reload, or interfaces without Ethernet.
     """
     problems: list[Problem] = []
+    unready: list[Problem] = []
     links = []
     for name in located.config.dispatcher.interfaces:
         try:
             link = find(name)
         except HostError as error:
             hint = f"; {error.hint}" if error.hint else ""
-            problems.append(located.problem(("dispatcher", "interface"), error.message + hint))
+            unready.append(located.problem(("dispatcher", "interface"), error.message + hint))
             continue
         links.append(link)
         if link.loopback or link.mac is None:
             problems.append(located.problem(("dispatcher", "interface"), _no_ethernet(link)))
+    if demands is not Demands.RELOAD and links and not problems:
+        unready.clear()
     for address in located.config.cluster_addresses:
         held = held_by_host(address)
         if held is not None:
@@ -39,9 +57,11 @@ def check_host(located: Located) -> tuple[Link, ...]:
                 f"{address} is held by this host itself, on {held.interface}; the dispatcher's "
                 f"kernel must not hold it. Remove it: {held.removal}"
             )
-            problems.append(located.problem(located.addresses[address], message))
-    if problems:
-        raise ConfigError(located.file, tuple(problems))
+            unready.append(located.problem(located.addresses[address], message))
+    if problems or (unready and demands is Demands.RELOAD):
+        raise ConfigError(located.file, (*problems, *unready))
+    if unready and demands is not Demands.TAKE_OVER:
+        raise UnreadyError(located.file, tuple(unready))
     return tuple(links)
 
 

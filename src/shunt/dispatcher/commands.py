@@ -64,6 +64,8 @@ class Commands:
                 "took_over": not daemon.engine.fresh,
                 "announced": daemon.announcer.rounds,
                 "announcing_failed": dict(daemon.announcer.failures),
+                "missing_interfaces": sorted(daemon.following.missing),
+                "loops": {name: age.document() for name, age in daemon.ages().items()},
                 "claims": [claimed.document() for claimed in daemon.guardian.claims],
             },
             "diagnoses": [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +19,10 @@ import structlog
 
 from shunt.dataplane.features import require
 from shunt.dataplane.memory import give_back
+from shunt.dataplane.pins import PinDirectory
 from shunt.dispatcher import overrides, snapshot
-from shunt.dispatcher.alive import Loops, passes
+from shunt.dispatcher.alive import Age, Loops
+from shunt.dispatcher.checks import Demands
 from shunt.dispatcher.commands import Commands
 from shunt.dispatcher.control_server import ControlServer
 from shunt.dispatcher.deadline import Deadline
@@ -31,18 +34,19 @@ from shunt.dispatcher.health import HealthWatch
 from shunt.dispatcher.health_counts import Counts, Reading
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.interfaces import InterfaceMonitor
-from shunt.dispatcher.notify import notify
+from shunt.dispatcher.limited_log import Unforeseen
+from shunt.dispatcher.notify import feed, notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
 from shunt.dispatcher.reloading import FIRST_ANSWERS, Reloading
 from shunt.dispatcher.sent_back import SentBackWatch, read_loops
 from shunt.dispatcher.sweep import sweep
-from shunt.errors import DataplaneError, ShuntError
+from shunt.errors import DataplaneError, ShuntError, passes
 from shunt.network.announce import Announcer, Schedule
 from shunt.network.watch import NeighbourWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from shunt.config import Located
     from shunt.dispatcher.health_jobs import Key
@@ -89,6 +93,7 @@ class Daemon:
         self._replace = replace
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
         self._deadline = Deadline()
+        self._interrupted = threading.Event()
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
         self.reloading = Reloading(self)
@@ -125,12 +130,16 @@ class Daemon:
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
         """Told to end before the loops run: what was begun is taken away."""
+        self._interrupted.set()
         self._stop.set()
         task.cancel()
 
     async def _run_alone(self) -> None:
         require()
-        located, interfaces = self.reloading.checked()
+        is_left = bool(PinDirectory(self.places.pins).names())
+        located, interfaces = self.reloading.checked(
+            Demands.TAKE_OVER if is_left else Demands.START
+        )
         with locked(self.places):
             await self._run(located, interfaces)
             if self._remove:
@@ -148,6 +157,7 @@ class Daemon:
         if changes != kept:
             overrides.write(self.places.overrides, changes)
         self.engine = await self.work(Engine.open, located.config, self.places, changes)
+        self.engine.balancer.interrupted = self._interrupted
         self._counts = Counts(self.engine.balancer)
         self.loops = Loops(asyncio.get_running_loop().time)
         self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
@@ -163,8 +173,9 @@ class Daemon:
         async with NeighbourWatch(self.engine.watched()) as watch:
             self.watch = watch
             self.health = HealthWatch(
-                self.engine, self.events, self._changed.set, self._counters, self.places.health
-            )
+                self.engine, self.events, self._changed.set, self._counters, self.places.health,
+                self.loops,
+            )  # fmt: skip
             self.sent_back = SentBackWatch(self._tell_loop, self.health.hurry)
             if self.engine.fresh:
                 with contextlib.suppress(TimeoutError):
@@ -190,6 +201,7 @@ class Daemon:
             ShuntError: why a loop failed.
         """
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(Unforeseen())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         self._deadline.watch(signal.SIGTERM, signal.SIGINT)
@@ -203,6 +215,7 @@ class Daemon:
                 self.attend()
                 self._say_ready()
                 await self._stop.wait()
+                self._interrupted.set()
                 notify("STOPPING=1")
                 for task in (*running, *self._attending):
                     task.cancel()
@@ -210,15 +223,27 @@ class Daemon:
             raise _first(failures) from None
 
     def _loops_to_run(self) -> tuple[Coroutine[None, None, None], ...]:
-        turns, quiescing, following = self.loops.turns, Quiescing(self.events), Following(self)
+        turns, quiescing = self.loops.turns, Quiescing(self.events)
+        self.following = Following(self)
         return (
             self._follow(),
             turns("tables", self._gather, limit=None, passes=_passes),
             turns("sweep", lambda: self._sweep(quiescing), limit=_SWEEP_LIMIT),
             turns("counters", self._sample, limit=_LIMIT),
-            turns("interfaces", following.adapt, limit=_LIMIT),
+            turns("interfaces", self.following.adapt, limit=_LIMIT),
             self.health.run(),
+            feed(self.ages),
         )
+
+    def ages(self) -> Mapping[str, Age]:
+        """Return how long ago each loop did its work."""
+        now, watch = asyncio.get_running_loop().time(), self.watch
+        failing = watch.failing.message if watch.failing else None
+        return {
+            "checks": self.health.age(now),
+            "neighbours": Age(now - watch.turned, _LIMIT, failing),
+            **self.loops.ages(),
+        }
 
     def attend(self) -> None:
         """Announce and guard the cluster addresses on the interfaces that they are at now."""

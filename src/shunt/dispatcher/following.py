@@ -31,6 +31,13 @@ class Following:
         self._groups = Groups(daemon.places.groups)
         self._failed: str | None = None
         self._attach_again = 0.0
+        if missing := self.missing:
+            log.warning("an interface of the dispatcher is not there", interfaces=sorted(missing))
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Return the interfaces of the configuration that are not there."""
+        return self._followed.missing
 
     async def adapt(self) -> float:
         """Follow what has changed since the last call; return the seconds until the next one."""

@@ -107,9 +107,9 @@ class Guardian:
             listening = None
 
     def _listen(self, interface: str, addresses: Collection[Address]) -> Watch | None:
-        own = {link.mac for link in links() if link.mac is not None}
         self._watches.pop(interface, None)
         try:
+            own = {link.mac for link in links() if link.mac is not None}
             self._watches[interface] = Watch(interface, addresses, own, _EACH)
         except (HostError, NetworkError) as error:
             if self._deaf.get(interface) != error.message:

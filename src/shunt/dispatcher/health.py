@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,6 +18,7 @@ from shunt.advisors.rounds import Rounds
 from shunt.balance import manager
 from shunt.balance.manager_counts import Suspicion, suspicious
 from shunt.dispatcher import health_memory
+from shunt.dispatcher.alive import Age
 from shunt.dispatcher.events import Kind
 from shunt.dispatcher.health_findings import Findings
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
     from shunt.advisors.rounds import Job
+    from shunt.dispatcher.alive import Loops
     from shunt.dispatcher.engine import Engine
     from shunt.dispatcher.events import Events
     from shunt.dispatcher.health_counts import Reading
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+LATEST = 10.0  # seconds by which a check may be late before checking has ended
 _GATHER = 0.01  # seconds in which turns are gathered, for a whole rack may fail at once
 _GLANCE = 0.05  # seconds between looks for unanswered connections
 _GLANCE_COST = 20  # a look may take one part in so many of a processor
@@ -64,6 +66,7 @@ class HealthWatch:
         changed: Callable[[], None],
         glance: Callable[[], Awaitable[Reading]],
         memory: Path,
+        loops: Loops,
     ) -> None:
         """Watch nothing yet; what the last daemon found holds until it is found otherwise.
 
@@ -73,6 +76,7 @@ class HealthWatch:
             changed: called when the engine got something new.
             glance: reads the counters of the services that are managed.
             memory: the file that says what was found.
+            loops: keeps the watch's own loops turning.
         """
         self._engine = engine
         self._changed = changed
@@ -84,17 +88,21 @@ class HealthWatch:
         self._path = HealthPath()
         self._rounds: Rounds[Key] = Rounds(self._report)
         self._jobs: dict[Key, Job] = {}
+        self._astray: dict[Key, str] = {}  # the jobs that cannot be made now, and why
         self._suspected: dict[Key, Suspicion] = {}
         self._warned: dict[Key, str] = {}
         self._alerted: set[str] = set()
         self._ways: dict[str, Way] = {}
         self._overrides = engine.overrides
         self._turns: set[str] = set()
+        self._loops = loops
+        self._measurements = 0
+        self._before: Reading | None = None
         self._memory = memory
         self._recall()
 
     def _recall(self) -> None:
-        found = health_memory.recall(self._memory, self._now(), time.time())
+        found = health_memory.recall(self._memory, self._now(), health_memory.boot_id())
         self.findings.streaks.update(found.streaks)
         self._alerted.update(found.alerts)
         self.findings.forget_all_but(self._engine.config)
@@ -104,7 +112,7 @@ class HealthWatch:
         now, slow_start = self._now(), self._engine.config.manager.slow_start
         streaks = health_memory.worth_keeping(self.findings.streaks, now, slow_start)
         memory = health_memory.Memory(streaks, frozenset(self._alerted))
-        health_memory.keep(self._memory, memory, now, time.time())
+        health_memory.keep(self._memory, memory, health_memory.boot_id())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -114,8 +122,13 @@ class HealthWatch:
         _allow_descriptors()
         self.take()
         try:
+            turns = self._loops.turns
             async with asyncio.TaskGroup() as tasks:
-                for loop in (self._path.keep(), self._manage(), self._suspect()):
+                for loop in (
+                    self._path.keep(),
+                    turns("weights", self._manage, limit=None),
+                    turns("suspicion", self._suspect, limit=None),
+                ):
                     tasks.create_task(loop)
         finally:
             await self._rounds.close()
@@ -141,9 +154,9 @@ class HealthWatch:
         for table in (self._suspected, self._warned):
             for key in table.keys() - self._jobs.keys():
                 del table[key]
-        astray = {key: missing[t.address] for key, t in along.items() if t.address in missing}
-        self._rounds.take({key: job for key, job in self._jobs.items() if key not in astray})
-        for key, reason in astray.items():
+        self._astray = {key: missing[t.address] for key, t in along.items() if t.address in missing}
+        self._rounds.take({key: job for key, job in self._jobs.items() if key not in self._astray})
+        for key, reason in self._astray.items():
             self._say_untold(key, f"not checked: {reason}")
         self._decide_all()
 
@@ -151,7 +164,9 @@ class HealthWatch:
 
     def _report(self, key: Key, verdict: Verdict) -> None:
         job = self._jobs.get(key)
-        if job is None:
+        if job is not None and job.mark:
+            self._path.hear()
+        if job is None or key in self._astray:
             return
         if key.service == METRIC:
             self._measured(key.server, verdict)
@@ -206,15 +221,15 @@ class HealthWatch:
 
     # Weights.
 
-    async def _manage(self) -> None:
-        turn = 0
-        while True:
-            settings = self._engine.config.manager
-            await asyncio.sleep(settings.interval)
-            if settings.dynamic and turn % settings.refresh == 0:
+    async def _manage(self) -> float:
+        """Decide by new measurements; the first time, there are none yet."""
+        settings = self._engine.config.manager
+        if self._measurements:
+            if settings.dynamic and (self._measurements - 1) % settings.refresh == 0:
                 self.findings.counted(await self._glance(), self._managed())
-            turn += 1
             self._decide_all(measured=True)
+        self._measurements += 1
+        return settings.interval
 
     def _managed(self) -> Iterator[Service]:
         return (s for s in self._engine.config.services if s.name in self.managed)
@@ -280,19 +295,16 @@ class HealthWatch:
 
     # Suspicion.
 
-    async def _suspect(self) -> None:
+    async def _suspect(self) -> float:
         """Look for connections that nobody answers, and check their servers at once."""
-        before: Reading | None = None
-        while True:
-            pause = _GLANCE
-            services = self._engine.config.services
-            if any(s.advisor and s.protocol is Protocol.TCP for s in services):
-                now = await self._glance()
-                if before is not None:
-                    self._compare(before, now)
-                before = now
-                pause = max(pause, _GLANCE_COST * now.cost)
-            await asyncio.sleep(pause)
+        services = self._engine.config.services
+        if not any(s.advisor and s.protocol is Protocol.TCP for s in services):
+            return _GLANCE
+        now = await self._glance()
+        if self._before is not None:
+            self._compare(self._before, now)
+        self._before = now
+        return max(_GLANCE, _GLANCE_COST * now.cost)
 
     def _compare(self, before: Reading, now: Reading) -> None:
         for key, (packets, opened, closed) in now.growth_since(before):
@@ -320,6 +332,11 @@ class HealthWatch:
         aimed = aim(self._engine.config, check, address, port, server)
         way = self._engine.ways.get(server, UNKNOWN)
         return await once(check, aimed, self._path, way)
+
+    def age(self, now: float) -> Age:
+        """Return how long ago a check ended, and by how much the most overdue one is late."""
+        last = self._rounds.last
+        return Age(None if last is None else now - last, LATEST, late=self._rounds.late(now))
 
     def document(self) -> dict[str, Any]:
         """Return what was seen and decided, by service and server."""

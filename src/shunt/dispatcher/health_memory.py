@@ -1,6 +1,7 @@
 """What the checks found, kept in a file: a restart tries no failing server on users first.
 
-Times in the file are seconds of the wall clock; in the daemon, of the monotonic one.
+Times in the file are those of the monotonic clock, which all processes since the machine's start
+share and nobody sets; the file names the start. Of another start's times nothing is known.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,13 @@ import structlog
 from shunt.balance.manager_streak import MEMORY, Streak
 from shunt.dispatcher import files
 from shunt.dispatcher.health_jobs import Key
+from shunt.dispatcher.limited_log import LimitedLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 log = structlog.get_logger()
+_limited = LimitedLog()
 
 _LONG_AGO = 1e-6  # of the monotonic clock: before this machine started
 
@@ -53,19 +56,24 @@ def worth_keeping(
     return {key: s for key, s in streaks.items() if not s.up or s.since > max(0.0, lately)}
 
 
-def recall(path: Path, now: float, wall: float) -> Memory:
+def recall(path: Path, now: float, boot: str) -> Memory:
     """Return what was kept, nothing if there is none or it cannot be read.
+
+    After another start of the machine, servers that were down are so since now, and none has come
+    back lately.
 
     Args:
         path: the file.
         now: seconds of the monotonic clock.
-        wall: seconds of the wall clock.
+        boot: names the machine's start.
     """
     try:
         kept = json.loads(path.read_text())
+        same = kept["boot"] == boot
         streaks = {
-            Key(str(row["service"]), str(row["server"])): _streak(row, now - wall)
+            Key(str(row["service"]), str(row["server"])): _streak(row, now, same=same)
             for row in kept["servers"]
+            if same or not row["up"]
         }
         return Memory(streaks, frozenset(map(str, kept["alerts"])))
     except FileNotFoundError:
@@ -75,25 +83,35 @@ def recall(path: Path, now: float, wall: float) -> Memory:
         return Memory()
 
 
-def _streak(row: Mapping[str, Any], offset: float) -> Streak:
-    since = float(row["since"]) + offset
+def _streak(row: Mapping[str, Any], now: float, *, same: bool) -> Streak:
+    since = float(row["since"])
     if not math.isfinite(since):
         raise ValueError(row["since"])
     return Streak(
-        up=bool(row["up"]), since=max(_LONG_AGO, since), falls=int(row["falls"]),
-        words=str(row["words"]),
+        up=bool(row["up"]), since=max(_LONG_AGO, min(since, now) if same else now),
+        falls=int(row["falls"]), words=str(row["words"]),
     )  # fmt: skip
 
 
-def keep(path: Path, memory: Memory, now: float, wall: float) -> None:
+def keep(path: Path, memory: Memory, boot: str) -> None:
     """Write it; the arguments are those of `recall`."""
     rows = [
-        {"service": key.service, "server": key.server, "up": streak.up,
-         "since": streak.since + wall - now, "falls": streak.falls, "words": streak.words}
+        {"service": key.service, "server": key.server, "up": streak.up, "since": streak.since,
+         "falls": streak.falls, "words": streak.words}
         for key, streak in memory.streaks.items()
     ]  # fmt: skip
-    text = json.dumps({"servers": rows, "alerts": sorted(memory.alerts)})
+    text = json.dumps({"boot": boot, "servers": rows, "alerts": sorted(memory.alerts)})
     try:
         files.write_whole(path, text)
     except OSError as error:
-        log.warning("which servers are down cannot be kept", file=str(path), reason=error.strerror)
+        _limited.warning(
+            "which servers are down cannot be kept", file=str(path), reason=error.strerror
+        )
+
+
+def boot_id() -> str:
+    """Return what names this start of the machine; nothing where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

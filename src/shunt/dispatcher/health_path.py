@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shunt.dataplane.probe import Probe, ProbeWay, marks
+from shunt.dispatcher.limited_log import LimitedLog
 from shunt.dispatcher.numbers import Numbers
 from shunt.errors import NetworkError, ShuntError
+from shunt.network.addresses import told
 from shunt.network.links import links
 from shunt.network.placeholder import (
     CONFIRM,
@@ -67,6 +69,8 @@ class HealthPath:
         self._borrowed: list[_Leg] = []
         self._again: Callable[[], None] = _nobody
         self._told: frozenset[Address] = frozenset()  # the missing that `lead` returned
+        self._listener: Listener | None = None
+        self._limited = LimitedLog()
 
     def mark(self, server: str) -> int:
         """Return the mark of a server's name; it keeps it until `lead` is without the server.
@@ -227,22 +231,33 @@ class HealthPath:
             log.warning("entries for checks are not watched", reason=error.message)
             yield  # they are still confirmed in time
             return
-        loop.add_reader(listener.fileno(), self._hear, listener)
+        self._listener = listener
+        loop.add_reader(listener.fileno(), self.hear)
         try:
             yield
         finally:
+            self._listener = None
             loop.remove_reader(listener.fileno())
             listener.close()
 
-    def _hear(self, listener: Listener) -> None:
+    def hear(self) -> None:
+        """Take what the kernel has announced up to now.
+
+        Who got an answer calls this before believing it: the host may have taken the address, and
+        answered itself. The kernel announces an address before it answers for it.
+        """
+        if self._listener is None:
+            return
         try:
-            news, incomplete = listener.read()
-            if incomplete or lost(news, self._entries):
+            news, incomplete = self._listener.read()
+            if incomplete or lost(news, self._entries) or told(news) & self._wished():
                 self._lay()
                 self._tell()
         except NetworkError as error:
-            log.warning("entries for checks are not watched any more", reason=error.message)
-            asyncio.get_running_loop().remove_reader(listener.fileno())
+            self._limited.warning("entries for checks cannot be heard of", reason=error.message)
+
+    def _wished(self) -> frozenset[Address]:
+        return frozenset((*self._addresses, *(leg.address for leg in self._borrowed)))
 
     # Telling.
 

@@ -13,6 +13,7 @@ import structlog
 from shunt.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
 log = structlog.get_logger()
@@ -64,3 +65,18 @@ class LimitedLog:
         if kind.left_out:
             facts["left_out"], kind.left_out = kind.left_out, 0
         log.log(level, event, **facts)
+
+
+class Unforeseen:
+    """The event loop's handler of what nobody caught: a few lines of each kind, with the place."""
+
+    def __init__(self) -> None:
+        self._log = LimitedLog(burst=3)
+
+    def __call__(self, _loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what asyncio tells (`loop.call_exception_handler`)."""
+        error = context.get("exception")
+        self._log.error(
+            "unforeseen; please report it", f"{context['message']} {type(error).__name__}",
+            what=context["message"], exc_info=error,
+        )  # fmt: skip

@@ -11,7 +11,7 @@ import structlog
 
 from shunt.config import load_located, warnings
 from shunt.dispatcher import control, files, overrides, permissions
-from shunt.dispatcher.checks import check_host
+from shunt.dispatcher.checks import Demands, check_host
 from shunt.dispatcher.health_jobs import check_advisors
 from shunt.errors import ShuntError
 from shunt.network.links import links
@@ -39,8 +39,11 @@ class Reloading:
         self.lock = asyncio.Lock()
         self._daemon = daemon
 
-    def checked(self) -> tuple[Located, tuple[Link, ...]]:
+    def checked(self, demands: Demands = Demands.RELOAD) -> tuple[Located, tuple[Link, ...]]:
         """Return the file and its interfaces, once all that can be checked beforehand is right.
+
+        Args:
+            demands: what must be true of this host.
 
         Raises:
             ConfigError, HostError, UsageError: something is not, or others than root may change it.
@@ -48,7 +51,7 @@ class Reloading:
         located = load_located(self._daemon.file)
         permissions.refuse(located)
         files.refuse_unsafe(self._daemon.places.state)
-        interfaces = check_host(located)
+        interfaces = check_host(located, demands)
         check_advisors(located)
         control.group_number(located.config.dispatcher.group)
         for problem in warnings(located):
@@ -79,6 +82,7 @@ class Reloading:
     async def _put_in_force(self, config: Config, interfaces: tuple[Link, ...]) -> int:
         daemon, engine = self._daemon, self._daemon.engine
         before, changes = engine.config, engine.overrides
+        moved_before = engine.balancer.moved
         kept = changes.for_config(config)
         try:
             control.permit(daemon.places.socket, config.dispatcher.group)
@@ -87,7 +91,9 @@ class Reloading:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_ANSWERS):
                     await daemon.watch.settled()
-            moved = await daemon.apply()
+            await daemon.apply()
+            # Not what this call moved: a neighbour's news may have had it done a moment ago.
+            moved = engine.balancer.moved - moved_before
             await daemon.work(engine.write_addresses)
             if kept != changes:
                 await daemon.work(overrides.write, daemon.places.overrides, kept)

@@ -13,9 +13,12 @@ from shunt.network.netlink import Message, Netlink, attributes, interface_name, 
 from shunt.network.routes import RouteKind, matching_route
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from shunt.model.addresses import Address
 
-_NEWADDR, _GETADDR = 20, 22
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+GROUPS = (5, 9)  # RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
 _HEADER = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ADDRESS, _LOCAL, _FLAGS = 1, 2, 8
 _USUAL_TABLES = {254, 255}  # main and local: one until a rule divides them, and then told as main
@@ -64,6 +67,16 @@ def addresses() -> tuple[LocalAddress, ...]:
     return tuple(local for local in found if not local.address.is_multicast)
 
 
+def told(news: Iterable[Message]) -> frozenset[Address]:
+    """Return the addresses that the kernel's announcements say came or went; pure.
+
+    Raises:
+        NetworkError: an announcement is malformed.
+    """
+    bodies = (message.body for message in news if message.kind in {_NEWADDR, _DELADDR})
+    return frozenset(_address(attributes(body[_HEADER.size :])) for body in bodies)
+
+
 def held_by_host(address: Address) -> Held | None:
     """Return how this host itself takes packets for `address`; None if it does not.
 
@@ -88,12 +101,16 @@ def held_by_host(address: Address) -> Held | None:
     return Held(address, route.interface, removal)
 
 
+def _address(found: Mapping[int, bytes]) -> Address:
+    return ip_address(found[_LOCAL] if _LOCAL in found else found[_ADDRESS])
+
+
 def _local(message: Message) -> LocalAddress:
     _, prefix, flags, _, index = _HEADER.unpack_from(message.body)
     found = attributes(message.body[_HEADER.size :])
     flags = number(found[_FLAGS]) if _FLAGS in found else flags
     return LocalAddress(
-        address=ip_address(found[_LOCAL] if _LOCAL in found else found[_ADDRESS]),
+        address=_address(found),
         prefix=prefix,
         index=index,
         interface=interface_name(index),

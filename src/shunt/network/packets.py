@@ -82,6 +82,8 @@ class PacketSocket:
             raise HostError(
                 _PERMITTED, hint="Run it as root, or with `setcap cap_net_raw+ep`."
             ) from error
+        except OSError as error:
+            raise _failed(interface, error) from error
         try:
             self._configure(keep, also, promiscuous=promiscuous, buffer=buffer)
         except OSError as error:
@@ -91,7 +93,7 @@ class PacketSocket:
                 raise HostError(
                     f"there is no interface {interface!r} here", hint=f"There are: {names}."
                 ) from error
-            raise NetworkError(f"packet socket on {interface}: {error.strerror}") from error
+            raise _failed(interface, error) from error
         except BaseException:
             self._socket.close()
             raise
@@ -196,6 +198,12 @@ class PacketSocket:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _failed(interface: str, error: OSError) -> NetworkError:
+    return NetworkError(
+        f"packet socket on {interface}: {error.strerror or error}", errno=error.errno or 0
+    )
 
 
 def _heard(data: bytes, notes: list[tuple[int, int, bytes]]) -> Heard:

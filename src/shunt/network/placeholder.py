@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shunt.errors import NetworkError
+from shunt.network.addresses import GROUPS as ADDRESS_GROUPS
+from shunt.network.addresses import held_by_host
 from shunt.network.neighbours import (
     DELNEIGH,
     DESTINATION,
@@ -28,7 +30,7 @@ from shunt.network.neighbours import (
     entry_of,
 )
 from shunt.network.netlink import Listener, Netlink, Request, attribute
-from shunt.network.routes import route_to
+from shunt.network.routes import RouteKind, route_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,9 +58,14 @@ def way_out(address: Address) -> tuple[int, bool]:
     """Return the interface that this host sends to `address` by, and whether it is its segment.
 
     Raises:
-        NetworkError: there is no route.
+        NetworkError: there is no route, or this host itself holds the address: a check would ask
+            the host, and take its answer for the server's.
     """
     route = route_to(address)
+    if route.kind is RouteKind.LOCAL:
+        held = held_by_host(address)
+        removal = f"; remove it: {held.removal}" if held else ""
+        raise NetworkError(f"this host itself holds {address}{removal}")
     return route.index, route.on_link
 
 
@@ -96,12 +103,14 @@ def lost(news: Iterable[Message], placeholders: Iterable[Placeholder]) -> frozen
 
 
 def announcements() -> Listener:
-    """Return a listener to what becomes of the kernel's entries, for `lost`.
+    """Return a listener to what becomes of the kernel's entries and of the host's addresses.
+
+    For `lost`, and for `shunt.network.addresses.told`.
 
     Raises:
         NetworkError: the kernel refused.
     """
-    return Listener([GROUP])
+    return Listener([GROUP, *ADDRESS_GROUPS])
 
 
 def _told(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Self
 
-from shunt.errors import NetworkError
+from shunt.errors import NetworkError, passes
 from shunt.network import neighbours
 from shunt.network.neighbours import Action, Change, Hop, Neighbour, Pace, State, Table, Verb
 from shunt.network.netlink import Listener, Message, Netlink, Request, attribute
@@ -56,7 +56,12 @@ class NeighbourWatch:
                 ...
 
     The table is in `neighbours` at any time. A MAC that the kernel learns is there within
-    milliseconds, one that changed in silence within a second (`Pace`).
+    milliseconds, one that changed in silence within a second (`Pace`). What the kernel refuses for
+    want of memory or descriptors is asked again, and the table stays as it was meanwhile.
+
+    Attributes:
+        turned: when the kernel was last asked with success, by the event loop's clock.
+        failing: why it was not the last time; None: it was.
     """
 
     def __init__(
@@ -70,11 +75,14 @@ class NeighbourWatch:
         self._pending: list[Change] = []
         self._news = asyncio.Event()
         self._failed: NetworkError | None = None
+        self.turned = 0.0
+        self.failing: NetworkError | None = None
         self._rerouted = 0.0
         self._read = 0.0
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self.turned = self._loop.time()
         with contextlib.ExitStack() as stack:
             self._kernel = stack.enter_context(Netlink())
             self._listener = Listener([_GROUP_NEIGHBOUR], buffer=self._buffer)
@@ -163,6 +171,7 @@ class NeighbourWatch:
                     if self._table.hops.keys() != hops:
                         self._reread()
                 self._act()
+                self.turned, self.failing = now, None
 
     def _hear(self) -> None:
         with self._guarded():
@@ -175,10 +184,17 @@ class NeighbourWatch:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Hand a failure to those who wait; nobody else is there to see it."""
+        """Hand a failure to those who wait; nobody else is there to see it.
+
+        One that passes is none: the whole table is read again at the next look.
+        """
         try:
             yield
         except NetworkError as error:
+            if passes(error):
+                self.failing = error
+                self._read = float("-inf")
+                return
             self._failed = error
             self._loop.remove_reader(self._listener.fileno())
             self._task.cancel()
@@ -262,7 +278,14 @@ def _request(hop: Hop, state: State, entry_flags: int, flags: int) -> Request:
 
 
 def _route_or_reason(address: Address) -> Route | str:
+    """Return the way to an address, or why there is none.
+
+    Raises:
+        NetworkError: that could not be told. It says nothing about the way.
+    """
     try:
         return route_to(address)
     except NetworkError as error:
+        if passes(error) and error.errno not in _NO_WAY:
+            raise
         return error.message

@@ -7,6 +7,7 @@ examination serve all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from shunt.verify.findings import Cause, Check, Verdict
@@ -225,16 +226,139 @@ def _missing(place: Place) -> None:
     web(place)
 
 
-def _wide(place: Place) -> None:
-    silent(place)
-    alias(place, mask=PREFIX4)
-    web(place)
+def _wide(mask: int) -> Callable[[Place], None]:
+    def prepare(place: Place) -> None:
+        silent(place)
+        alias(place, mask=mask)
+        web(place)
+
+    return prepare
 
 
 def _wide_filtered(place: Place) -> None:
     place.host.ip("route", "add", "default", "via", "198.18.0.1")
     sysctl(place, all__rp_filter=1)
-    _wide(place)
+    _wide(PREFIX4)(place)
+
+
+def _anyip_network(place: Place) -> None:
+    silent(place)
+    place.host.ip("route", "add", "local", f"{_network(place.cluster4, 30)}", "dev", "lo")
+    alias6(place)
+    web(place)
+
+
+def _anyip_network6(place: Place) -> None:
+    silent(place)
+    alias4(place, "lo")
+    place.host.ip("-6", "route", "add", "local", _network(place.cluster6, 112), "dev", "lo")
+    web(place)
+
+
+def _network(address: str, prefix: int) -> str:
+    return str(ip_network(f"{address}/{prefix}", strict=False))
+
+
+def _wide6(*, first: bool) -> Callable[[Place], None]:
+    """Which of two equal routes counts is the one that was there first."""
+
+    def prepare(place: Place) -> None:
+        silent(place)
+        place.host.ip("link", "set", "lo", "up")
+        wide = [f"{place.cluster6}/{PREFIX6}", "dev", "lo", "nodad"]
+        if first:
+            place.host.ip("-6", "address", "add", *wide)
+            own = [f"{place.own4}/{PREFIX4}", f"{place.own6}/{PREFIX6}"]
+            place.lab.join(place.host, "lan", addresses=own)
+        else:
+            place.host.ip("-6", "address", "add", *wide)
+        alias4(place, "lo")
+        web(place)
+
+    return prepare
+
+
+def _arp_output_dropped(place: Place) -> None:
+    """Only what says too much is dropped: the questions in the address's name go with it."""
+    sysctl(place, all__arp_ignore=1, all__arp_announce=0)
+    chain = f"type filter hook output priority 0\narp saddr ip {place.cluster4} drop\n"
+    nft(place, "table arp dsr {\nchain out {\n" + chain + "}\n}\n")
+    done(place)
+
+
+def _ingress_silence(place: Place) -> None:
+    sysctl(place, all__arp_announce=2)
+    chain = "type filter hook ingress device eth0 priority 0\n"
+    rule = f"arp operation request arp daddr ip {place.cluster4} drop\n"
+    nft(place, "table netdev dsr {\nchain in {\n" + chain + rule + "}\n}\n")
+    done(place)
+
+
+def _card_noarp(place: Place) -> None:
+    _right(place)
+    place.host.ip("link", "set", "eth0", "arp", "off")
+
+
+def _macvlan_noarp(ignore: int) -> Callable[[Place], None]:
+    def prepare(place: Place) -> None:
+        sysctl(place, all__arp_ignore=ignore, all__arp_announce=2)
+        place.host.ip("link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+        place.host.ip("link", "set", "mv0", "up", "arp", "off")
+        alias4(place, "mv0")
+        alias6(place)
+        web(place)
+
+    return prepare
+
+
+def _macvlan6(place: Place) -> None:
+    silent(place)
+    place.host.ip("link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+    place.host.ip("link", "set", "mv0", "up")
+    alias4(place, "lo")
+    alias6(place, "mv0")
+    web(place)
+
+
+def _anyip_on_card(ignore: int) -> Callable[[Place], None]:
+    """As the guest agent of a cloud does it."""
+
+    def prepare(place: Place) -> None:
+        sysctl(place, all__arp_ignore=ignore, all__arp_announce=2)
+        route = ["local", f"{place.cluster4}/32", "dev", "eth0", "proto", "66"]
+        place.host.ip("route", "add", *route)
+        alias6(place)
+        web(place)
+
+    return prepare
+
+
+def _redirected(place: Place) -> None:
+    chain = "chain in {\ntype nat hook prerouting priority -100\n"
+    nft(place, "table ip dsr {\n" + chain + f"ip daddr {place.cluster4} redirect\n" + "}\n}\n")
+    alias6(place)
+    web(place)
+
+
+def _silent_second_card(place: Place) -> None:
+    place.lab.join(place.host, "lan", interface="eth1")
+    _right(place)
+
+
+def _published_and_silent(place: Place) -> None:
+    _right(place)
+    place.host.ip("neighbour", "add", "proxy", place.cluster4, "dev", "eth0")
+
+
+def _proxy_ndp_without_entry(place: Place) -> None:
+    _right(place)
+    place.host.sysctl("net.ipv6.conf.all.proxy_ndp", "1")
+
+
+def _forwards_with_alias(place: Place) -> None:
+    _right(place)
+    sysctl(place, all__forwarding=1)
+    place.host.sysctl("net.ipv6.conf.all.forwarding", "1")
 
 
 def _on_card(place: Place) -> None:
@@ -379,9 +503,9 @@ def _clone(place: Place) -> None:
     _right(place)
 
 
-_FOREIGN_BOTH = wrong(Cause.FORWARDS, Check.FOREIGN) | wrong(
-    Cause.FORWARDS, Check.FOREIGN, version=6
-)
+_FOREIGN_BOTH: Expected = {
+    (Check.FOREIGN, version): (Verdict.WARNING, Cause.FORWARDS) for version in (4, 6)
+}
 _EVERYTHING = (Check.SILENCE, Check.PING, Check.PORT, Check.LEAKS, Check.FOREIGN, Check.AGAIN)
 
 STATES = (
@@ -413,7 +537,55 @@ STATES = (
         _missing,
         nothing_there(Cause.ALIAS_MISSING) | nothing_there(Cause.ALIAS_MISSING, version=6),
     ),
-    State("alias with a wide mask", _wide, nothing_there(Cause.DROPS_ALL)),
+    State("alias with the segment's mask", _wide(PREFIX4), nothing_there(Cause.WIDE_ALIAS)),
+    *(
+        State(f"alias with the mask {mask}", _wide(mask), wrong(Cause.WIDE_ALIAS, Check.FOREIGN))
+        for mask in (8, 28, 31)
+    ),
+    State("local route for a network", _anyip_network, wrong(Cause.WIDE_ALIAS, Check.FOREIGN)),
+    State(
+        "IPv6 alias that hides the segment",
+        _wide6(first=True),
+        wrong(Cause.WIDE_ALIAS, Check.PORT, version=6),  # Linux answers pings by where they came
+        held=False,
+    ),
+    State("IPv6 alias with the segment's prefix", _wide6(first=False)),
+    State(
+        "IPv6 local route for a network",
+        _anyip_network6,
+        wrong(Cause.WIDE_ALIAS, Check.FOREIGN, version=6),
+    ),
+    State(
+        "ARP questions dropped on output",
+        _arp_output_dropped,
+        wrong(Cause.CANNOT_ASK, Check.PING, Check.PORT),
+    ),
+    State("ARP dropped at the card", _ingress_silence),
+    State(
+        "card without ARP",
+        _card_noarp,
+        wrong(Cause.OWN_SILENT, Check.OWN)
+        | unknown(
+            Cause.NO_CONTROL,
+            *(Check.SILENCE, Check.PING, Check.PORT, Check.FOREIGN, Check.AGAIN),
+        )
+        | unknown(Cause.DID_NOT_ASK, Check.LEAKS)
+        | nothing_there(Cause.DROPS_ALL, version=6),
+    ),
+    State("macvlan without ARP", _macvlan_noarp(1)),
+    State("macvlan without ARP, speaking", _macvlan_noarp(0), speaks()),
+    State("local route on the card", _anyip_on_card(1)),
+    State("local route on the card, speaking", _anyip_on_card(0), speaks()),
+    State("redirected instead of an alias", _redirected),
+    State("silent second card", _silent_second_card),
+    State("published and silent", _published_and_silent),
+    State("proxy_ndp without an entry", _proxy_ndp_without_entry),
+    State(
+        "IPv6 alias on a macvlan",
+        _macvlan6,
+        speaks(Cause.ANSWERS_OTHER_NIC, version=6),
+    ),
+    State("forwards", _forwards_with_alias, _FOREIGN_BOTH),
     State(
         "alias with a wide mask, reverse-path filter",
         _wide_filtered,

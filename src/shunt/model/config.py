@@ -80,6 +80,12 @@ class OperatingSystem(StrEnum):
     WINDOWS = "windows"
 
 
+class Accepted(StrEnum):
+    """States of a server that somebody has looked at and wants to keep; told, never counted."""
+
+    FORWARDS = "forwards"  # it passes on frames that are not for it, as a container host does
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A back-end machine. `addresses` are its own; the first one names it to the kernel."""
@@ -96,6 +102,7 @@ class Server:
     netns: str | None = None
     interface: str | None = None  # the server's NIC on the segment, where it must be named
     metric: Advisor | None = None  # what tells how loaded the machine is
+    accept: tuple[Accepted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,10 @@ def refusal(
 def candidates(
     where: IPv4Interface | IPv6Interface, avoid: Collection[Address], chance: random.Random
 ) -> tuple[Address, ...]:
-    """Return up to `CANDIDATES` host addresses of the network, none of `avoid`, in random order."""
+    """Return up to `CANDIDATES` host addresses of the network, none of `avoid`, in random order.
+
+    A half of them is from either half of a big network.
+    """
     network = where.network
     kind: type[IPv4Address | IPv6Address] = IPv4Address
     first, last = int(network.network_address), int(network.broadcast_address)
@@ -78,28 +81,41 @@ def candidates(
         chance.shuffle(every)
         return tuple(a for a in every if a not in avoid)[:CANDIDATES]
     found: dict[Address, None] = {}
+    half, begin = size // 2, chance.randrange(2)
     while len(found) < CANDIDATES:
-        address = kind(first + chance.randrange(size))
+        upper = (len(found) + begin) % 2
+        address = kind(first + upper * half + chance.randrange(half))
         if address not in avoid:
             found[address] = None
     return tuple(found)
 
 
 def choose(
-    offered: Mapping[int, tuple[Address, ...]], taken: Collection[Address]
+    offered: Mapping[int, tuple[Address, ...]],
+    taken: Collection[Address],
+    clusters: Collection[Address] = (),
 ) -> tuple[dict[int, Address], dict[int, Address], dict[int, Address]]:
     """Return, by IP version, the address for packets, the one that asks by ARP, and a spare one.
 
     With one free address only, the first two are the same; with none, the version is left out.
+    Packets come from as far from all of the `clusters` as can be, by leading bits: a server whose
+    alias has a wide mask sends nothing to what lies in the alias's network. The spare one is far
+    from the first, for a network that holds that one.
     """
+
+    def nearness(address: Address) -> int:
+        same = (int(each) ^ int(address) for each in clusters if each.version == address.version)
+        return max((128 - number.bit_length() for number in same), default=0)
+
     packets: dict[int, Address] = {}
     asker: dict[int, Address] = {}
     spare: dict[int, Address] = {}
     for version, addresses in offered.items():
-        free = [address for address in addresses if address not in taken]
+        free = sorted((each for each in addresses if each not in taken), key=nearness)
         if free:
             packets[version] = free[0]
             asker[version] = free[1] if len(free) > 1 else free[0]
         if len(free) > 2:
-            spare[version] = free[2]
+            first = int(free[0])
+            spare[version] = max(free[2:], key=lambda each: (int(each) ^ first).bit_length())
     return packets, asker, spare

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -33,17 +33,32 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A machine at `mac` said that `address` is its own."""
+    """Somebody said that `address` is at `mac`.
+
+    `speaker` is the MAC that sent the frame, if it is another one: who is named need not be who
+    spoke. A published entry may name anybody.
+    """
 
     address: Address
     mac: Mac
     how: How
+    speaker: Mac | None = None
+
+    @property
+    def said_by(self) -> Mac:
+        """Return the MAC that sent the frame."""
+        return self.speaker or self.mac
 
 
 def claim_of(frame: Frame) -> Claim | None:
     """Return what the frame claims; None for a frame that fills no neighbour table."""
-    if isinstance(frame.network, Arp):
-        return _claim_of_arp(frame.network)
+    claim = _claim_of_arp(frame.network) if isinstance(frame.network, Arp) else _claim_of_nd(frame)
+    if claim is None or claim.mac == frame.link.source:
+        return claim
+    return replace(claim, speaker=frame.link.source)
+
+
+def _claim_of_nd(frame: Frame) -> Claim | None:
     message = frame.message
     if isinstance(message, Advertisement):
         how = How.ADVERTISEMENT if message.solicited else How.UNSOLICITED

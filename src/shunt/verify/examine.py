@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shunt.errors import HostError
-from shunt.model.addresses import Mac
+from shunt.model.addresses import BROADCAST, Mac
 from shunt.network.filters import claims_and_frames_to
 from shunt.network.footprint import footprint
 from shunt.network.frames.neighbour import group_mac
@@ -23,6 +23,7 @@ from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.judge import judge
 from shunt.verify.place import find_place
 from shunt.verify.procedure import Procedure
+from shunt.verify.transcript import LATEST
 from shunt.verify.wire import Wire
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Manner:
         borrow: Addresses to borrow instead of found ones.
         mac: The pretended machine's MAC instead of one made up.
         requests: Whether a TCP stack of its own may be made for real requests.
+        listen: For how many seconds late answers are waited for.
     """
 
     interface: str | None = None
@@ -54,6 +56,7 @@ class Manner:
     borrow: tuple[Address, ...] = ()
     mac: Mac | None = None
     requests: bool = True
+    listen: float = LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ async def examine(
         progress(phase)
 
     with ExitStack() as kept:
-        keep = claims_and_frames_to(mac)
+        keep = claims_and_frames_to(mac, BROADCAST)
         stack = _stack(kept, link, left_out) if manner.requests else None
         concerned = {cluster.address for cluster in subject.clusters}
         concerned |= {address for each in offered.values() for address in each}
@@ -123,6 +126,8 @@ async def examine(
             transcript=transcript,
             card=None if manner.mac is None else link.mac,
             first_number=chance.choice(_FIRST_PORTS),
+            networks=place.networks,
+            listen=manner.listen,
         )
         # Some cards, and every macvlan, pass no group on that nobody asked for.
         also = (mac, *map(group_mac, procedure.identity.groups))

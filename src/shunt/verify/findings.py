@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """How a check ended."""
+    """How a check ended. A warning is not wrong yet, and what is accepted is known to somebody."""
 
     RIGHT = "right"
+    WARNING = "warning"
+    ACCEPTED = "accepted"
     WRONG = "wrong"
     UNKNOWN = "cannot tell"
 
@@ -54,6 +56,7 @@ class Cause(StrEnum):
     DROPS_ALL = "drops-everything"
     PORT_FILTERED = "port-filtered"
     PORT_REJECTED = "port-rejected"
+    CANNOT_ASK = "cannot-ask-for-macs"
     BOUND_ELSEWHERE = "bound-elsewhere"
     NOT_LISTENING = "not-listening"
     UDP_SILENT = "udp-silent"
@@ -66,6 +69,8 @@ class Cause(StrEnum):
     ANSWERS_FOREIGN = "answers-foreign"
     STRANGER = "stranger-answers"
     STRANGER_PUBLISHES = "stranger-publishes"
+    SPEAKS_FOR_ANOTHER = "speaks-for-another"
+    CROWD = "claims-from-many"
     DISPATCHER_RUNS = "dispatcher-runs"
     SEVERAL_DISPATCHERS = "several-dispatchers"
     DISPATCHER_SILENT = "dispatcher-silent"
@@ -176,8 +181,9 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.WIDE_ALIAS: (
         "the alias has a wide mask",
         (
-            "The server takes its neighbours' addresses for its own: it answers a far asker "
-            "and not one on this segment. An alias needs /32 (IPv6: /128)."
+            "The server takes a whole network for its own. It sends nothing to machines of "
+            "that network, or only as long as a longer route leads to them. An alias needs /32 "
+            "(IPv6: /128)."
         ),
     ),
     Cause.REVERSE_PATH: (
@@ -190,8 +196,8 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.DROPS_ALL: (
         "the server answers ARP but no packet, not even for its own address",
         (
-            "A firewall drops everything from here, or the alias has a wide mask, so that "
-            "replies to this segment never leave the server. The wire cannot tell which."
+            "A firewall drops everything from here, or its routes lead replies to this "
+            "segment elsewhere."
         ),
     ),
     Cause.PORT_FILTERED: (
@@ -201,6 +207,14 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.PORT_REJECTED: (
         "the server rejects the port by ICMP",
         ("A firewall on the server rejects connections to this port of the cluster address."),
+    ),
+    Cause.CANNOT_ASK: (
+        "the server answers only those whose MAC it knows already",
+        (
+            "It asks for MACs in the name of the cluster address, and a filter drops these "
+            "questions (arptables or nftables, on output): whoever it does not know gets no "
+            "reply. With arp_announce=2 it asks in its own name."
+        ),
     ),
     Cause.BOUND_ELSEWHERE: (
         "the service listens on the server's own address only",
@@ -254,7 +268,8 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         "the server forwards frames that are not for it",
         (
             "If its alias is ever missing it sends the cluster's frames back to the segment, "
-            "to the dispatcher, again and again."
+            "to the dispatcher. That is usual for a host of containers, and is accepted there by "
+            "`accept: [forwards]` in the configuration."
         ),
     ),
     Cause.ANSWERS_FOREIGN: (
@@ -272,6 +287,20 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
     Cause.STRANGER_PUBLISHES: (
         "a machine that is no server answers for the cluster address and does not take it",
         ("A published (proxy) entry or proxy_arp on a router or host draws the clients away."),
+    ),
+    Cause.SPEAKS_FOR_ANOTHER: (
+        "a machine tells a MAC that is not its own",
+        (
+            "A published entry somewhere names another machine's MAC: whoever believes it sends "
+            "there, though that machine says nothing. It outlives every change of that machine."
+        ),
+    ),
+    Cause.CROWD: (
+        "the cluster address is claimed from more MACs than there can be machines",
+        (
+            "Somebody makes claims up: neighbour tables fill with them, and clients are led "
+            "astray. A loop of switches or a broken virtual switch can look the same."
+        ),
     ),
     Cause.DISPATCHER_RUNS: (
         "a dispatcher answers for the cluster address and hands connections to a server",

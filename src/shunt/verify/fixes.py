@@ -33,6 +33,7 @@ _STEPS: dict[Cause, tuple[str, ...]] = {
     Cause.ANSWERS_FOREIGN: ("alias:",),
     Cause.REVERSE_PATH: (),
     Cause.ASKS_IN_ITS_NAME: ("silence:",),
+    Cause.CANNOT_ASK: ("silence:",),
     Cause.ANNOUNCES: ("alias:",),
 }
 
@@ -45,6 +46,7 @@ _LOOK_ON_LINUX: dict[Cause, str] = {
     Cause.ANSWERS_FOREIGN: "ip route show table local  # a prefix on lo: delete it",
     Cause.REVERSE_PATH: "sysctl -w net.ipv4.conf.all.rp_filter=2  # loose; strict (1) drops",
     Cause.FORWARDS: "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
+    Cause.CANNOT_ASK: "nft list ruleset arp; arptables -L  # rules on output: delete them",
     Cause.ANNOUNCES: "ip address show to {host}  # on a network card? delete it there",
 }
 
@@ -68,6 +70,13 @@ _ANY: dict[Cause, tuple[str, ...]] = {
     Cause.STRANGER: ("Find the MAC in the switch's table and take the address off that machine.",),
     Cause.STRANGER_PUBLISHES: (
         "Find the MAC in the switch's table; look there for published or proxy ARP entries.",
+    ),
+    Cause.SPEAKS_FOR_ANOTHER: (
+        "Find the MAC that said it in the switch's table; look there for published entries.",
+    ),
+    Cause.CROWD: (
+        "Find the switch's port that these MACs come from; port security there ends it.",
+        "Examine again afterwards: nobody is proved to be silent among so many.",
     ),
     Cause.DISPATCHER_RUNS: ("`shunt down` on the dispatcher, or examine with --live.",),
     Cause.SEVERAL_DISPATCHERS: (

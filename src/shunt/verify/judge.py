@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from shunt.verify import judge_packets, judge_segment
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.reading import AGAIN
+from shunt.verify.sayings import heard as _heard
 from shunt.verify.vendors import describe
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from shunt.verify.subject import Cluster, Examined
     from shunt.verify.transcript import Voiced
 
+_MACS = 4  # that are told of one address
 _LATE = 0.03  # seconds; an owner answers within milliseconds, a proxy waits at random up to 0.8 s
 
 
@@ -42,7 +44,9 @@ def _findings(reading: Reading) -> Iterator[Finding]:
 
 def _own_address(reading: Reading, server: Examined, address: Address) -> Finding:
     macs = reading.transcript.voices(address)
-    evidence = [f"{address} is at {describe(mac)}" for mac in macs]
+    evidence = [f"{address} is at {describe(mac)}" for mac in macs][:_MACS]
+    if (more := reading.transcript.crowd[address]) or len(macs) > _MACS:
+        evidence.append(f"and at {len(macs) - _MACS} MACs more; {more} claims are not told apart")
     cause: Cause | None = None
     if not reading.answers_for(address):
         cause = Cause.OWN_SILENT
@@ -57,14 +61,23 @@ def _own_address(reading: Reading, server: Examined, address: Address) -> Findin
     if cause is None and len(macs) > 1:
         cause = Cause.TWO_MACS
     verdict = Verdict.WRONG if cause else Verdict.RIGHT
+    speakers = _other_speakers(reading, server, address)
+    if speakers:
+        cause = cause or Cause.SPEAKS_FOR_ANOTHER
+        evidence.append(f"{' and '.join(map(describe, speakers))} says so, too, in its place")
     return Finding(Check.OWN, server.name, address, verdict, cause, evidence=tuple(evidence))
 
 
-def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check) -> Finding:
+def _other_speakers(reading: Reading, server: Examined, address: Address) -> list[Mac]:
+    """Return who says where the server is and is not the server."""
     owners = reading.owners()
-    for mac, voices in reading.transcript.voices(cluster.address).items():
-        if owners.get(mac) != server.name:
-            continue
+    said = (voiced.claim for voiced in reading.transcript.claims.get(address, ()))
+    others = dict.fromkeys(each.said_by for each in said if owners.get(each.mac) == server.name)
+    return [mac for mac in others if owners.get(mac) != server.name][:_MACS]
+
+
+def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check) -> Finding:
+    for mac, voices in reading.said_by(server, cluster).items():
         then = [
             voiced
             for voiced in voices
@@ -77,7 +90,7 @@ def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check)
                 cluster.address,
                 Verdict.WRONG,
                 _why_it_answers(reading, server, cluster, mac, voices),
-                evidence=_heard(mac, then),
+                evidence=_heard(reading, then),
             )
     version = cluster.address.version
     there = reading.controlled(server, version) and (
@@ -93,6 +106,8 @@ def _silence(reading: Reading, server: Examined, cluster: Cluster, check: Check)
 def _why_it_answers(
     reading: Reading, server: Examined, cluster: Cluster, mac: Mac, voices: list[Voiced]
 ) -> Cause:
+    if reading.owners().get(mac) != server.name:
+        return Cause.PUBLISHED  # it speaks of somebody else's MAC
     late = sum((voiced.delay or 0.0) > _LATE for voiced in voices)
     mostly_late = late * 2 >= len(voices)  # a few late answers are a busy machine's
     if mostly_late or judge_packets.takes_nothing(reading, server, cluster):
@@ -103,24 +118,16 @@ def _why_it_answers(
     return Cause.ANSWERS_ARP if cluster.address.version == 4 else Cause.ANSWERS_ND
 
 
-def _heard(mac: Mac, voices: list[Voiced]) -> tuple[str, ...]:
-    first = voices[0]
-    after = "" if first.delay is None else f", {first.delay * 1000:.0f} ms after the question"
-    times = f", {len(voices)} times" if len(voices) > 1 else ""
-    return (f"{first.claim.how}: {first.claim.address} is at {describe(mac)}{after}{times}",)
-
-
 def _leaks(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
     def finding(verdict: Verdict, cause: Cause | None, *evidence: str) -> Finding:
         return Finding(Check.LEAKS, server.name, cluster.address, verdict, cause, evidence=evidence)
 
-    owners = reading.owners()
-    for mac, voices in reading.transcript.voices(cluster.address).items():
+    for voices in reading.said_by(server, cluster).values():
         unasked = [voiced for voiced in voices if not voiced.answer]
-        if owners.get(mac) == server.name and unasked:
+        if unasked:
             asks = unasked[0].claim.how.asks
             cause = Cause.ASKS_IN_ITS_NAME if asks else Cause.ANNOUNCES
-            return finding(Verdict.WRONG, cause, *_heard(mac, unasked))
+            return finding(Verdict.WRONG, cause, *_heard(reading, unasked))
     if reading.mac(server.name) is None:
         return finding(Verdict.UNKNOWN, Cause.NO_CONTROL)
     if cluster.address.version not in reading.identity.borrowed:

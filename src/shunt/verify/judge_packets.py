@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from shunt.model.config import Protocol
+from shunt.model.config import Accepted, Protocol
 from shunt.network.frames import Arp
+from shunt.verify import wide
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.ledger import Key, Purpose
-from shunt.verify.procedure import FAR
 from shunt.verify.reading import DOUBTS
 from shunt.verify.vendors import describe
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from shunt.verify.subject import Cluster, Examined, Port
     from shunt.verify.transcript import Answer, Outcome
 
+_EXAMPLES = 4
 _PORT_UNREACHABLE = (3, 4)  # the code in ICMP, in ICMPv6
 
 
@@ -62,26 +64,27 @@ def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
         return Finding(Check.PING, server.name, cluster.address, verdict, cause, evidence=evidence)
 
     mac = reading.mac(server.name)
-    if mac is None:
-        return finding(Verdict.UNKNOWN, Cause.NO_CONTROL)
-    if reading.ledger.known(key) is None:
-        return finding(Verdict.UNKNOWN, Cause.NO_FREE_ADDRESS)
-    if answers := reading.echoes(key):
+    if mac is None or reading.ledger.known(key) is None:
+        cause = Cause.NO_CONTROL if mac is None else Cause.NO_FREE_ADDRESS
+        return finding(Verdict.UNKNOWN, cause)
+    if (answers := reading.echoes(key)) and not _answers_acquaintances_only(reading, key):
         where = _elsewhere(reading, key, answers[0])
         return finding(Verdict.RIGHT, where, _seen("echo reply", answers[0]))
     unanswered = f"echo requests to {cluster.address} at {mac}: no answer"
+    if answers:
+        return finding(Verdict.WRONG, Cause.CANNOT_ASK, *_of_acquaintances(reading, cluster))
     keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
     for each in keys:
         if reading.replied(each):
             return finding(
                 Verdict.RIGHT, Cause.PING_FILTERED, unanswered, f"port {each.port} answers"
             )
-    if (cause := _why_silent(reading, server, cluster)) is None:
-        return finding(Verdict.UNKNOWN, Cause.NO_CONTROL, unanswered)
+    why = _why_silent(reading, server, cluster)
     tcp = any(port.protocol is Protocol.TCP for port in cluster.ports)
-    unclear = cause is Cause.DROPS_ALL and not tcp
+    unclear = why is None or (why is Cause.DROPS_ALL and not tcp)
     verdict = Verdict.UNKNOWN if unclear else Verdict.WRONG
-    return finding(verdict, cause, unanswered, *_own_evidence(reading, server, cluster))
+    evidence = () if why is None else _own_evidence(reading, server, cluster)
+    return finding(verdict, why or Cause.NO_CONTROL, unanswered, *evidence)
 
 
 def takes_nothing(reading: Reading, server: Examined, cluster: Cluster) -> bool:
@@ -109,26 +112,39 @@ def _why_silent(reading: Reading, server: Examined, cluster: Cluster) -> Cause |
     """
     own = reading.own(server, cluster.address.version)
     there = reading.controlled(server, cluster.address.version, DOUBTS)
+    if reading.swallowed(server, cluster):
+        return Cause.WIDE_ALIAS
     if own is None:
         return Cause.ALIAS_MISSING if there else None
-    keys = [Key(Purpose.OWN_PORT, server.name, own, port) for port in cluster.ports]
-    if reading.echoes(Key(Purpose.OWN_PING, server.name, own)) or any(map(reading.replied, keys)):
+    if _own_answers(reading, server, cluster, own):
         return Cause.ALIAS_MISSING
-    if not there:
-        return None
+    return _why_own_is_silent(reading, server, own) if there else None
+
+
+def _own_answers(reading: Reading, server: Examined, cluster: Cluster, own: Address) -> bool:
+    keys = [Key(Purpose.OWN_PORT, server.name, own, port) for port in cluster.ports]
+    pinged = reading.echoes(Key(Purpose.OWN_PING, server.name, own))
+    return bool(pinged) or any(map(reading.replied, keys))
+
+
+def _why_own_is_silent(reading: Reading, server: Examined, own: Address) -> Cause:
+    """Tell apart why a server that answers ARP or ND answers no packet to its own address."""
+    if reading.echoes(Key(Purpose.FROM_BEYOND, server.name, own)):
+        return Cause.WIDE_ALIAS  # it lives, and its replies to the segment do not leave it
     if not isinstance(own, IPv4Address):
         return Cause.DROPS_ALL
-    askers = {arp.target for arp in reading.transcript.arp_replies if arp.sender == own}
+    askers = {target for sender, target in reading.transcript.arp_replies if sender == own}
     if reading.identity.asker.get(4) in askers:
         return Cause.DROPS_ALL
-    return Cause.WIDE_ALIAS if FAR in askers else Cause.REVERSE_PATH
+    far = wide.far_askers(reading.networks)
+    return Cause.WIDE_ALIAS if askers.intersection(far) else Cause.REVERSE_PATH
 
 
 def _port(reading: Reading, key: Key, port: Port, ping: Finding) -> Finding:
     if reading.ledger.known(key) is None:
         found = ping.verdict, ping.cause, ""
     else:
-        found = _reply(reading, key, port) or _no_reply(port, ping)
+        found = _reply(reading, key, port) or _no_reply(reading, key, port, ping)
     verdict, cause, evidence = found
     seen = (evidence,) if evidence else ()
     return Finding(Check.PORT, key.server, key.address, verdict, cause, port, seen)
@@ -153,7 +169,44 @@ def _reply(reading: Reading, key: Key, port: Port) -> tuple[Verdict, Cause | Non
     return None
 
 
-def _no_reply(port: Port, ping: Finding) -> tuple[Verdict, Cause | None, str]:
+def _answers_acquaintances_only(reading: Reading, key: Key) -> bool:
+    """Whether the server answers who is known to it, and nobody for whom it would have to ask."""
+    cold, warm = (
+        Key(purpose, key.server, key.address, key.port) for purpose in (Purpose.COLD, Purpose.WARM)
+    )
+    if reading.ledger.known(cold) is None or _has_swallowed(reading, key):
+        return False  # it may have swallowed who asks
+    answers = reading.echoes if key.port is None else reading.segments
+    return bool(answers(warm)) and not answers(cold)
+
+
+def _has_swallowed(reading: Reading, key: Key) -> bool:
+    server = reading.subject.servers[key.server]
+    return any(
+        reading.swallowed(server, cluster)
+        for cluster in reading.subject.clusters
+        if cluster.address == key.address
+    )
+
+
+def _of_acquaintances(reading: Reading, cluster: Cluster) -> tuple[str, str]:
+    version = cluster.address.version
+    known, unknown = reading.identity.borrowed[version], reading.identity.spare[version]
+    return (
+        f"answers {known}, whom it had got to know by its own address",
+        f"no answer to {unknown}, whom it would have to ask for, and no question either",
+    )
+
+
+def _no_reply(
+    reading: Reading, key: Key, port: Port, ping: Finding
+) -> tuple[Verdict, Cause | None, str]:
+    if _answers_acquaintances_only(reading, key):
+        seen = "SYN: an answer only to who is known to it"
+        return Verdict.WRONG, Cause.CANNOT_ASK, seen
+    if reading.opened(replace(key, purpose=Purpose.FROM_BEYOND)):
+        seen = "SYN: an answer to a link-local sender, none to one of the segment's network"
+        return Verdict.WRONG, Cause.WIDE_ALIAS, seen
     if ping.verdict is not Verdict.RIGHT:
         return ping.verdict, ping.cause, "no answer"
     if port.protocol is Protocol.UDP:
@@ -174,6 +227,9 @@ def foreign(reading: Reading, server: Examined) -> Iterator[Finding]:
     """Yield, by IP version, what the server does with a frame for an address it does not hold."""
     mac = reading.mac(server.name)
     for version in reading.subject.versions:
+        if wides := tuple(_wide(reading, server, version)):
+            yield from wides
+            continue
         to = reading.identity.asker.get(version)
         key = Key(Purpose.FOREIGN, server.name, to)
         number = None if to is None else reading.ledger.known(key)
@@ -200,10 +256,36 @@ def foreign(reading: Reading, server: Examined) -> Iterator[Finding]:
             Check.FOREIGN,
             server.name,
             to,
-            Verdict.WRONG if signs else Verdict.RIGHT,
+            _of_forwarding(server) if signs else Verdict.RIGHT,
             Cause.FORWARDS if signs else None,
             evidence=signs,
         )
+
+
+def _of_forwarding(server: Examined) -> Verdict:
+    """Judge a server that passes frames on, as `shunt server check` does.
+
+    A dispatcher's guard ends the way of frames that come back to it: the server is not wrong
+    before its alias goes missing, and that has a cause of its own.
+    """
+    entry = server.entry
+    accepted = entry is not None and Accepted.FORWARDS in entry.accept
+    return Verdict.ACCEPTED if accepted else Verdict.WARNING
+
+
+def _wide(reading: Reading, server: Examined, version: int) -> Iterator[Finding]:
+    """Yield the cluster addresses whose networks the server takes for its own."""
+    for cluster in reading.subject.clusters:
+        address = cluster.address
+        if address.version != version or server.name not in cluster.servers:
+            continue
+        if not (taken := reading.swallowed(server, cluster)):
+            continue
+        most = taken if len(taken) <= _EXAMPLES else (*taken[:_EXAMPLES], "...")
+        network = wide.network_of(address, taken)
+        seen = f"it answers pings to {', '.join(map(str, most))}, as a holder of {network} does"
+        where = Check.FOREIGN, server.name, address
+        yield Finding(*where, Verdict.WRONG, Cause.WIDE_ALIAS, evidence=(seen,))
 
 
 def _what_is_short(reading: Reading, version: int) -> Cause:
@@ -215,10 +297,8 @@ def _signs_of_forwarding(
     reading: Reading, server: Examined, to: Address | None, number: int
 ) -> Iterator[str]:
     macs = reading.macs(server)
-    for answer, echo in reading.transcript.pings:
-        if echo.identifier == number:
-            yield _seen(f"our own frame for {to} again", answer)
-            break
+    if (back := reading.transcript.pings.get(number)) is not None:
+        yield _seen(f"our own frame for {to} again", back)
     for mac, question in reading.transcript.questions:
         own = not isinstance(question, Arp) or question.sender in server.addresses
         if mac in macs and question.target == to and own:

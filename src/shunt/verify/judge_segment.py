@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from shunt.model.config import Protocol
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.ledger import Key, Purpose
+from shunt.verify.reading import STRANGERS
+from shunt.verify.sayings import heard
 from shunt.verify.vendors import describe
 
 if TYPE_CHECKING:
@@ -19,19 +21,57 @@ if TYPE_CHECKING:
 
 def segment(reading: Reading, cluster: Cluster) -> Iterator[Finding]:
     """Yield the findings on all machines but the cluster's servers."""
-    strangers = [mac for each, mac in reading.strangers() if each == cluster]
-    others = _other_servers(reading, cluster)
-    for mac in (*strangers, *others):
-        yield _stranger(reading, cluster, mac, others.get(mac))
+    found = list(_others(reading, cluster))
     if (unread := reading.transcript.unreadable.get(cluster.address)) is not None:
         frame, broken = unread
         seen = f"{broken.layer}: {broken.reason}: {frame[:64].hex()}"
-        cause = Cause.UNREADABLE
-        yield Finding(Check.OTHERS, "", cluster.address, Verdict.UNKNOWN, cause, evidence=(seen,))
-    elif not strangers and not others:
-        yield Finding(Check.OTHERS, "", cluster.address, Verdict.RIGHT)
+        found.append(_other(cluster, Verdict.UNKNOWN, Cause.UNREADABLE, seen))
+    yield from found or [_other(cluster, Verdict.RIGHT, None)]
     if reading.subject.live:
         yield from _dispatcher(reading, cluster)
+
+
+def _others(reading: Reading, cluster: Cluster) -> Iterator[Finding]:
+    strangers = [mac for each, mac in reading.strangers() if each == cluster]
+    crowd = reading.transcript.crowd[cluster.address]
+    if crowd or len(strangers) > STRANGERS:
+        told = [mac for mac in strangers if _took_something(reading, cluster, mac)]
+        yield _crowd(reading, cluster, [mac for mac in strangers if mac not in told], crowd)
+        strangers = told
+    others = _other_servers(reading, cluster)
+    for mac in (*strangers, *others):
+        yield _stranger(reading, cluster, mac, others.get(mac))
+    for (speaker, mac), voices in list(reading.impersonated(cluster).items())[:STRANGERS]:
+        owner = reading.owners().get(mac)
+        verdict = Verdict.WARNING if owner is None else Verdict.WRONG
+        whose = f"{describe(mac)} is {owner or 'the dispatcher'}, {describe(speaker)} is not"
+        evidence = *heard(reading, voices), whose
+        yield _other(cluster, verdict, Cause.SPEAKS_FOR_ANOTHER, *evidence)
+
+
+def _other(cluster: Cluster, verdict: Verdict, cause: Cause | None, *evidence: str) -> Finding:
+    return Finding(Check.OTHERS, "", cluster.address, verdict, cause, evidence=evidence)
+
+
+def _took_something(reading: Reading, cluster: Cluster, mac: Mac) -> bool:
+    """Whether a machine is known to be behind a MAC: it has answered what was sent there."""
+    keys = [Key(Purpose.STRANGER_PORT, "", cluster.address, each, mac) for each in cluster.ports]
+    pinged = reading.echoes(Key(Purpose.STRANGER_PING, "", cluster.address, None, mac))
+    return bool(pinged) or any(map(reading.replied, keys))
+
+
+def _crowd(reading: Reading, cluster: Cluster, macs: list[Mac], crowd: int) -> Finding:
+    """Return the one finding on claimants of whom there are too many to be real."""
+    voices = reading.transcript.voices(cluster.address)
+    claims = crowd + sum(
+        reading.transcript.times(claim)
+        for mac in macs
+        for claim in dict.fromkeys(voiced.claim for voiced in voices[mac])
+    )
+    more = " or more" if crowd else ""
+    examples = ", ".join(map(str, macs[:STRANGERS]))
+    seen = f"{claims} claims by {len(macs)} MACs{more}; nothing answers at those tried: {examples}"
+    return _other(cluster, Verdict.WRONG, Cause.CROWD, seen)
 
 
 def _other_servers(reading: Reading, cluster: Cluster) -> dict[Mac, str]:
@@ -39,14 +79,15 @@ def _other_servers(reading: Reading, cluster: Cluster) -> dict[Mac, str]:
     owners = reading.owners()
     return {
         mac: owners[mac]
-        for mac in reading.transcript.voices(cluster.address)
+        for mac, voices in reading.transcript.voices(cluster.address).items()
         if mac in owners and owners[mac] not in cluster.servers
+        if any(owners.get(voiced.claim.said_by) == owners[mac] for voiced in voices)
     }
 
 
 def _stranger(reading: Reading, cluster: Cluster, mac: Mac, name: str | None) -> Finding:
     voices = reading.transcript.voices(cluster.address)[mac]
-    evidence = [f"{voices[0].claim.how}: {cluster.address} is at {describe(mac)}"]
+    evidence = list(heard(reading, voices))
     cause = Cause.STRANGER
     if reading.echoes(Key(Purpose.STRANGER_PING, "", cluster.address, None, mac)):
         evidence.append("it answers pings to the address")
@@ -76,7 +117,10 @@ def _dispatcher(reading: Reading, cluster: Cluster) -> Iterator[Finding]:
     mac = chosen.get(cluster)
     address = cluster.address
     voices = [] if mac is None else reading.transcript.voices(address)[mac]
-    if mac is None or not any(voiced.answer for voiced in voices):
+    if mac is None and reading.transcript.crowd[address]:
+        seen = "it may be among the claimants that are not told apart"
+        yield _about_dispatcher(cluster, Verdict.UNKNOWN, Cause.DISPATCHER_UNPROVED, seen)
+    elif mac is None or not any(voiced.answer for voiced in voices):
         seen = _unanswered(reading, cluster, mac)
         yield _about_dispatcher(cluster, Verdict.WRONG, Cause.DISPATCHER_SILENT, seen)
     else:

@@ -19,6 +19,10 @@ class Purpose(Enum):
     FOREIGN = auto()  # an address that the server does not hold
     OWN_PING = auto()  # the server's own address
     OWN_PORT = auto()  # the port there
+    WIDE = auto()  # another address of the alias's network, if its mask is wide
+    FROM_BEYOND = auto()  # the server's own address, asked from outside of any alias's network
+    WARM = auto()  # the cluster address or its port again, from an address that is known by then
+    COLD = auto()  # the same from an address that nobody knows
     WHOSE_MAC = auto()  # a server's own address, at a MAC that nobody knows
     STRANGER_PING = auto()  # the cluster address at such a MAC
     STRANGER_PORT = auto()  # its port there

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
     from shunt.network.links import Link
     from shunt.verify.subject import Subject
+    from shunt.verify.wide import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Place:
     link: Link
     own: tuple[IPv4Interface | IPv6Interface, ...]
     taken: Mapping[Address, str]
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """Return the networks of the segment, as far as this machine has addresses in them."""
+        return tuple(dict.fromkeys(each.network for each in self.own if not each.is_link_local))
 
     def offered(
         self, subject: Subject, given: Collection[Address], chance: random.Random

@@ -15,42 +15,43 @@ from shunt.errors import UsageError
 from shunt.model.config import Protocol
 from shunt.network.frames import (
     Envelope,
-    arp_request,
     echo_request,
     gratuitous_arp,
     listener_reports,
-    neighbour_solicitation,
-    tcp_syn,
-    udp_datagram,
     unsolicited_advertisement,
 )
-from shunt.network.frames.listener import listener_report_2
+from shunt.network.frames.listener import link_local, listener_report_2
 from shunt.network.frames.neighbour import solicited_node
-from shunt.verify import borrow, responder
+from shunt.verify import borrow, responder, wide
 from shunt.verify.ledger import Key, Ledger, Purpose
 from shunt.verify.phase import Outgoing, Phase, Request
-from shunt.verify.reading import AGAIN, DOUBTS, Reading
+from shunt.verify.questions import Questions
+from shunt.verify.reading import AGAIN, DOUBTS, STRANGERS, Reading
 from shunt.verify.subject import Identity
+from shunt.verify.transcript import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shunt.model.addresses import Address, Mac
-    from shunt.verify.subject import Cluster, Examined, Port, Subject
+    from shunt.verify.subject import Subject
     from shunt.verify.transcript import Transcript
+    from shunt.verify.wide import Network
 
 ROUNDS = 3
 _GAP = 0.3  # seconds between rounds
 _CONTROL = 0.8  # an owner of a borrowed address gets this long to object
 _PATIENCE = 0.7  # for an answer that is likely to come
 _LISTEN = 0.9  # behind the last question, 1.5 s in all: proxies wait up to 0.8 s
-_STRANGERS = 8  # MACs that are looked into
-FAR = IPv4Address("198.51.100.77")  # outside of every segment: TEST-NET-2, RFC 5737
+_ACQUAINTED = 64  # questions to machines that were heard and say nothing of a cluster address
+_EVERY_MASK = 400  # frames that ask for every mask at once; with more, for those that tell most
 
 
-def _groups(offered: Mapping[int, tuple[Address, ...]]) -> tuple[IPv6Address, ...]:
+def _groups(mac: Mac, offered: Mapping[int, tuple[Address, ...]]) -> tuple[IPv6Address, ...]:
     """Return the groups in which neighbour solicitations for these addresses arrive."""
     addresses = [address for each in offered.values() for address in each]
+    if 6 in offered:
+        addresses.append(link_local(mac))
     groups = (solicited_node(each) for each in addresses if isinstance(each, IPv6Address))
     return tuple(dict.fromkeys(groups))
 
@@ -61,10 +62,12 @@ class Procedure:
     `offered` are the candidates for borrowed addresses by IP version; an operator's own choice is
     offered alone. `connects`: a real TCP stack is at hand for requests; False: it is missed, None:
     no requests are wished. `card`: the interface's own MAC, where an operator chose `mac`; the
-    servers are asked from it first, for at a server's MAC no answer would arrive.
+    servers are asked from it first, for at a server's MAC no answer would arrive. `networks` are
+    the segment's. `listen`: for how many seconds late answers to who has a cluster address are
+    waited for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `examine` has found out
         self,
         subject: Subject,
         mac: Mac,
@@ -74,16 +77,34 @@ class Procedure:
         transcript: Transcript | None = None,
         card: Mac | None = None,
         first_number: int = 20000,
+        networks: tuple[Network, ...] = (),
+        listen: float = LATEST,
     ) -> None:
         self.subject = subject
-        self.identity = Identity(mac, groups=_groups(offered))
         self._responder = responder.Responder()
         self.reading = Reading(
-            subject, Ledger(first_number), transcript, requests_wanted=connects is not None
+            subject,
+            Ledger(first_number),
+            transcript,
+            requests_wanted=connects is not None,
+            networks=networks,
         )
+        self.identity = Identity(mac, groups=_groups(mac, offered))
+        self.reading.listen_to(offered)
+        self._ask = Questions(self.reading)
+        self._listen = listen
         self._offered = offered
         self._connects = bool(connects)
         self._card = card
+
+    @property
+    def identity(self) -> Identity:
+        """Return whom the verifier pretends to be by now."""
+        return self.reading.identity
+
+    @identity.setter
+    def identity(self, identity: Identity) -> None:
+        self.reading.identity = identity
 
     def hear(self, at: float, frame: bytes, *, checksum_ready: bool = True) -> tuple[bytes, ...]:
         """Take in a frame; return the frames to answer with."""
@@ -94,6 +115,7 @@ class Procedure:
         """Yield the phases in order; read what was heard between them."""
         for phase in self._phases():
             self.reading.transcript.phase = phase.name
+            self.reading.transcript.familiar = frozenset(self.reading.owners())
             yield phase
 
     def _phases(self) -> Iterator[Phase]:
@@ -101,11 +123,12 @@ class Procedure:
             yield self._from_card(self._card)
             self._check_macs()
         yield self._control()
+        self._borrow()
         for _ in range(ROUNDS - 1):
             if self.reading.unheard():
                 yield self._control_again()
+                self._borrow()  # somebody may have objected only now
         self._check_macs()
-        self._borrow()
         yield self._silence(first=True)
         if self.identity.borrowed:
             yield self._answers()
@@ -118,6 +141,8 @@ class Procedure:
                 )
             if doubts := self._doubts():
                 yield Phase(DOUBTS, "find out why something is wrong", doubts, (), _LISTEN)
+            if cold := self._cold():
+                yield Phase(DOUBTS, "find out who can ask for a MAC", cold, (), _LISTEN)
         yield self._silence_again()
         for _ in range(ROUNDS - 1):
             if self.reading.unheard(AGAIN):
@@ -128,7 +153,7 @@ class Procedure:
             Outgoing(frame)
             for server in self.subject.servers.values()
             for address in server.addresses
-            for frame in self._who_has(address)
+            for frame in self._ask.who_has(address)
         ]
         reports = map(Outgoing, listener_reports(self.identity.mac, self.identity.groups))
         probes = [
@@ -136,7 +161,7 @@ class Procedure:
             for turn in range(ROUNDS)
             for addresses in self._offered.values()
             for address in addresses
-            for frame in self._who_has(address)
+            for frame in self._ask.who_has(address)
         ]
         return Phase(
             "control",
@@ -151,7 +176,7 @@ class Procedure:
         again = [
             Outgoing(frame)
             for address in self.reading.unheard(phase)
-            for frame in self._who_has(address)
+            for frame in self._ask.both_forms(address)
         ]
         return Phase(
             phase or "control",
@@ -180,25 +205,24 @@ class Procedure:
             )
 
     def _borrow(self) -> None:
-        packets, asker, spare = borrow.choose(self._offered, self.reading.transcript.claims)
+        clusters = tuple(cluster.address for cluster in self.subject.clusters)
+        packets, asker, spare = borrow.choose(
+            self._offered, self.reading.transcript.claims, clusters
+        )
         self.identity = replace(self.identity, borrowed=packets, asker=asker, spare=spare)
-        self.reading.identity = self.identity
 
     def _silence(self, *, first: bool) -> Phase:
         everybody = [
             Outgoing(frame, _GAP * turn)
             for turn in range(ROUNDS)
             for cluster in self.subject.clusters
-            for frame in (
-                *self._who_has(cluster.address),
-                *self._who_has(cluster.address, asking=True),
-            )
+            for frame in self._ask.both_forms(cluster.address)
         ]
         each = [
             Outgoing(frame)
             for server, cluster in self.subject.pairs
             if (mac := self.reading.mac(server.name)) is not None
-            for frame in self._who_has(cluster.address, asking=True, only=mac)
+            for frame in self._ask.who_has(cluster.address, asking=True, only=mac)
         ]
         return Phase(
             "silence",
@@ -208,16 +232,28 @@ class Procedure:
         )
 
     def _silence_again(self) -> Phase:
-        """Ask for the cluster addresses once more, and whether the servers are still there."""
+        """Ask for the cluster addresses once more, and whether the servers are still there.
+
+        This time in the name of an address: who minds that form only is heard here. And those
+        are asked one by one who were heard on the segment and may answer nothing else.
+        """
         silence = self._silence(first=False)
         own = [
             Outgoing(frame)
             for server in self.subject.servers.values()
             for address in server.addresses
-            for frame in self._who_has(address)
+            for frame in self._ask.who_has(address, asking=True)
         ]
-        outgoing = (*silence.outgoing, *own)
-        return replace(silence, name=AGAIN, outgoing=outgoing, patience=_LISTEN)
+        each = [
+            Outgoing(frame)
+            for mac in self.reading.acquainted()
+            for cluster in self.subject.clusters
+            for frame in self._ask.who_has(cluster.address, asking=True, only=mac)
+        ][:_ACQUAINTED]
+        outgoing = (*silence.outgoing, *own, *each)
+        last = max(each.at for each in silence.outgoing)
+        late = self._listen - self.reading.transcript.lasted("silence") - last
+        return replace(silence, name=AGAIN, outgoing=outgoing, patience=max(_LISTEN, late))
 
     def _announcements(self) -> Iterator[Outgoing]:
         """Yield the announcements of what was borrowed (RFC 5227 section 2.3).
@@ -237,22 +273,23 @@ class Procedure:
         pings = [
             Outgoing(frame)
             for server, cluster in self.subject.pairs
-            for frame in self._ping(server, cluster.address, Purpose.PING)
+            for frame in self._ask.ping(server, cluster.address, Purpose.PING)
         ]
         foreign = [
             Outgoing(frame)
             for server in self.subject.servers.values()
             for version in self.subject.versions
-            for frame in self._foreign(server, version)
+            for frame in self._ask.foreign(server, version)
         ]
+        foreign += map(Outgoing, dict.fromkeys(self._wide()))
         raw: list[Outgoing] = []
         requests: list[Request] = []
         for server, cluster in self.subject.pairs:
             for port in cluster.ports:
                 if self._connects and port.protocol is Protocol.TCP:
-                    requests.extend(self._request(server, cluster.address, port))
+                    requests.extend(self._ask.request(server, cluster.address, port))
                 else:
-                    raw.extend(map(Outgoing, self._knock(server, cluster.address, port)))
+                    raw.extend(map(Outgoing, self._ask.knock(server, cluster.address, port)))
         raw.extend(self._through_dispatcher())
         return Phase(
             "answers",
@@ -263,12 +300,31 @@ class Procedure:
             settled=self.reading.answered,
         )
 
+    def _wide(self) -> Iterator[bytes]:
+        """Yield the frames that a server answers if its alias has a wide mask.
+
+        What lies outside of the segment is the same network for all its cluster addresses.
+        """
+        pairs = self.subject.pairs
+        thorough = len(pairs) * 32 <= _EVERY_MASK
+        outside: set[tuple[str, Network]] = set()
+        for server, cluster in pairs:
+            address, held = cluster.address, self.reading.held(server)
+            if thorough:
+                yield from self._ask.wide(server, cluster, wide.every(address, held))
+                continue
+            yield from self._ask.wide(server, cluster, wide.beside(address, held))
+            for network in self.reading.networks:
+                if address in network and (server.name, network) not in outside:
+                    outside.add((server.name, network))
+                    yield from self._ask.wide(server, cluster, wide.around(address, network))
+
     def _unanswered(self, attempt: int) -> tuple[Outgoing, ...]:
         pings = [
             Outgoing(frame)
             for server, cluster in self.subject.pairs
             if not self.reading.echoes(Key(Purpose.PING, server.name, cluster.address))
-            for frame in self._ping(server, cluster.address, Purpose.PING, attempt)
+            for frame in self._ask.ping(server, cluster.address, Purpose.PING, attempt)
         ]
         ports = [
             Outgoing(frame)
@@ -276,7 +332,7 @@ class Procedure:
             for port in cluster.ports
             if not (self._connects and port.protocol is Protocol.TCP)
             and not self.reading.replied(Key(Purpose.PORT, server.name, cluster.address, port))
-            for frame in self._knock(server, cluster.address, port)
+            for frame in self._ask.knock(server, cluster.address, port)
         ]
         return (*pings, *ports, *self._through_dispatcher())
 
@@ -289,12 +345,12 @@ class Procedure:
             return
         given = self.subject.dispatcher
         claimants = sorted(self.reading.claimants(), key=lambda each: each[1] != given)
-        macs = list(dict.fromkeys(mac for _, mac in claimants))[:_STRANGERS]
+        macs = list(dict.fromkeys(mac for _, mac in claimants))[:STRANGERS]
         for cluster, mac in claimants:
             for port in cluster.ports if mac in macs else ():
                 key = Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
                 if port.protocol is Protocol.TCP and not self.reading.replied(key):
-                    yield from map(Outgoing, self._knock_at(mac, key))
+                    yield from map(Outgoing, self._ask.knock_at(mac, key))
 
     def _from_spare(self) -> tuple[Outgoing, ...]:
         """Return pings to servers that answered and had not to ask for the first address."""
@@ -315,114 +371,41 @@ class Procedure:
         frames: list[bytes] = []
         for server, cluster in self.reading.doubtful():
             for address in server.addresses:  # is it there at all, still?
-                frames.extend(self._who_has(address))
+                frames.extend(self._ask.who_has(address))
             if not self.reading.echoes(Key(Purpose.PING, server.name, cluster.address)):
-                frames.extend(self._ping(server, cluster.address, Purpose.PING, ROUNDS))
+                frames.extend(self._ask.ping(server, cluster.address, Purpose.PING, ROUNDS))
+            every = wide.every(cluster.address, self.reading.held(server))
+            frames.extend(self._ask.wide(server, cluster, every))
+            for address in self.reading.swallowed(server, cluster):  # or is it on its card?
+                frames.extend(self._ask.who_has(address))
             own = self.reading.own(server, cluster.address.version)
             if own is None:
                 continue
-            frames.extend(self._ping(server, own, Purpose.OWN_PING))
+            frames.extend(self._ask.ping(server, own, Purpose.OWN_PING))
             for port in cluster.ports:
                 key = Key(Purpose.OWN_PORT, server.name, own, port)
-                frames.extend(self._knock(server, own, port, key))
+                frames.extend(self._ask.knock(server, own, port, key))
             if isinstance(own, IPv4Address):
-                frames.extend(self._who_has(own, asking=True))
-                frames.append(arp_request(self.identity.mac, own, FAR))
-        for cluster, mac in self.reading.strangers()[:_STRANGERS]:
-            frames.extend(self._look_into(cluster, mac))
+                frames.extend(self._ask.who_has(own, asking=True))
+            frames.extend(self._ask.from_beyond(server, cluster, own))
+        for cluster, mac in self.reading.strangers()[:STRANGERS]:
+            frames.extend(self._ask.look_into(cluster, mac))
         for cluster, mac in self.reading.dispatchers():
             handed = set(self.reading.handed_over(cluster, mac).values())
             for name in handed or cluster.servers:
-                frames.extend(self._whose(cluster, name, mac))
-        twice = dict.fromkeys(frames)
-        return tuple(Outgoing(frame, _GAP * turn) for turn in range(2) for frame in twice)
+                frames.extend(self._ask.whose(cluster, name, mac))
+        return _twice(frames)
 
-    def _whose(self, cluster: Cluster, name: str, mac: Mac) -> Iterator[bytes]:
-        """Ask a MAC whether it is a server's: for the server's own address, no router between."""
-        for own in self.subject.servers[name].addresses:
-            yield from self._ping_at(mac, Key(Purpose.WHOSE_MAC, name, own, None, mac), ttl=1)
-            for port in cluster.ports:
-                if port.protocol is Protocol.TCP:
-                    key = Key(Purpose.WHOSE_MAC, name, own, port, mac)
-                    yield from self._knock_at(mac, key, ttl=1)
+    def _cold(self) -> tuple[Outgoing, ...]:
+        """Return what tells a server that cannot ask for MACs: by now it knows one of ours."""
+        frames = [
+            frame
+            for server, cluster in self.reading.doubtful()
+            for frame in self._ask.cold(server, cluster)
+        ]
+        return _twice(frames)
 
-    def _look_into(self, cluster: Cluster, mac: Mac) -> Iterator[bytes]:
-        """Ask a MAC that nobody knows whether it is a server's, and what it does with packets."""
-        for name in cluster.servers:
-            for own in self.subject.servers[name].addresses:
-                key = Key(Purpose.WHOSE_MAC, name, own, None, mac)
-                yield from self._ping_at(mac, key, ttl=1)
-        yield from self._ping_at(mac, Key(Purpose.STRANGER_PING, "", cluster.address, None, mac))
-        for port in cluster.ports:
-            yield from self._knock_at(
-                mac, Key(Purpose.STRANGER_PORT, "", cluster.address, port, mac)
-            )
 
-    def _who_has(
-        self, address: Address, *, asking: bool = False, only: Mac | None = None
-    ) -> Iterator[bytes]:
-        """Yield a question to everybody, or to one MAC; `asking`: in the name of an address."""
-        mac, sender = self.identity.mac, self.identity.asker.get(address.version)
-        if asking and sender is None and only is None:
-            return
-        if isinstance(address, IPv4Address):
-            if asking and isinstance(sender, IPv4Address):
-                frame = arp_request(mac, address, sender)
-            else:
-                frame = arp_request(mac, address)
-            yield frame if only is None else only.octets + frame[6:]
-        elif asking and isinstance(sender, IPv6Address):
-            yield neighbour_solicitation(mac, address, sender, only)
-        else:
-            yield neighbour_solicitation(mac, address, destination=only)
-
-    def _envelope(self, mac: Mac, to: Address, ttl: int = 64) -> Envelope | None:
-        source = self.identity.borrowed.get(to.version)
-        return None if source is None else Envelope(self.identity.mac, mac, source, to, ttl)
-
-    def _ping(
-        self, server: Examined, address: Address, purpose: Purpose, attempt: int = 0
-    ) -> Iterator[bytes]:
-        mac = self.reading.mac(server.name)
-        if mac is not None:
-            key = Key(purpose, server.name, address)
-            yield from self._ping_at(mac, key, attempt=attempt)
-
-    def _ping_at(self, mac: Mac, key: Key, *, ttl: int = 64, attempt: int = 0) -> Iterator[bytes]:
-        assert key.address is not None
-        envelope = self._envelope(mac, key.address, ttl)
-        if envelope is not None:
-            number = self.reading.ledger.number(key)
-            yield echo_request(envelope, number, attempt, b"shunt verify")
-
-    def _foreign(self, server: Examined, version: int) -> Iterator[bytes]:
-        mac, to = self.reading.mac(server.name), self.identity.asker.get(version)
-        if mac is None or to is None or to == self.identity.borrowed.get(version):
-            return
-        yield from self._ping_at(mac, Key(Purpose.FOREIGN, server.name, to))
-
-    def _knock(
-        self, server: Examined, address: Address, port: Port, key: Key | None = None
-    ) -> Iterator[bytes]:
-        mac = self.reading.mac(server.name)
-        if mac is not None:
-            yield from self._knock_at(mac, key or Key(Purpose.PORT, server.name, address, port))
-
-    def _knock_at(self, mac: Mac, key: Key, *, ttl: int = 64) -> Iterator[bytes]:
-        assert key.address is not None
-        assert key.port is not None
-        envelope = self._envelope(mac, key.address, ttl)
-        if envelope is None:
-            return
-        number = self.reading.ledger.number(key)
-        ports = number, key.port.number
-        if key.port.protocol is Protocol.TCP:
-            yield tcp_syn(envelope, ports, sequence=number << 16)
-        else:
-            yield udp_datagram(envelope, ports)
-
-    def _request(self, server: Examined, address: Address, port: Port) -> Iterator[Request]:
-        mac = self.reading.mac(server.name)
-        if mac is not None and address.version in self.identity.borrowed:
-            key = Key(Purpose.PORT, server.name, address, port)
-            yield Request(self.reading.ledger.number(key), server.name, mac, address, port)
+def _twice(frames: list[bytes]) -> tuple[Outgoing, ...]:
+    once = dict.fromkeys(frames)
+    return tuple(Outgoing(frame, _GAP * turn) for turn in range(2) for frame in once)

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 from shunt.model.addresses import ZERO
 from shunt.model.config import Protocol
 from shunt.network.frames import Arp, Flag
+from shunt.verify import wide
 from shunt.verify.ledger import Key, Ledger, Purpose
 from shunt.verify.subject import Identity
-from shunt.verify.transcript import Transcript
+from shunt.verify.transcript import ATTEMPTS, Transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shunt.model.addresses import Address, Mac
     from shunt.network.frames import IcmpError, Segment
     from shunt.verify.subject import Cluster, Examined, Port, Subject
     from shunt.verify.transcript import Answer, Voiced
+    from shunt.verify.wide import Network
 
 
+STRANGERS = 8  # MACs that are looked into; with more, a crowd is at work
 DOUBTS, AGAIN = "doubts", "silence again"  # names of phases
 
 
@@ -31,15 +36,52 @@ class Reading:
         transcript: Transcript | None = None,
         *,
         requests_wanted: bool = False,
+        networks: tuple[Network, ...] = (),
     ) -> None:
         self.subject = subject
         self.ledger = ledger
         self.identity = Identity(ZERO)
         self.requests_wanted = requests_wanted
+        self.networks = networks
         self.transcript = transcript or Transcript()
         self.transcript.concerned = tuple(cluster.address for cluster in subject.clusters)
+        own = {address for each in subject.servers.values() for address in each.addresses}
+        self.transcript.relevant = frozenset({*self.transcript.concerned, *own})
         self._owners: dict[Mac, str] = {}
         self._owners_at = -1  # how many frames had been heard when they were found
+
+    def listen_to(self, offered: Mapping[int, tuple[Address, ...]]) -> None:
+        """Keep what is said of these addresses, too, and to the far askers."""
+        ours = {address for each in offered.values() for address in each}
+        far = wide.far_askers(self.networks)
+        self.transcript.relevant |= frozenset({*ours, *far})
+
+    def held(self, server: Examined) -> frozenset[Address]:
+        """Return the addresses that the server has by right: its own, and those of clusters."""
+        clusters = [each for each in self.subject.clusters if server.name in each.servers]
+        served = {cluster.address for cluster in clusters}
+        return frozenset({*server.addresses, *served, *server.held})
+
+    def swallowed(self, server: Examined, cluster: Cluster) -> tuple[Address, ...]:
+        """Return the addresses that the server takes for its own beside the cluster's.
+
+        A single one, of all that were asked for, is an address of its card if that answers ARP.
+        """
+        owners = self.owners()
+        keys = [
+            Key(Purpose.WIDE, server.name, address)
+            for address in wide.every(cluster.address, self.held(server))
+        ]
+        found = [key.address for key in keys if key.address and self.echoes(key)]
+        if len(found) == 1 and all(self.ledger.known(key) is not None for key in keys):
+            speakers = {v.claim.said_by for v in self.transcript.claims.get(found[0], ())}
+            found = [a for a in found if not any(owners.get(m) == server.name for m in speakers)]
+        return tuple(found)
+
+    def acquainted(self) -> tuple[Mac, ...]:
+        """Return the MACs that were heard and are neither servers' nor claim a cluster address."""
+        known = self.owners().keys() | {mac for _, mac in self.claimants()}
+        return tuple(mac for mac in self.transcript.speakers if mac not in known)
 
     def macs(self, server: Examined) -> dict[Mac, list[Voiced]]:
         """Return the MACs that claimed one of the server's own addresses, first come first."""
@@ -114,6 +156,11 @@ class Reading:
         for server in self.subject.servers.values():
             for mac in self.macs(server):
                 found.setdefault(mac, server.name)
+            for address in server.addresses:
+                voices = self.transcript.claims.get(address, ())
+                speakers = {voiced.claim.said_by for voiced in voices}
+                if len(speakers) == 1:  # a card may speak for a bond's MAC
+                    found.setdefault(speakers.pop(), server.name)
         for cluster in self.subject.clusters:
             for mac in self.transcript.voices(cluster.address):
                 if mac not in found and (name := self._owner_of(mac)):
@@ -145,9 +192,35 @@ class Reading:
         return tuple(
             (cluster, mac)
             for cluster in self.subject.clusters
-            for mac in self.transcript.voices(cluster.address)
-            if mac not in owners
+            for mac, voices in self.transcript.voices(cluster.address).items()
+            if mac not in owners and any(v.claim.said_by not in owners for v in voices)
         )
+
+    def said_by(self, server: Examined, cluster: Cluster) -> dict[Mac, list[Voiced]]:
+        """Return where the server itself said that the cluster address is, MAC by MAC."""
+        owners = self.owners()
+        said = {
+            mac: [voiced for voiced in voices if owners.get(voiced.claim.said_by) == server.name]
+            for mac, voices in self.transcript.voices(cluster.address).items()
+        }
+        return {mac: voices for mac, voices in said.items() if voices}
+
+    def impersonated(self, cluster: Cluster) -> dict[tuple[Mac, Mac], list[Voiced]]:
+        """Return claims in the name of a server's MAC, or the dispatcher's, by somebody unknown.
+
+        The keys are who spoke and who was named.
+        """
+        owners = self.owners()
+        dispatchers = {mac for _, mac in self.dispatchers()}
+        found: dict[tuple[Mac, Mac], list[Voiced]] = {}
+        for mac, voices in self.transcript.voices(cluster.address).items():
+            if mac not in owners and mac not in dispatchers:
+                continue
+            for voiced in voices:
+                speaker = voiced.claim.said_by
+                if speaker != mac and speaker not in owners and speaker not in dispatchers:
+                    found.setdefault((speaker, mac), []).append(voiced)
+        return found
 
     def dispatchers(self) -> tuple[tuple[Cluster, Mac], ...]:
         """Return, where one runs, the dispatcher's MAC for each cluster address that it claims.
@@ -202,7 +275,7 @@ class Reading:
         found = self.transcript.echoes
         return [
             answer
-            for attempt in range(4)
+            for attempt in range(ATTEMPTS)
             for answer in found.get((number, attempt), [])
             if answer.ip.source == key.address
         ]
@@ -271,7 +344,7 @@ class Reading:
         return True
 
     def doubtful(self) -> list[tuple[Examined, Cluster]]:
-        """Return the pairs with an unanswered ping or a port that is not open."""
+        """Return the pairs with an unanswered ping, a port that is not open, or a wide alias."""
         return [
             (server, cluster)
             for server, cluster in self.subject.pairs
@@ -283,6 +356,7 @@ class Reading:
                     for port in cluster.ports
                     if port.protocol is Protocol.TCP
                 )
+                or bool(self.swallowed(server, cluster))
             )
         ]
 

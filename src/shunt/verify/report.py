@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from shunt.verify.examine import Report
     from shunt.verify.findings import Finding
 
-_STYLE = {Verdict.RIGHT: "green", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "yellow"}
+_STYLE = {
+    Verdict.RIGHT: "green",
+    Verdict.WARNING: "yellow",
+    Verdict.ACCEPTED: "cyan",
+    Verdict.WRONG: "bold red",
+    Verdict.UNKNOWN: "yellow",
+}
 _FRAMES_A_PHASE = 60
 _PAGE = {
     "control": "The page: ping the server, look up its MAC with arp -a.",

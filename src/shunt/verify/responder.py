@@ -102,9 +102,9 @@ def _answer_arp(identity: Identity, arp: Arp) -> bytes | None:
 def _answer_solicitation(
     identity: Identity, frame: Frame, source: IPv4Address | IPv6Address, asked: Solicitation
 ) -> bytes | None:
-    if asked.target not in identity.addresses or not isinstance(source, IPv6Address):
+    if asked.target not in {*identity.addresses, identity.link_local}:
         return None
-    if asked.mac is None:
+    if asked.mac is None or not isinstance(source, IPv6Address):
         return None
     return neighbour_advertisement(identity.mac, asked.target, frame.link.source, source)
 

@@ -48,7 +48,9 @@ def from_config(
         raise UsageError("there is no cluster to examine", hint=f"The file has: {known}.")
     clusters = tuple(_cluster(*key, services) for key, services in chosen.items())
     servers = {
-        name: Examined(name, config.servers[name].addresses, config.servers[name])
+        name: Examined(
+            name, config.servers[name].addresses, config.servers[name], _held(config, name)
+        )
         for cluster in clusters
         for name in cluster.servers
     }
@@ -94,6 +96,16 @@ def as_written(word: str) -> str:
         return str(ip_address(word))
     except ValueError:
         return word
+
+
+def _held(config: Config, server: str) -> frozenset[Address]:
+    """Return the addresses of all services, in whatever way forwarded, of which it is a member."""
+    services = (each for each in config.services if not each.address.is_unspecified)
+    return frozenset(
+        service.address
+        for service in services
+        if any(member.server == server for member in service.members)
+    )
 
 
 def _reserved(config: Config) -> frozenset[Address]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Advisor, Protocol, Server
+from shunt.network.frames.listener import link_local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +39,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A server: `addresses` are its own; `entry` is the configuration's, if it is from there."""
+    """A server: `addresses` are its own; `entry` is the configuration's, if it is from there.
+
+    `held` are the addresses of all services that it is a member of, examined or not.
+    """
 
     name: str
     addresses: tuple[Address, ...]
     entry: Server | None = None
+    held: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,20 @@ class Identity:
     groups: tuple[IPv6Address, ...] = ()
 
     @property
+    def senders(self) -> tuple[Address, ...]:
+        """Return the borrowed addresses that packets may come from, the one for requests first.
+
+        The asker is the last resort, for it shall be known to nobody.
+        """
+        known = (*self.borrowed.values(), *self.spare.values(), *self.asker.values())
+        return tuple(dict.fromkeys(known))
+
+    @property
+    def link_local(self) -> IPv6Address:
+        """Return the address that the pretended machine has by its MAC alone."""
+        return link_local(self.mac)
+
+    @property
     def addresses(self) -> frozenset[Address]:
-        """Return every address that the verifier answers for."""
-        return frozenset((*self.borrowed.values(), *self.asker.values(), *self.spare.values()))
+        """Return every borrowed address: the verifier answers for them, and announces them."""
+        return frozenset(self.senders)

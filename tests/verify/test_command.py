@@ -47,7 +47,9 @@ def standing() -> Iterator[Topology]:
 
 def _verify(standing: Topology, *words: str) -> Completed:
     file = str(standing.lab.dir / "shunt.yaml")
-    return standing.client.run([SHUNT, "verify", "-c", file, "--rate", "1000", *words], check=False)
+    return standing.client.run(
+        [SHUNT, "verify", "-c", file, "--rate", "1000", "--listen", "1", *words], check=False
+    )
 
 
 def _causes(done: Completed) -> set[str]:
@@ -157,7 +159,7 @@ def test_interrupted_nothing_is_left(
     before = _tables(host)
     file = str(standing.lab.dir / "shunt.yaml")
     kept = tmp_path / "proof.pcap"
-    words = [SHUNT, "verify", "-c", file, "--rate", "20", "--pcap", str(kept)]
+    words = [SHUNT, "verify", "-c", file, "--rate", "20", "--listen", "1", "--pcap", str(kept)]
     running = host.start(words)
     running.wait_until(lambda: len(_namespaces_of(running.pid)) == 2, "has a stack of its own")
     running.signal(number)
@@ -185,7 +187,7 @@ def test_an_interface_that_goes_down_leaves_nothing_told(
     host, file = standing.client, str(standing.lab.dir / "shunt.yaml")
     kept = tmp_path / "proof.pcap"
     before = host.ip("-6", "-o", "address", "show", "dev", "eth0", "scope", "global").split()[3]
-    words = [SHUNT, "verify", "-c", file, "--rate", "20", "--pcap", str(kept)]
+    words = [SHUNT, "verify", "-c", file, "--rate", "20", "--listen", "1", "--pcap", str(kept)]
     running = host.start(words)
     running.wait_until(lambda: len(_namespaces_of(running.pid)) == 2, "has a stack of its own")
     host.ip("link", "set", "eth0", "down")
@@ -239,7 +241,9 @@ def test_who_asks_without_end_is_answered_and_does_not_keep_the_procedure(
 
 def test_a_server_that_announces_the_cluster_address_is_named(standing: Topology) -> None:
     server, file = standing.servers["b"], str(standing.lab.dir / "shunt.yaml")
-    running = standing.client.start([SHUNT, "verify", "-c", file, "--rate", "100", "--json"])
+    running = standing.client.start(
+        [SHUNT, "verify", "-c", file, "--rate", "100", "--listen", "1", "--json"]
+    )
     deadline = time.monotonic() + 30
     while running.status is None:
         assert time.monotonic() < deadline, "it does not end"
@@ -264,7 +268,7 @@ def test_the_keys_of_a_report_are_those_that_are_promised(standing: Topology) ->
         *("exit_code", "interface", "mac", "borrowed", "seconds", "frames", "left_out"),
         "findings",
     ]
-    assert list(report["frames"]) == ["sent", "heard", "malformed", "dropped"]
+    assert list(report["frames"]) == ["sent", "heard", "malformed", "dropped", "unkept"]
     assert all(f"`{key}`" in promised for key in report["frames"])
     keys = ["check", "server", "address", "port", "verdict", "cause", "what", "why", "evidence"]
     for finding in report["findings"]:
@@ -276,7 +280,7 @@ def test_the_keys_of_a_report_are_those_that_are_promised(standing: Topology) ->
 def test_with_only_raw_sockets_it_says_what_is_left_out(standing: Topology) -> None:
     only = ["setpriv", "--inh-caps", "-all,+net_raw", "--bounding-set", "-all,+net_raw"]
     file = str(standing.lab.dir / "shunt.yaml")
-    words = [SHUNT, "verify", "-c", file, "--rate", "1000", "--json"]
+    words = [SHUNT, "verify", "-c", file, "--rate", "1000", "--listen", "1", "--json"]
     done = standing.client.run([*only, *words], check=False)
     report = json.loads(done.stdout)
     assert done.status == report["exit_code"] == 3, done.stdout
@@ -309,7 +313,18 @@ def test_without_a_free_address_it_cannot_tell(lab: Lab) -> None:
     lab.join(server, "lan", addresses=["198.18.0.2/30"])
     topology.silence(server)
     server.ip("address", "add", "198.18.9.1/32", "dev", "lo")
-    words = ["198.18.9.1", "--server", "a=198.18.0.2", "--port", "80", "--json", "--rate", "1000"]
+    words = [
+        "198.18.9.1",
+        "--server",
+        "a=198.18.0.2",
+        "--port",
+        "80",
+        "--json",
+        "--rate",
+        "1000",
+        "--listen",
+        "1",
+    ]
     done = verifier.run([SHUNT, "verify", *words], check=False)
     assert done.status == 3, done.stdout
     assert _causes(done) == {"no-free-address"}

@@ -38,7 +38,7 @@ def standing(lab: Lab) -> Lab:
 
 
 def _examined(lab: Lab) -> Report:
-    manner = Manner(rate=1000, requests=False)
+    manner = Manner(rate=1000, listen=1, requests=False)
     return lab.hosts["verifier"].call(lambda: asyncio.run(examine(SUBJECT, manner)))
 
 

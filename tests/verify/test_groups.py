@@ -42,7 +42,7 @@ def _right_server(lab: Lab) -> None:
 
 
 def _examined(host: Host, interface: str, mac: Mac | None = None) -> Report:
-    manner = Manner(interface, rate=1000, requests=False, mac=mac)
+    manner = Manner(interface, rate=1000, listen=1, requests=False, mac=mac)
     return host.call(lambda: asyncio.run(examine(SUBJECT, manner)))
 
 

@@ -64,7 +64,7 @@ def report(segment: tuple[Lab, dict[str, Place]]) -> Report:
     lab, places = segment
     subject = _subject(places)
     verifier = lab.hosts["verifier"]
-    return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=1000, listen=1.5))))
+    return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=1000, listen=1.2))))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def live_report(segment: tuple[Lab, dict[str, Place]]) -> Report:
     lab, places = segment
     subject = _subject(places, live=True)
     verifier = lab.hosts["verifier"]
-    return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=1000, listen=1.5))))
+    return verifier.call(lambda: asyncio.run(examine(subject, Manner(rate=1000, listen=1.2))))
 
 
 def _of(report: Report, place: Place, name: str) -> list[Finding]:

@@ -14,7 +14,7 @@ from shunt.errors import NetworkError
 from shunt.model.addresses import Mac
 from shunt.network.frames import arp_request
 from shunt.network.packets import Heard, PacketSocket
-from shunt.verify import wire as wire_module
+from shunt.verify import transcript as transcript_module
 from shunt.verify.phase import Outgoing, Phase
 from shunt.verify.transcript import Transcript
 from shunt.verify.wire import Wire
@@ -102,11 +102,16 @@ async def test_an_interface_that_is_down_is_one_plain_error(
     assert segment.sent == QUESTIONS[:1]
 
 
-async def test_a_segment_that_is_too_loud_is_not_judged(
+async def test_a_loud_segment_keeps_nobody_from_the_end_and_no_memory(
     segments: list[Segment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire_module, "_MOST", 500)
+    monkeypatch.setattr(transcript_module, "_EVENTS", 500)
     segment = Segment(heard=10**9)
     segments.append(segment)
-    with pytest.raises(NetworkError, match="more than 500 frames"):
-        await _wire(segment, *QUESTIONS * 100).run()
+    wire = _wire(segment, *QUESTIONS * 100)
+    await wire.run()
+    assert segment.sent == list(QUESTIONS) * 100
+    transcript = wire._procedure.reading.transcript
+    assert transcript.heard_count > 500
+    assert sum(not event.sent for event in transcript.events) == 500
+    assert transcript.unkept == transcript.heard_count - 500

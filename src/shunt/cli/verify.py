@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address, Mac
     from shunt.verify.examine import Report
     from shunt.verify.phase import Phase
+    from shunt.verify.subject import Subject
     from shunt.verify.transcript import Transcript
 
 DEFAULT = Path("/etc/shunt/shunt.yaml")
@@ -38,7 +39,10 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     borrow: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     mac: str | None = None,
     rate: float = 200,
+    listen: float = 4.5,
     requests: bool = True,
+    only_wrong: Flag = False,
+    quiet: Annotated[bool, Parameter(name=("-q", "--quiet"), negative=())] = False,
     explain: Flag = False,
     pcap: Path | None = None,
     json: Flag = False,
@@ -65,30 +69,25 @@ def verify(  # noqa: PLR0913 - each is an option of the command
         borrow: An unused address of the segment to send from; found if not given.
         mac: The MAC to send from, or "own" for the interface's; made up if not given.
         rate: Frames a second at most.
+        listen: For how many seconds late answers are waited for, at least.
+        only_wrong: Leave out what is right.
+        quiet: Print a line for each thing that is not right, and nothing where all is.
         requests: Make real requests to the applications, with a TCP stack of its own.
-        explain: Walk through the procedure with what was sent and heard.
+        explain: Walk through the procedure with what was sent and heard, and show every check.
         pcap: Keep every frame sent and heard in this file.
         json: Print one JSON document.
     """
     from shunt.verify import report as rendering
     from shunt.verify.examine import Manner, examine
-    from shunt.verify.selection import from_config, from_words
     from shunt.verify.transcript import Transcript
 
     out = Output(json=json)
     if not 0 < rate < math.inf:
         raise UsageError("--rate must be a number above 0")
-    router = None if dispatcher is None else _mac(dispatcher)
-    live = live or router is not None
-    left_out: tuple[str, ...] = ()
-    if server or (config is None and not DEFAULT.exists()):
-        subject = from_words(clusters, server, port, live=live, dispatcher=router)
-    else:
-        from shunt.config import load
-
-        loaded = load(config or DEFAULT)
-        subject, left_out = from_config(loaded, clusters, live=live, dispatcher=router)
-    manner = Manner(from_, rate, _borrowed(borrow), _own_mac(mac, from_), requests)
+    if not 0 < listen < math.inf:
+        raise UsageError("--listen must be a number of seconds above 0")
+    subject, left_out = _subject(clusters, config, server, port, live, dispatcher)
+    manner = Manner(from_, rate, _borrowed(borrow), _own_mac(mac, from_), requests, listen)
     transcript = Transcript()
     with _kept(pcap, transcript), out.err.status("looking for the servers") as status:
 
@@ -104,19 +103,62 @@ def verify(  # noqa: PLR0913 - each is an option of the command
             out.document({"exit_code": 3, "error": error.message})
             return 3
     out.document(rendering.as_json(report))
+    left_out += report.left_out
+    _show(out, report, left_out, explain=explain, only_wrong=only_wrong, quiet=quiet)
+    return report.exit_code
+
+
+def _subject(
+    clusters: tuple[str, ...],
+    config: Path | None,
+    server: tuple[str, ...],
+    port: tuple[str, ...],
+    live: bool,  # noqa: FBT001
+    dispatcher: str | None,
+) -> tuple[Subject, tuple[str, ...]]:
+    """Return what is to be examined, and in words what is left out."""
+    from shunt.verify.selection import from_config, from_words
+
+    router = None if dispatcher is None else _mac(dispatcher)
+    live = live or router is not None
+    if server or (config is None and not DEFAULT.exists()):
+        return from_words(clusters, server, port, live=live, dispatcher=router), ()
+    from shunt.config import load
+
+    loaded = load(config or DEFAULT)
+    return from_config(loaded, clusters, live=live, dispatcher=router)
+
+
+def _show(
+    out: Output,
+    report: Report,
+    left_out: tuple[str, ...],
+    *,
+    explain: bool,
+    only_wrong: bool,
+    quiet: bool,
+) -> None:
+    """Print the report for people; `quiet` says what is not right, and nothing else."""
+    from shunt.verify import report as rendering
+
+    if quiet:
+        for text in rendering.brief(report):
+            out.text(text)
+        return
     if explain:
         for text in rendering.explanation(report):
             out.console.print(text)
     if not out.console.is_terminal:
         out.console.width = _WIDE
-    out.console.print(rendering.table(report))
-    out.console.print()
+    drawn = rendering.table(report, only_wrong=only_wrong, every=explain)
+    if drawn.rows:
+        out.console.print(drawn)
+        out.console.print()
     for text in rendering.troubles(report):
         out.console.print(text)
-    for text in (*left_out, *report.left_out):
+    for text in left_out:
         out.warn(f"left out: {text}")
     out.text(rendering.summary(report))
-    return report.exit_code
 
 
 @contextlib.contextmanager

@@ -61,7 +61,10 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of it. `left_out` says in words what was not examined, and why."""
+    """What came of it. `left_out` says in words what was not examined, and why.
+
+    Of the frames that were `heard`, `unkept` are not among the `events`: there were too many.
+    """
 
     subject: Subject
     identity: Identity
@@ -71,6 +74,8 @@ class Report:
     phases: tuple[Phase, ...]
     events: tuple[Event, ...]
     seconds: float
+    heard: int
+    unkept: int
     malformed: int
     dropped: int
 
@@ -152,6 +157,8 @@ async def examine(
         tuple(phases),
         tuple(heard_and_sent.events),
         time.monotonic() - begin,
+        heard_and_sent.heard_count,
+        heard_and_sent.unkept,
         heard_and_sent.malformed,
         dropped,
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from shunt.verify import describe
-from shunt.verify.findings import Cause, Check, Verdict, what, why
+from shunt.verify import describe, grouped
+from shunt.verify.findings import Check, Verdict, what, why
 from shunt.verify.fixes import fix
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _STYLE = {
     Verdict.UNKNOWN: "yellow",
 }
 _FRAMES_A_PHASE = 60
+_LINES = 8  # of the same kind; a hundred equal servers have as many
 _PAGE = {
     "control": "The page: ping the server, look up its MAC with arp -a.",
     "silence": "The page: arp -d, then ping the cluster: there should be no response.",
@@ -49,9 +50,10 @@ def as_json(report: Report) -> Json:
         "seconds": round(report.seconds, 3),
         "frames": {
             "sent": sum(event.sent for event in report.events),
-            "heard": sum(not event.sent for event in report.events),
+            "heard": report.heard,
             "malformed": report.malformed,
             "dropped": report.dropped,
+            "unkept": report.unkept,
         },
         "left_out": list(report.left_out),
         "findings": [_finding_as_json(report, finding) for finding in report.findings],
@@ -74,43 +76,70 @@ def _finding_as_json(report: Report, finding: Finding) -> Json:
     }
 
 
-def table(report: Report) -> Table:
-    """Return one row per server, address and check."""
+def table(report: Report, *, only_wrong: bool = False, every: bool = False) -> Table:
+    """Return what there is to say of each server, and one row for all that is plainly right.
+
+    Equal servers share their rows. `only_wrong` leaves out what is not wrong or untold; `every`
+    shows each check of each server.
+    """
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("server", "address", "check", "verdict", "evidence"):
         drawn.add_column(name, overflow="fold")
-    for finding in report.findings:
-        style = _STYLE[finding.verdict]
-        check = f"{finding.check} {finding.port}" if finding.port else str(finding.check)
-        said = what(finding.cause) if finding.cause else "; ".join(finding.evidence)
-        address = "" if finding.address is None else str(finding.address)
-        drawn.add_row(
-            escape(finding.server) or "-",
-            address,
-            check,
-            f"[{style}]{finding.verdict}[/]",
-            escape(said),
-        )
+    if every:
+        for finding in report.findings:
+            if not (only_wrong and grouped.is_fine(finding)):
+                _add(drawn, finding.server or grouped.SEGMENT, finding)
+        return drawn
+    for group in grouped.groups(report.findings):
+        told = [each for each in group.remarkable if not (only_wrong and grouped.is_fine(each))]
+        for finding in told:
+            _add(drawn, group.name, finding)
+        plain = [each for each in group.findings if each.cause is None]
+        if plain and not only_wrong:
+            said = ", ".join(dict.fromkeys(str(each.check) for each in plain))
+            also = "" if not told else "else "
+            number = len(plain) * len(group.servers)
+            right = f"[{_STYLE[Verdict.RIGHT]}]{Verdict.RIGHT}[/]"
+            drawn.add_row(escape(group.name), "", f"{also}{number} checks", right, said)
     return drawn
+
+
+def _add(drawn: Table, servers: str, finding: Finding) -> None:
+    check = f"{finding.check} {finding.port}" if finding.port else str(finding.check)
+    said = what(finding.cause) if finding.cause else "; ".join(finding.evidence)
+    verdict = f"[{_STYLE[finding.verdict]}]{finding.verdict}[/]"
+    address = "" if finding.address is None else str(finding.address)
+    drawn.add_row(escape(servers), address, check, verdict, escape(said))
 
 
 def troubles(report: Report) -> Iterator[str]:
     """Yield, as rich markup, every cause once: what, where, the evidence, why, the fix."""
-    grouped: dict[tuple[Cause, str], list[Finding]] = {}
-    for finding in report.findings:
-        if finding.cause is not None and finding.verdict is not Verdict.RIGHT:
-            grouped.setdefault((finding.cause, finding.server), []).append(finding)
-    for (cause, server), findings in grouped.items():
-        style = _STYLE[findings[0].verdict]
-        name = f"{server}: " if server else ""
-        yield f"[{style}]{escape(name)}{what(cause)}[/]  [dim]({cause})[/]"
-        yield f"  where: {escape(_places(findings))}"
+    for cause, verdict, findings in grouped.causes(report.findings):
+        of: dict[str, list[Finding]] = {}
+        for finding in findings:
+            of.setdefault(finding.server, []).append(finding)
+        name = "" if not any(of) else f"{grouped.names(tuple(of))}: "
+        yield f"[{_STYLE[verdict]}]{escape(name)}{what(cause)}[/]  [dim]({cause})[/]"
+        yield f"  where: {escape(_some(dict.fromkeys(map(_places, of.values())), '; '))}"
         seen = dict.fromkeys(line for finding in findings for line in finding.evidence)
-        yield from (f"  heard: {escape(line)}" for line in seen)
+        yield from _lines("heard", seen)
         yield f"  why it matters: {why(cause)}"
-        lines = dict.fromkeys(line for finding in findings for line in fix(report.subject, finding))
-        yield from (f"  fix: {escape(line)}" for line in lines)
+        fixes = dict.fromkeys(line for finding in findings for line in fix(report.subject, finding))
+        yield from _lines("fix", fixes)
         yield ""
+
+
+def _lines(title: str, lines: Iterable[str]) -> Iterator[str]:
+    every = list(lines)
+    yield from (f"  {title}: {escape(line)}" for line in every[:_LINES])
+    if len(every) > _LINES:
+        yield f"  {title}: and {len(every) - _LINES} more like these; --json has all of them"
+
+
+def _some(texts: Iterable[str], between: str) -> str:
+    every = list(texts)
+    more = f"{between}and {len(every) - _LINES} more" if len(every) > _LINES else ""
+    return between.join(every[:_LINES]) + more
 
 
 def _places(findings: Iterable[Finding]) -> str:
@@ -120,6 +149,14 @@ def _places(findings: Iterable[Finding]) -> str:
         + (f" of {finding.address}" if finding.address and finding.check not in _OWN_ALONE else "")
         for finding in findings
     )
+
+
+def brief(report: Report) -> Iterator[str]:
+    """Yield a line for each cause that is wrong or untold, nothing where all is right."""
+    for cause, verdict, findings in grouped.causes(report.findings):
+        if not grouped.is_fine(findings[0]):
+            servers = tuple(dict.fromkeys(finding.server for finding in findings))
+            yield f"{grouped.names(servers)}: {verdict}: {what(cause)} ({cause})"
 
 
 def summary(report: Report) -> str:

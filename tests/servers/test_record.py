@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +15,13 @@ from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem, Server
 from shunt.servers import record
 from shunt.servers.record import Entry, Record
+from shunt.servers.runners.base import line
 from shunt.servers.steps import Command, Output
 from shunt.servers.wish import Wish
+from tests.servers.bourne import SHELLS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NUMBERS = (
     "$(readlink /proc/self/ns/net | tr -dc 0-9)"
@@ -143,3 +151,63 @@ def test_an_empty_record_leaves_no_file() -> None:
     assert 'rm -f "/var/lib/shunt/server.json"' in record.write(wish, Record()).text
     windows = Wish(Server("s", (), os=OperatingSystem.WINDOWS), ())
     assert "Remove-Item" in record.write(windows, Record()).text
+
+
+def stored_in(folder: Path, made: Command, shell: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on the record, which stands in `folder` for the test."""
+    text = made.argv[2].replace("/var/lib/shunt", str(folder))
+    return subprocess.run(
+        [*shell.split(), "-c", text],
+        input=made.stdin,
+        capture_output=True,
+        text=True,
+        umask=0o022,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of several owners")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_record_that_others_may_write_is_neither_read_nor_written(
+    shell: str, tmp_path: Path
+) -> None:
+    """What it says is run as root. Modes, owners and links, of the file and of its folder."""
+    folder, wish = tmp_path / "shunt", Wish(Server("a", (ip_address("192.0.2.21"),)), ())
+    file = folder / "server.json"
+    writing, reading = record.write(wish, Record((Entry("a", "b", ()),))), record.read(wish).command
+    assert stored_in(folder, reading, shell).stdout == ""  # none yet, and no folder
+    assert stored_in(folder, writing, shell).returncode == 0
+    whole = stored_in(folder, reading, shell)
+    assert record.parse(Output(whole.stdout, whole.stderr, whole.returncode)).entries
+    right = file.read_text()
+
+    def is_refused() -> None:
+        for command in (reading, writing):
+            refused = stored_in(folder, command, shell)
+            assert refused.returncode == 1
+            assert refused.stdout == ""
+            assert "is not root's alone" in refused.stderr
+            with pytest.raises(ParseError, match="is not trusted") as caught:
+                record.parse(Output(refused.stdout, refused.stderr, refused.returncode))
+            assert "chown root" in (caught.value.hint or "")
+        assert file.read_text() == right
+
+    for place, usual in ((file, 0o600), (folder, 0o755)):
+        for mode in (0o777, 0o757, 0o775, 0o1777):
+            place.chmod(mode)
+            is_refused()
+        place.chmod(usual)
+        os.chown(place, 65534, 0)
+        is_refused()
+        os.chown(place, 0, 0)
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    is_refused()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_servers_umask_does_not_open_the_records_folder(shell: str, tmp_path: Path) -> None:
+    made = line(Command.sh(f"mkdir {tmp_path}/x && : > {tmp_path}/x/y"))
+    subprocess.run([*shell.split(), "-c", f"umask 0; {made}"], check=True, timeout=60)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "x/y").stat().st_mode & 0o777 == 0o644

@@ -120,6 +120,12 @@ def parse(output: Output) -> Record:
     Raises:
         ParseError: It could not be read, is cut off, or was written by a later release.
     """
+    if output.status and _FOREIGN in output.stderr:
+        raise ParseError(
+            f"the record of what Shunt did there is not trusted: {output.stderr.strip()}",
+            hint="others may have written it, and it is run as root: look at it there; then give it"
+            " to root (chown root, chmod 600; the folder 755), or remove it",
+        )
     if output.status:
         raise ParseError(
             f"the record of what Shunt did could not be read: {output.stderr.strip()}",
@@ -183,12 +189,22 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
 
 
+# What the record says is run as root: nobody else may write it, or have another put in its place.
+# A link, which `ls` shows with an l, is none of ours. `set` splits the line of `ls -ldn`.
+_FOREIGN = "is not root's alone"
+_ROOTS = (
+    'for p in "`dirname "$f"`" "$f"; do l=`ls -ldn "$p" 2>/dev/null`; set -- $l;'
+    ' case "${1-none}:${3-0}" in none:0 | [!l]????-??-*:0) ;;'
+    f' *) echo "$p {_FOREIGN}: its mode is $1, its owner $3" >&2; exit 1 ;; esac; done'
+)
+
+
 def read(wish: Wish) -> Fact:
     """Return the fact that `parse` reads."""
     where = path(wish)
     if wish.server.os in _WINDOWS:
         return Fact(NAME, _windows_read(where))
-    return Fact(NAME, Command.sh(f'f="{where}"; if [ -f "$f" ]; then cat "$f"; fi'))
+    return Fact(NAME, Command.sh(f'f="{where}"; {_ROOTS}; if [ -f "$f" ]; then cat "$f"; fi'))
 
 
 def write(wish: Wish, record: Record) -> Command:
@@ -201,7 +217,8 @@ def write(wish: Wish, record: Record) -> Command:
         swept = "" if wish.server.netns else "; rmdir /var/lib/shunt 2>/dev/null || true"
         return Command.sh(f'rm -f "{where}"{swept}')
     stored = 'cat > "$f.new" && chmod 600 "$f.new" && mv -f "$f.new" "$f"'
-    return Command.sh(f'f="{where}"; mkdir -p "`dirname "$f"`" && {stored}', stdin=record.dump())
+    made = 'mkdir -p "`dirname "$f"`" || exit 1'
+    return Command.sh(f'f="{where}"; {made}; {_ROOTS}; {stored}', stdin=record.dump())
 
 
 def _windows_read(where: str) -> Command:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shunt.model.via import Endpoint
     from shunt.servers.steps import Command, Output
 
+UMASK = 0o022
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -101,6 +102,8 @@ def line(
 ) -> str:
     """Return the command as one line for a login shell of any kind, with a PATH that has `ip`.
 
+    What it makes is for its owner alone to write, whatever umask a server gives to logins.
+
     With `gate`, a word that nobody else knows, it waits to be let in; see `ending.gated`.
     """
     words = argv(command, netns=netns)
@@ -110,5 +113,5 @@ def line(
         words = gated(words, gate)
     if sudo:
         words = ("sudo", "-n", *words)
-    start = f'PATH={_PATH}:$PATH; export PATH; exec "$@"'
+    start = f'umask {UMASK:03o}; PATH={_PATH}:$PATH; export PATH; exec "$@"'
     return shlex.join(("sh", "-c", start, "sh", *words))

@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from shunt.errors import RemoteError
-from shunt.servers.runners.base import argv
+from shunt.servers.runners.base import UMASK, argv
 from shunt.servers.runners.conversation import (
     Budget,
     Conversation,
@@ -50,6 +50,7 @@ class LocalRunner:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
+                umask=UMASK,
             )
         except OSError as error:
             raise RemoteError(f"{words[0]} could not be started: {error.strerror}") from error

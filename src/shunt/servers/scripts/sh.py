@@ -34,6 +34,7 @@ _HEAD = """\
 # is undone, are kept in {state} until `undo`.
 {notes}
 set -u
+umask 022
 PATH=$PATH:/usr/sbin:/sbin
 export PATH
 state={state}

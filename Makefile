@@ -3,13 +3,18 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit lint bench clean lock test-machines
+.PHONY: help setup wheel demo test test-unit lint bench clean lock test-machines test-pythons
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
 
 setup:  ## install what tests need: system packages, virtual environment, data plane
 	@setup/setup.sh test
+
+wheel:  ## build dist/shunt-*.whl, for `pip install` on the dispatcher
+	@setup/setup.sh wheel
+	@$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	@ls dist/shunt-*.whl
 
 demo:  ## install what is missing and show the main job on real traffic
 	@setup/setup.sh demo
@@ -20,6 +25,9 @@ test: setup lint  ## lint, then every test (root: network namespaces, BPF)
 
 test-unit: setup  ## the tests that need no root
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not root and not lab and not bpf and not machines"
+
+test-pythons:  ## the unit tests on each Python from 3.11 on that is found here
+	@setup/test-pythons.sh
 
 test-machines:  ## boot real machines under emulation and reboot them (minutes)
 	@setup/setup.sh machines

@@ -1,54 +1,27 @@
 #!/usr/bin/env bash
 # Installs what is missing, once: system packages, the virtual environment, the data plane.
-# usage: setup/setup.sh demo|test|machines
+# usage: setup/setup.sh wheel|demo|test|machines
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-level=${1:?usage: setup/setup.sh demo|test|machines}
+. setup/services.sh
+. setup/packages.sh
+
+level=${1:?usage: setup/setup.sh wheel|demo|test|machines}
 case $level in
-    demo) lists=(setup/debian-demo.txt) lock=setup/runtime.txt ;;
-    test) lists=(setup/debian-demo.txt setup/debian-test.txt) lock=setup/dev.txt ;;
+    wheel) lists=(setup/debian-build.txt) lock=setup/runtime.txt level=demo ;;
+    demo) lists=(setup/debian-{build,demo}.txt) lock=setup/runtime.txt ;;
+    test) lists=(setup/debian-{build,demo,test}.txt) lock=setup/dev.txt ;;
     machines)
-        lists=(setup/debian-demo.txt setup/debian-test.txt setup/debian-machines.txt)
+        lists=(setup/debian-{build,demo,test,machines}.txt)
         lock=setup/dev.txt level=test
         ;;
-    *) echo "setup: unknown level '$level'; demo, test or machines" >&2; exit 2 ;;
+    *) echo "setup: unknown level '$level'; wheel, demo, test or machines" >&2; exit 2 ;;
 esac
 venv=.venv
-say() { printf 'setup: %s\n' "$*"; }
-die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 wanted=()
 while read -r name; do wanted+=("$name"); done < <(sed 's/#.*//; s/[[:space:]]*$//; /^$/d' "${lists[@]}")
-
-# Packages start their services when installed; a service of the host's is not ours to start.
-keep_services_down() {
-    local policy=/usr/sbin/policy-rc.d
-    [ -e "$policy" ] && return
-    printf '#!/bin/sh\nexit 101\n' > "$policy"
-    chmod +x "$policy"
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-}
-
-install_packages() {
-    local missing=() name
-    if command -v dpkg-query > /dev/null && command -v apt-get > /dev/null; then
-        for name in "${wanted[@]}"; do
-            [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2> /dev/null)" = installed ] || missing+=("$name")
-        done
-        [ ${#missing[@]} -eq 0 ] && return
-        [ "$(id -u)" -eq 0 ] || die "root is needed to install: ${missing[*]}"
-        say "installing ${#missing[@]} system packages: ${missing[*]}"
-        keep_services_down
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
-    else
-        printf 'setup: no package manager known here. Shunt needs these (Debian names); install them and run again:\n' >&2
-        printf '  %s\n' "${wanted[@]}" >&2
-        exit 1
-    fi
-}
 
 find_python() {
     local name
@@ -77,6 +50,6 @@ install_python() {
     echo "$level $sum" >> "$stamp"
 }
 
-install_packages
+install_packages "${wanted[@]}"
 install_python
 $venv/bin/python hatch_build.py > /dev/null

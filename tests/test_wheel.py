@@ -26,4 +26,9 @@ def test_the_wheel_carries_the_compiled_data_plane_and_the_command(tmp_path: Pat
             packed = archive.read(f"shunt/dataplane/{program}.bpf.o")
             assert packed[:4] == b"\x7fELF"
             assert packed == (ROOT / f"src/shunt/dataplane/{program}.bpf.o").read_bytes()
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+        (metadata,) = (name for name in names if name.endswith("/METADATA"))
+        told = archive.read(metadata).decode()
+    # Python is under the one licence, the compiled programs under either of the others.
+    assert "License-Expression: Apache-2.0 AND (GPL-2.0-only OR BSD-2-Clause)" in told
+    for text in ("LICENSE", "LICENSES/GPL-2.0-only.txt", "LICENSES/BSD-2-Clause.txt"):
+        assert any(name.endswith(f".dist-info/licenses/{text}") for name in names)

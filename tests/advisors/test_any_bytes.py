@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from shunt.advisors import registry
 from shunt.advisors.advisor import Transport
 from shunt.advisors.dialogue import Verdict, WrongAnswerError, advance
+from shunt.advisors.pattern import bytes_pattern
 from shunt.advisors.protocols.connect import Connect
 from shunt.advisors.protocols.dns import Dns
 from shunt.advisors.protocols.ping import Ping
+from shunt.advisors.protocols.plain import Udp
 from shunt.advisors.protocols.sip import Sip
 from shunt.advisors.tls import Tls, secured
 from tests.advisors.driving import TARGET
@@ -36,6 +38,7 @@ ECHOED = (
     (Dns(query="www.example", over="tcp"), b"\x00\x1d"),
     (Ping(), b"\0\0\0\0\0\0\0\1"),
     (Sip(), b"SIP/2.0 200 OK\r\n@"),
+    (Udp(send=b"ask", expect=bytes_pattern("^ok")), b"ok"),
 )
 CASES = [(advisor, speech) for advisor, speech, _ in RIGHT if speech] + list(ECHOED)
 TOKENS = {

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "exec": {"command": "/bin/true"},
     "telnet": {"expect": "login: $"},
+    "tcp": {"expect": "ready"},
+    "udp": {"send": "x", "expect": "ready"},
     "http": {"request": "/", "body": "healthy"},
     "agent": {"port": "1"},
     "dns by tcp": {"over": "tcp"},
@@ -41,6 +43,7 @@ REFUSED_AT_ITS_HEAD = {"ssl", "ldap", "mysql", "postgres", "https", "smtp by tls
 # What each says of a server that speaks another protocol, and of one that never stops.
 WRONG = b"SSH-2.0-OpenSSH_9.2 " + b"\0" * 12 + b"\r\n"
 WRONG_WORDS = {
+    "tcp": "no 'ready' in 'SSH-2.0-OpenSSH_9.2",
     "http": "no HTTP: 'SSH-2.0",
     "https": "no TLS handshake: ",
     "ssl": "no TLS: 'SSH-2'",
@@ -63,6 +66,7 @@ WRONG_WORDS = {
 }
 # The beginning of a right answer, without its end, and what never ends after it.
 BEGINNINGS = {
+    "tcp": (b"wait", b"wait", "no 'ready' in 'wait"),
     "http": (b"HTTP/1.1 200 OK\r\n\r\n", b"x", "but the body has no 'healthy'; it begins with"),
     "https": (b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03", b"\x03", "no TLS handshake: "),
     "ssl": (b"\x16\x03\x03\xff\xff", b"x", "no TLS: "),
@@ -102,7 +106,7 @@ async def _verdict(name: str, handler: Any, seconds: float = 30.0) -> tuple[bool
 
 def test_every_stream_advisor_is_here() -> None:
     assert set(STREAM) == set(WRONG_WORDS) == set(BEGINNINGS)
-    assert len(STREAM) == 19
+    assert len(STREAM) == 20
 
 
 async def test_silent_servers() -> None:

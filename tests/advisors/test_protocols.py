@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shunt.advisors.agent import Agent
 from shunt.advisors.ber import ENUMERATED, OCTETS, SEQUENCE, encoded, integer, piece
 from shunt.advisors.dialogue import Reader, up
-from shunt.advisors.pattern import pattern
+from shunt.advisors.pattern import bytes_pattern, pattern
 from shunt.advisors.prometheus import Prometheus
 from shunt.advisors.protocols import http2
 from shunt.advisors.protocols.connect import Connect
@@ -25,6 +25,7 @@ from shunt.advisors.protocols.imap import Imap
 from shunt.advisors.protocols.ldap import Ldap
 from shunt.advisors.protocols.mysql import Mysql
 from shunt.advisors.protocols.nntp import Nntp
+from shunt.advisors.protocols.plain import Tcp
 from shunt.advisors.protocols.pop3 import Pop3
 from shunt.advisors.protocols.postgres import Postgres
 from shunt.advisors.protocols.redis import Redis
@@ -106,6 +107,7 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
      b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "the body has"),
     (Http(request="GET /", body=pattern("end$")), b"HTTP/1.0 200 OK\r\n\r\nthe end", "the body"),
     (Ssl(), b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03" + bytes(33) + b"\0\x2f\0", "TLSv1.2"),
+    (Tcp(send=b"ask", expect=bytes_pattern("ok$")), b"ok", "says 'ok'"),
     (Smtp(), b"220 a\r\n500 what\r\n250 y\r\n221 bye\r\n", "220 a"),
     (Smtp(), b"220 a\r\n250 y\r\n", "220 a"),
     (Smtp(), b"220 a\r\n250 y\r\n500 unknown\r\n", "220 a"),
@@ -141,6 +143,7 @@ WRONG: list[tuple[Advisor, bytes, str]] = [
      b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "chunk"),
     (Ssl(), b"\x15\x03\x01\x00\x02\x02\x28", "alert, number 40"),
     (Ssl(), b"HTTP/1.1 400 Bad\r\n", "no TLS"),
+    (Tcp(send=b"ask", expect=bytes_pattern("ok$")), b"no", "no 'ok$' in 'no'"),
     (Smtp(), b"554 go away\r\n", "554 go away"),
     (Smtp(), b"220 x\r\n502 what\r\n502 what\r\n", "502"),
     (Smtp(), b"220 x\r\n421 busy\r\n250 x\r\n", "421 busy"),

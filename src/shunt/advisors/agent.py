@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import StreamAdvisor, Target
 from shunt.advisors.dialogue import Reader, Verdict, WrongAnswerError, shown
-from shunt.advisors.settings import setting, text
+from shunt.advisors.octets import octets
+from shunt.advisors.settings import setting
 from shunt.advisors.wish import Admission, Wish
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ class Agent(StreamAdvisor):
 
     name = "agent"
     at_server = True
-    send: str = field(
-        default="", metadata=setting(text, "What to say first; `\\n` is a line's end.")
+    send: bytes = field(
+        default=b"", metadata=setting(octets, "What to say first; `\\n` is a line's end.")
     )
 
     def talk(self, _target: Target, /) -> Dialogue:
         """Say what the agent wants to hear, hear one line."""
         if self.send:
-            yield self.send.replace("\\n", "\n").encode()
+            yield self.send
         line = yield from Reader().line(_LONGEST, cr=True)
         return judged(line.decode("utf-8", "replace"))
 

@@ -24,6 +24,8 @@ _PROTOCOLS = "shunt.advisors.protocols"
 BUILT_IN: Mapping[str, str] = {
     "connect": f"{_PROTOCOLS}.connect:Connect",
     "ping": f"{_PROTOCOLS}.ping:Ping",
+    "tcp": f"{_PROTOCOLS}.plain:Tcp",
+    "udp": f"{_PROTOCOLS}.plain:Udp",
     "http": f"{_PROTOCOLS}.http:Http",
     "https": f"{_PROTOCOLS}.http:Https",
     "ssl": f"{_PROTOCOLS}.ssl:Ssl",

@@ -77,6 +77,8 @@ def _written(value: object) -> str:
         return ", ".join(map(_written, value))
     if isinstance(value, range):
         return f"{value.start}-{value.stop - 1}"
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
     return "" if value is None else str(getattr(value, "text", value))
 
 

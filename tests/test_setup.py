@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,13 @@ def test_building_a_wheel_installs_no_service() -> None:
     assert {line for line in lines if not line.startswith("#")} == {
         "clang", "libbpf-dev", "libc6-dev", "make", "python3-venv",
     }  # fmt: skip
+
+
+def test_every_dependency_is_pinned_by_hash_where_the_readme_installs_from() -> None:
+    """The wheel is installed without its dependencies: they come from this file only."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[<>=!~;\[ ]", each)[0].lower() for each in project["dependencies"]}
+    locked = (ROOT / "setup/runtime.txt").read_text()
+    pins = re.findall(r"^([A-Za-z0-9_.-]+)==[^\\\n]*\\\n +--hash=sha256:", locked, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[A-Za-z0-9]", locked, re.MULTILINE))
+    assert wanted <= {pin.lower() for pin in pins}

@@ -48,8 +48,13 @@ class ShuntError(Exception):
     """Base of the tree: a message for a person, and a hint that says what to do."""
 
     exit_code: ClassVar[int] = 1
+    longest: ClassVar[int | None] = None  # letters of a message; None: as many as there are
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        if self.longest is not None and len(message) > self.longest:
+            message = (
+                f"{message[: self.longest]} ... ({len(message) - self.longest:,} letters more)"
+            )
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -106,6 +111,8 @@ class UnreadyError(ConfigError):
 
 class ParseError(UsageError):
     """Text was not understood. Never swallowed: what cannot be read is not "clean"."""
+
+    longest = 4000  # it may repeat what a server said
 
 
 class HostError(ShuntError):
@@ -193,6 +200,7 @@ class RemoteError(ShuntError):
     """A server could not be reached, or a command failed there."""
 
     exit_code = 3
+    longest = 4000  # it may repeat what the server said
 
 
 class StillRunningError(RemoteError):

@@ -9,7 +9,7 @@ import pytest
 
 from shunt.cli import main as module
 from shunt.cli.main import COMMANDS, LINES, app, main, report
-from shunt.errors import RemoteError, ShuntError, UsageError
+from shunt.errors import ParseError, RemoteError, ShuntError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,11 @@ def test_what_the_machine_refuses_is_no_bug_of_ours(
 
 def test_another_error_of_the_system_may_be_one() -> None:
     assert report(OSError(errno.EBADF, "Bad file descriptor"), debug=False) == 3
+
+
+@pytest.mark.parametrize("kind", [RemoteError, ParseError])
+def test_what_a_server_says_at_length_is_cut(kind: type[ShuntError]) -> None:
+    error = kind("x" * (8 << 20))
+    assert len(error.message) < 4100
+    assert error.message.endswith("x ... (8,384,608 letters more)")
+    assert kind("y" * 4000).message == "y" * 4000

@@ -28,7 +28,6 @@ _INSTALL = (
 )
 _STRICT_ALL = 0xFFFFFFFF
 _DEBUG = 2  # enum libbpf_print_level: hundreds of lines for each object, of use to libbpf alone
-_LOG_LINE = 1 << 24  # the verifier's whole log comes as one
 
 
 class OpenOptions(ctypes.Structure):
@@ -260,16 +259,19 @@ def _version(library: ctypes.CDLL) -> str:
 
 _captured = threading.local()
 _libc = ctypes.CDLL(None)
-_libc.vsnprintf.argtypes = (c_void_p, c_size_t, c_char_p, c_void_p)
+_libc.vasprintf.argtypes = (c_void_p, c_char_p, c_void_p)
+_libc.free.argtypes = (c_void_p,)
+_libc.free.restype = None
 
 
 def _keep(level: int, text: bytes, arguments: int) -> int:
     """Take what libbpf would print; kept for whoever captures in this thread, else dropped."""
     lines = getattr(_captured, "lines", None)
     if lines is not None and level < _DEBUG:
-        buffer = ctypes.create_string_buffer(_LOG_LINE)
-        _libc.vsnprintf(buffer, _LOG_LINE, text, arguments)
-        lines.append(buffer.value.decode(errors="replace"))
+        made = c_char_p()  # of any length: the verifier's whole log comes as one line
+        if _libc.vasprintf(ctypes.byref(made), text, arguments) >= 0:
+            lines.append((made.value or b"").decode(errors="replace"))
+            _libc.free(made)
     return 0
 
 

@@ -10,13 +10,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-SOURCES = ROOT / "bpf"
-TARGET = ROOT / "src" / "shunt" / "dataplane"
 FLAGS = ("-O2", "-g", "-target", "bpf", "-mcpu=v3", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 
 
@@ -26,28 +24,47 @@ def system_headers() -> tuple[str, ...]:
     return ("-idirafter", str(multiarch)) if multiarch.is_dir() else ()
 
 
-def compile_objects() -> list[Path]:
-    """Compile every bpf/*.bpf.c that is newer than its object; return the objects.
+def compile_objects(root: Path = ROOT) -> list[Path]:
+    """Compile every bpf/*.bpf.c of a checkout that is newer than its object; return the objects.
+
+    They are the same, byte for byte, whichever folder the checkout is in.
 
     Raises:
         SystemExit: clang is absent or refuses the source; its own words are on stderr.
     """
-    clang = shutil.which("clang")
-    if clang is None:
-        sys.exit("shunt: clang is needed to build the data plane; `make setup` installs it")
-    headers = max(path.stat().st_mtime for path in (*SOURCES.rglob("*.h"), Path(__file__)))
+    tools = [shutil.which(tool) or _absent(tool) for tool in ("clang", "llvm-strip")]
+    sources = root / "bpf"
+    headers = max(path.stat().st_mtime for path in (*sources.rglob("*.h"), Path(__file__)))
     objects = []
-    for source in sorted(SOURCES.glob("*.bpf.c")):
-        target = TARGET / source.name.replace(".bpf.c", ".bpf.o")
+    for source in sorted(sources.glob("*.bpf.c")):
+        name = source.name.replace(".bpf.c", ".bpf.o")
+        target = root / "src" / "shunt" / "dataplane" / name
         objects.append(target)
         if target.exists() and target.stat().st_mtime > max(headers, source.stat().st_mtime):
             continue
-        includes = (*system_headers(), f"-I{SOURCES}")
-        command = [clang, *FLAGS, *includes, "-c", str(source), "-o", str(target)]
-        if subprocess.run(command, check=False).returncode:
+        fresh = target.with_suffix(".new")
+        try:
+            _compile(source, fresh, *tools)
+            fresh.replace(target)
+        except subprocess.CalledProcessError as error:
             target.unlink(missing_ok=True)
-            sys.exit(f"shunt: clang refused {source.relative_to(ROOT)}")
+            sys.exit(f"shunt: {Path(error.cmd[0]).name} refused {source.relative_to(root)}")
+        finally:
+            fresh.unlink(missing_ok=True)
     return objects
+
+
+def _compile(source: Path, target: Path, clang: str, strip: str) -> None:
+    """Compile one program, without the builder's folder in it, and of its types only BTF."""
+    root = source.parents[1]
+    where = (*system_headers(), f"-I{source.parent}", f"-ffile-prefix-map={root}=.")
+    command = [clang, *FLAGS, *where, "-c", str(source), "-o", str(target)]
+    subprocess.run(command, check=True)
+    subprocess.run([strip, "--strip-debug", str(target)], check=True)
+
+
+def _absent(tool: str) -> NoReturn:
+    sys.exit(f"shunt: {tool} is needed to build the data plane; `make setup` installs it")
 
 
 class DataplaneHook(BuildHookInterface[Any]):

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo test test-unit lint bench clean lock test-machines test-pythons
+.PHONY: help setup wheel demo test test-unit test-long lint bench clean lock test-machines test-pythons
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
@@ -21,10 +21,13 @@ demo:  ## install what is missing and show the main job on real traffic
 	@$(BIN)/shunt demo
 
 test: setup lint  ## lint, then every test (root: network namespaces, BPF)
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not machines"
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not machines and not long"
 
 test-unit: setup  ## the tests that need no root
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not root and not lab and not bpf and not machines"
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not root and not lab and not bpf and not machines and not long"
+
+test-long: setup  ## searches, storms and random histories of flows that take hours
+	@$(BIN)/pytest -o timeout=86400 -n auto --maxprocesses 4 --dist load -m long
 
 test-pythons:  ## the unit tests on each Python from 3.11 on that is found here
 	@setup/test-pythons.sh

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ class Flow:
         return ports + struct.pack("!HH", 8, 0)
 
 
+@cache
 def about(flow: Flow) -> bytes:
     """Return what a router says when a packet of the flow's server did not get through."""
     ports = flow.port.to_bytes(2) + flow.client_port.to_bytes(2) + bytes(4)

@@ -7,11 +7,17 @@ tells old from new; with `reset` a TCP flow ends with an answer instead. And no 
 server that is down while another takes new ones.
 
 The model knows of a flow only who its server was at first, when it was last heard, and whether it
-has been closed. It knows nothing of slots, elders and exceptions.
+has been closed. It knows nothing of slots, elders and exceptions. A RST is not heard: it ends a
+flow, or somebody has made it up.
+
+Time is the history's own: the program's clock stands but for the seconds that rules let pass. So a
+history is the same whenever it is played, and every limit is exact.
 """
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,7 +31,6 @@ from hypothesis.stateful import (
 )
 
 from shunt.dataplane.kernel import Verdict
-from shunt.dispatcher.sweep import FIN as FIN_TIME
 from shunt.dispatcher.sweep import sweep
 from shunt.dispatcher.wishes import Health, Way, Wish, claim
 from shunt.model import config
@@ -42,6 +47,7 @@ from tests.bpf.kinds import (
     State,
     chosen,
 )
+from tests.bpf.stepwise import Stepwise
 from tests.bpf.world import INTERFACE, World
 
 if TYPE_CHECKING:
@@ -53,10 +59,12 @@ if TYPE_CHECKING:
 
 BY_MAC = {server.mac.octets: server.name for server in SERVERS if server.mac}
 PLENTY = 1 << 20
-MARGIN = 2  # seconds: real time goes on, and both sides count whole seconds
+CPUS = sorted(os.sched_getaffinity(0))[:2]
+MOST_STEPS = 30  # of a sweep, about
 
 _some = st.tuples(st.integers(0, 47), st.integers(1, 24), st.sampled_from([1, 2, 5]))
 _server = st.sampled_from([server.name for server in SERVERS])
+_meanwhile = st.sampled_from(["open", "speak", "close", "reset", "refuse", "allow", "lose", "turn"])
 
 
 class Histories(RuleBasedStateMachine):
@@ -75,7 +83,9 @@ class Histories(RuleBasedStateMachine):
         self.lives: dict[Flow, Life] = {}
         self.present = set(PORTS)
         self.flows = self.kind.flows()
-        self.refusing = self.upgraded = False
+        self.rate = PLENTY
+        self.upgraded = False
+        self.world.begin()
         self.world.settings(exceptions_rate=PLENTY)
         self.world.balancer.apply([])
         for name in ("flows", "newcomers", "affinities"):
@@ -136,9 +146,14 @@ class Histories(RuleBasedStateMachine):
 
     # The dispatcher lives.
 
-    @rule(seconds=st.sampled_from([1, 5, 30, 55, 70, 150, 290, 310]))
+    @rule(seconds=st.sampled_from([1, 2, 5, 30, 59, 60, 61, 100, 150, 299, 300, 301]))
     def wait(self, seconds: int) -> None:
         self.world.wait(seconds)
+
+    @rule(cpu=st.sampled_from(CPUS))
+    def turn(self, cpu: int) -> None:
+        """Packets come to another CPU from now on: its budgets are its own."""
+        os.sched_setaffinity(0, {cpu})
 
     @rule(seconds=st.sampled_from([50, 100, 150, 350]), sweeps=st.booleans())
     def live_on(self, seconds: int, *, sweeps: bool) -> None:
@@ -148,13 +163,44 @@ class Histories(RuleBasedStateMachine):
                 self.hear(flow, ACK)
             self.world.wait(50)
             if sweeps:
-                sweep(self.world.balancer)
+                self.settle()
 
     @rule()
     def settle(self) -> None:
-        sweep(self.world.balancer)
+        sweep(self.world.balancer, Stepwise(self.world.balancer, lambda _: None))
 
-    @rule(upgrade=st.booleans())
+    @rule(
+        events=st.lists(
+            st.tuples(st.integers(0, MOST_STEPS), _meanwhile, _some), min_size=1, max_size=5
+        )
+    )
+    def settle_amid(self, events: list[tuple[int, str, Some]]) -> None:
+        """A sweep, and what happens before some of its steps."""
+        coming = defaultdict(list)
+        for step, what, some in events:
+            coming[step].append((what, some))
+
+        def between(step: int) -> None:
+            for what, some in coming[step]:
+                self.happen(what, some)
+
+        sweep(self.world.balancer, Stepwise(self.world.balancer, between))
+
+    def happen(self, what: str, some: Some) -> None:
+        if what == "open":
+            self.open(some)
+        elif what == "speak":
+            self.speak(some)
+        elif what in ("close", "reset"):
+            self.close(some, FIN | ACK if what == "close" else RST)
+        elif what == "lose":
+            self.world.wait(some[2])
+        elif what == "turn":
+            self.turn(CPUS[some[0] % len(CPUS)])
+        elif self.kind.refuses:
+            self.refuse(0 if what == "refuse" else PLENTY)
+
+    @rule(upgrade=st.sampled_from([False, False, False, True]))
     def restart(self, *, upgrade: bool) -> None:
         """The daemon starts again, once in a history as another release: that is costly."""
         if upgrade and not self.upgraded:
@@ -165,10 +211,11 @@ class Histories(RuleBasedStateMachine):
         self.apply()
 
     @precondition(lambda self: self.kind.refuses)
-    @rule(refusing=st.booleans())
-    def refuse(self, *, refusing: bool) -> None:
-        self.refusing = refusing
-        self.world.settings(exceptions_rate=0 if refusing else PLENTY)
+    @rule(rate=st.sampled_from([0, 0, 1, 2, 5, PLENTY, PLENTY]))
+    def refuse(self, rate: int) -> None:
+        """So many new flows are remembered in a second, on each CPU."""
+        self.rate = rate
+        self.world.settings(exceptions_rate=rate)
 
     # Clients.
 
@@ -246,9 +293,7 @@ class Histories(RuleBasedStateMachine):
         """Say whether the flow has been heard so lately that it must be remembered."""
         its_service = self.services[flow.port]
         limit = its_service.stale if flow.protocol is Protocol.TCP else its_service.udp_idle
-        if life.closed:
-            limit = min(limit, FIN_TIME)
-        return self.world.plane.now() - life.heard <= limit - MARGIN
+        return self.world.plane.now() - life.heard <= limit
 
     def forget_the_dead(self) -> None:
         self.lives = {flow: life for flow, life in self.lives.items() if self.lives_on(flow, life)}
@@ -284,7 +329,9 @@ class Histories(RuleBasedStateMachine):
         if life.server is not None:
             self.check_server(flow, life.server, server)
         assert not self.is_moved(flow, server)
-        life.server, life.heard = server, self.world.plane.now()
+        life.server = server
+        if not flags & RST or flow.protocol is not Protocol.TCP:
+            life.heard = self.world.plane.now()
 
     def check_new(self, flow: Flow, said: Decision) -> None:
         """A new connection goes where new ones may go, or to its client's own server."""
@@ -292,7 +339,7 @@ class Histories(RuleBasedStateMachine):
         assert server is not None
         assert not self.is_moved(flow, server)
         state = self.state(flow, server)
-        if said.reason == "settled" or (said.reason == "new_flow" and not self.refusing):
+        if said.reason == "settled" or (said.reason == "new_flow" and self.rate):
             assert self.takes_new(flow, server), (flow, server, said)
         if flow.protocol is Protocol.UDP and said.reason == "exception":
             return  # it is not new to the program

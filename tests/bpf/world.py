@@ -131,7 +131,7 @@ class World:
             world = cls(Balancer(plane))
             world.port(INTERFACE, OWN)
             world.settings(exceptions_rate=1 << 20, trace_ifindex=INTERFACE)
-            world.settings(clock_stopped=1, clock_offset=BEGIN * NANOSECONDS)
+            world.begin()
             yield world
         finally:
             unmount_bpffs(mount_point)
@@ -155,6 +155,12 @@ class World:
         key = self.plane.record("address")
         key["halves"] = address_key(ip_address(address))
         self.plane.maps["addresses"].put(key, sum(numbers[f"ADDRESS_{flag}"] for flag in flags))
+
+    def begin(self) -> None:
+        """Let it be the first second, in which nothing was remembered or refused."""
+        self.settings(clock_stopped=1, clock_offset=BEGIN * NANOSECONDS, newcomers=0, settling=0)
+        kinds, spent = self.plane.maps["budgets"].items()
+        self.plane.maps["budgets"].update_batch(kinds, np.zeros_like(spent))
 
     def wait(self, seconds: int) -> None:
         """Let time pass for the data plane; nothing else does, for its clock stands."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,58 +11,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.machines.images import CACHE
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from shunt.lab.host import Host
     from shunt.lab.lab import Lab
     from shunt.lab.processes import Completed
+    from tests.machines.images import Image
 
-BUILDER = Path(__file__).with_name("build-image.sh")
-CACHE = Path(__file__).parents[2] / ".cache" / "machines"
 ADDRESS = "10.9.0.5"
+NETWORK = {
+    "/etc/systemd/network/20-eth0.network": "[Match]\nName=eth0\n"
+    f"[Network]\nAddress={ADDRESS}/24\nAddress=2001:db8:9::5/64\nIPv6AcceptRA=no\n"
+}
+"""Files that give a machine its addresses by systemd-networkd."""
 SHUNT = Path(sys.executable).with_name("shunt")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 600  # patience, not a requirement: the emulated CPU may have to share ours
 
 
-@dataclass(frozen=True)
-class Image:
-    """What the builder made: a disk, the kernel that boots it, the key that opens it."""
-
-    directory: Path
-
-    @property
-    def disk(self) -> Path:
-        """Return the disk; machines get copies."""
-        return self.directory / "disk.img"
-
-    @property
-    def key(self) -> Path:
-        """Return root's private key."""
-        return self.directory / "key"
-
-
-def image() -> Image:
-    """Return the image, built if the builder has changed since the last time."""
-    name = hashlib.sha256(BUILDER.read_bytes()).hexdigest()[:12]
-    directory = CACHE / name
-    if not (directory / "disk.img").exists():
-        shutil.rmtree(CACHE, ignore_errors=True)
-        fresh = CACHE / f"{name}.new"
-        subprocess.run([str(BUILDER), str(fresh)], check=True, timeout=1500)
-        fresh.rename(directory)
-    return Image(directory)
-
-
 @dataclass
 class Machine:
-    """One machine with its own copy of the disk."""
+    """One machine with its own copy of the disk.
+
+    It makes the laboratory's segment "lan" and stands there beside the host "client", which
+    reaches it by SSH.
+    """
 
     lab: Lab
     made_of: Image
     files: Mapping[str, str]  # what is written on the disk before the first boot
     command_line: str  # what is added to the kernel's
+    kernel: str = "6.1"
+    more_disks: Sequence[Path] = ()  # /dev/vdb and on, read only
+    memory: int = 768  # MiB
     client: Host = field(init=False)
 
     def __post_init__(self) -> None:
@@ -110,13 +93,19 @@ class Machine:
         """Switch the machine on, and wait until it is up."""
         if shutil.which(_QEMU) is None:
             raise RuntimeError("qemu is not here: setup/setup.sh machines")
+        kernel, initrd = self.made_of.kernel(self.kernel)
         line = f"root=/dev/vda rw console=ttyS0 mitigations=off net.ifnames=0 {self.command_line}"
         self._switch.start(
             [
-                *(_QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768"),
-                *("-kernel", str(self.made_of.directory / "vmlinuz")),
-                *("-initrd", str(self.made_of.directory / "initrd.img"), "-append", line),
+                *(_QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+                *("-m", str(self.memory), "-kernel", str(kernel)),
+                *("-initrd", str(initrd), "-append", line),
                 *("-drive", f"file={self._disk},if=virtio,format=raw,cache=unsafe"),
+                *(
+                    word
+                    for disk in self.more_disks
+                    for word in ("-drive", f"file={disk},if=virtio,format=raw,readonly=on")
+                ),
                 *("-netdev", "tap,id=lan,ifname=tap0,script=no,downscript=no"),
                 *("-device", "virtio-net-pci,netdev=lan,mac=52:54:00:09:00:05"),
                 *("-display", "none", "-serial", "stdio", "-monitor", "none"),
@@ -130,14 +119,14 @@ class Machine:
         self._switch.stop_processes()
         self._disk.unlink(missing_ok=True)
 
-    def ssh(self, line: str, *, check: bool = True) -> Completed:
+    def ssh(self, line: str, *, check: bool = True, timeout: float = 120) -> Completed:
         """Run a line of shell on the machine, as root."""
         options = [
             *("-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "BatchMode=yes"),
             *("-o", "ConnectTimeout=5", "-i", str(self.key)),
         ]
         command = ["ssh", "-F", "/dev/null", *options, f"root@{ADDRESS}", line]
-        return self.client.run(command, check=check, timeout=120)
+        return self.client.run(command, check=check, timeout=timeout)
 
     def wait(self, other_than: str = "") -> str:
         """Wait until the machine has booted, another time than `other_than`; return which boot."""

@@ -12,7 +12,8 @@ import pytest
 
 from shunt.network.frames import Arp, Frame, arp_request
 from shunt.network.packets import PacketSocket
-from tests.machines.machine import ADDRESS, Machine, image
+from tests.machines.images import image
+from tests.machines.machine import ADDRESS, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

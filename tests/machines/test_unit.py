@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machines.machine import Machine, image
+from tests.machines.images import image
+from tests.machines.machine import Machine
 from tests.machines.test_reboot import CLUSTER, NETWORKD, heard, right, state
 
 if TYPE_CHECKING:

@@ -118,6 +118,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
                 netns=names,
                 interface=st.sampled_from(["en0", "Ethernet 2", "é"]),
                 metric=st.just({"type": "agent", "port": 5555}),
+                accept=st.sampled_from([["forwards"], "forwards", []]),
                 gateway=st.just("198.51.100.1"),
             )
         )

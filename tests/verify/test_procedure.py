@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 
 from shunt.errors import UsageError
 from shunt.model.addresses import Address, Mac
-from shunt.model.config import Protocol
+from shunt.model.config import Accepted, Protocol, Server
 from shunt.network.frames import (
     Envelope,
     Frame,
@@ -453,3 +454,21 @@ def test_hostile_company_changes_no_verdict() -> None:
     run(procedure, machines, noise=noise)
     assert procedure.reading.transcript.malformed > 10
     assert _troubles(procedure) == {}
+
+
+@pytest.mark.parametrize(
+    ("accept", "verdict"), [((), Verdict.WARNING), ((Accepted.FORWARDS,), Verdict.ACCEPTED)]
+)
+def test_who_forwards_is_warned_of_or_accepted(
+    accept: tuple[Accepted, ...], verdict: Verdict
+) -> None:
+    """The same as `shunt server check` says; never hidden, and no reason to leave with 1."""
+    subject, machines = _segment(1, ["192.0.2.100"])
+    server = subject.servers["s1"]
+    entry = Server("s1", server.addresses, accept=accept)
+    subject = replace(subject, servers={"s1": replace(server, entry=entry)})
+    own, asked = IPv4Address("192.0.2.1"), SPARE[4][1]
+    assert isinstance(asked, IPv4Address)
+    procedure = _procedure(subject)
+    run(procedure, machines, noise=lambda: arp_request(machines[0].mac, asked, own))
+    assert _troubles(procedure) == {(Check.FOREIGN, "s1"): (verdict, Cause.FORWARDS)}

@@ -13,7 +13,15 @@ from pydantic_core import CoreSchema, core_schema
 
 from shunt.config import scalars
 from shunt.config.scalars import ScalarError
-from shunt.model.config import Forward, Mode, OnDown, OperatingSystem, Protocol, Track
+from shunt.model.config import (
+    Accepted,
+    Forward,
+    Mode,
+    OnDown,
+    OperatingSystem,
+    Protocol,
+    Track,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +135,7 @@ FORWARD = Kind(scalars.forward, "mac", {"enum": [Forward.MAC.value]})
 TRACK = _choice(Track, "way to track")
 ON_DOWN = _choice(OnDown, "choice for a server that is down")
 SYSTEM = _choice(OperatingSystem, "operating system")
+ACCEPTED = _choice(Accepted, "state that can be accepted")
 ADVISOR = Kind(scalars.name, "an advisor's name, like http", _form(scalars.NAME))
 SERVER = Kind(str, "a server's name", _form(scalars.NAME))
 INTERFACE = Kind(scalars.interface, "an interface like eth0", _form(scalars.LINUX_INTERFACE))

@@ -167,6 +167,7 @@ def _server(server: Server, *, secret: bool) -> Normal:
         netns=server.netns,
         interface=server.interface,
         metric=_advisor(server.metric, secret=secret),
+        accept=[str(each) for each in server.accept] or None,
     )
 
 

@@ -251,6 +251,7 @@ def _server(name: str, keys: ServerKeys) -> Server:
         netns=keys.netns,
         interface=keys.interface,
         metric=_advisor(keys.metric),
+        accept=tuple(dict.fromkeys(keys.accept)),
     )
 
 

@@ -12,7 +12,16 @@ from shunt.config import kinds
 from shunt.config.kinds import Transport
 from shunt.config.scalars import ScalarError
 from shunt.model.addresses import Address
-from shunt.model.config import Dispatcher, Forward, Manager, Mode, OnDown, OperatingSystem, Track
+from shunt.model.config import (
+    Accepted,
+    Dispatcher,
+    Forward,
+    Manager,
+    Mode,
+    OnDown,
+    OperatingSystem,
+    Track,
+)
 
 DEFAULTS = Dispatcher(interfaces=())
 MANAGER = Manager()
@@ -63,6 +72,13 @@ _Port = Annotated[int, kinds.PORT]
 Ports = Annotated[
     tuple[_Port, ...],
     BeforeValidator(_listed, json_schema_input_type=_Port | list[_Port]),
+]
+
+
+_Accepted = Annotated[Accepted, kinds.ACCEPTED]
+AcceptedStates = Annotated[
+    tuple[_Accepted, ...],
+    BeforeValidator(_listed, json_schema_input_type=_Accepted | list[_Accepted]),
 ]
 
 
@@ -285,6 +301,11 @@ class ServerKeys(Keys):
     metric: Annotated[AdvisorKeys | None, BeforeValidator(_written)] = Field(
         None,
         description="An advisor that tells how loaded the machine is: agent, prometheus, exec.",
+    )
+    accept: AcceptedStates = Field(
+        (),
+        description="States that are warnings and are wanted here: forwards, for a host that "
+        "passes packets on for its containers. `check` and `verify` tell them as accepted.",
     )
 
 

@@ -6,11 +6,13 @@ import json
 import re
 import subprocess
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shunt.errors import ParseError
+from shunt.model.config import Accepted
 from shunt.servers.drivers.linux import files
 from shunt.servers.drivers.linux.driver import DRIVER
 from shunt.servers.record import Record
@@ -124,6 +126,27 @@ def test_every_command_and_every_script_is_shell(shell: str) -> None:
 
 def test_the_loopback_is_never_taken_down() -> None:
     assert not any(re.search(r"\blo\b.*\bdown\b", command.text) for command in _commands())
+
+
+def test_forwarding_is_a_warning_unless_the_file_accepts_it() -> None:
+    """The same as `shunt verify` says of it."""
+    case = _case("proxy-arp")
+    values = case.outputs["values"].stdout.replace("forwarding:0", "forwarding:1")
+    outputs = case.outputs | {"values": Output(values)}
+    six = replace(case.wish, clusters=(*case.wish.clusters, ip_address("2001:db8::10")))
+    for accept, severity, word in (
+        ((), Severity.WARNING, "the host"),
+        ((Accepted.FORWARDS,), Severity.NOTE, "accepted by the configuration: the host"),
+    ):
+        wish = replace(six, server=replace(six.server, accept=accept))
+        found = [
+            finding
+            for finding in DRIVER.plan(DRIVER.observe(wish, outputs), wish).findings
+            if "forwards packets" in finding.what
+        ]
+        assert [finding.severity for finding in found] == [severity, severity]
+        assert all(finding.what.startswith(word) for finding in found)
+        assert "ipv6" in found[1].what
 
 
 FACTS = [fact.name for fact in DRIVER.facts(CASES[0].wish)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from shunt.model.config import Accepted
 from shunt.servers.drivers.linux.commands import dotted, give_back, ip, set_value, value_is
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 
@@ -164,12 +165,18 @@ def _numbered(link: Link, version: int, clusters: set[Address]) -> bool:
 
 
 def _passing_on(host: Host, wish: Wish) -> Iterator[Finding]:
-    if host.values["ipv4/ip_forward"]:
+    keys = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
+    versions = sorted({address.version for address in wish.clusters} | {4})
+    for key in (keys[version] for version in versions if host.values.get(keys[version], 0)):
+        accepted = Accepted.FORWARDS in wish.server.accept
+        told = f"the host forwards packets ({dotted(key)} is 1)"
         yield Finding(
-            Severity.NOTE,
-            "the host forwards packets (net.ipv4.ip_forward is 1)",
+            Severity.NOTE if accepted else Severity.WARNING,
+            f"accepted by the configuration: {told}" if accepted else told,
             "a frame for a cluster address that it lacks is sent on, maybe back to the dispatcher",
-            "set it to 0 unless containers or a router role need it",
+            None
+            if accepted
+            else "set it to 0; where containers or a router role need it: accept: [forwards]",
         )
     segment = [link for link in host.wires if on_segment(link, wish)]
     for link in segment or host.wires:

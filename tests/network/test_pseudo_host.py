@@ -91,7 +91,7 @@ def test_footprint_sees_what_concerns_it(lab: Lab) -> None:
     host.ip("neighbour", "add", "192.0.2.11", "lladdr", "52:54:00:00:00:01", "dev", "eth0")
     host.ip("route", "add", "192.0.2.10/32", "dev", "eth0")
     assert host.call(lambda: footprint({ip_address("192.0.2.10")}, mac)) == {
-        Trace("neighbour", "192.0.2.10 at 52:54:00:00:00:01"),
-        Trace("neighbour", f"2001:db8::5 at {mac}"),
-        Trace("route", "192.0.2.10/32"),
+        Trace("neighbour", ip_address("192.0.2.10"), Mac.parse("52:54:00:00:00:01")),
+        Trace("neighbour", ip_address("2001:db8::5"), mac),
+        Trace("route", ip_address("192.0.2.10"), prefix=32),
     }

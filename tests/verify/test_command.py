@@ -137,8 +137,17 @@ def test_a_dispatcher_is_excepted_only_with_live(standing: Topology) -> None:
         off = _verify(standing, "--json")
         found = _verify(standing, "--json", "--live")
         wrong = _verify(standing, "--json", "--dispatcher", "52:54:00:99:99:99")
+        file = str(standing.lab.dir / "shunt.yaml")
+        itself = [
+            standing.dispatcher.run([SHUNT, "verify", "-c", file, *words], check=False)
+            for words in ((), ("--live",))
+        ]
     finally:
         running.shunt("down")
+    for done in itself:  # a check that would ask itself
+        assert done.status == 2
+        assert "this machine is a dispatcher: Shunt's program is on eth0" in done.stderr
+        assert done.stdout == ""
     assert off.status == 1
     assert _causes(off) == {"dispatcher-runs"}
     assert found.status == 0, found.stdout

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 
 from shunt.lab import topology
+from shunt.model.addresses import Mac
+from shunt.network.footprint import Trace
+from shunt.network.frames import gratuitous_arp
 from shunt.network.packets import PacketSocket
+from shunt.verify.aftermath import everything_heard, nothing_left
 from shunt.verify.examine import Manner, Report, examine
 from shunt.verify.findings import Cause, Check, Verdict
-from shunt.verify.subject import Cluster, Examined, Subject
+from shunt.verify.ledger import Ledger
+from shunt.verify.reading import Reading
+from shunt.verify.subject import Cluster, Examined, Identity, Subject
 
 if TYPE_CHECKING:
     from shunt.lab.lab import Lab
@@ -53,3 +59,43 @@ def test_frames_that_were_dropped_are_no_silence(
     (found,) = (each for each in report.findings if each.verdict is not Verdict.RIGHT)
     assert (found.check, found.cause) == (Check.HEARD, Cause.FRAMES_LOST)
     assert "3 frames" in found.evidence[0]
+
+
+MINE, OTHER = Mac.parse("02:00:00:00:00:99"), Mac.parse("52:54:00:00:00:66")
+BORROWED, CLUSTER = ip_address("198.18.0.77"), ip_address("198.18.9.1")
+
+
+def _reading() -> Reading:
+    reading = Reading(SUBJECT, Ledger())
+    reading.identity = Identity(MINE, {4: BORROWED})
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("trace", "left"),
+    [
+        (Trace("neighbour", BORROWED, OTHER), False),
+        (Trace("neighbour", ip_address("198.18.0.78"), OTHER), False),  # offered, had an owner
+        (Trace("neighbour", BORROWED, MINE), True),
+        (Trace("neighbour", BORROWED), True),
+        (Trace("neighbour", CLUSTER, OTHER), True),
+        (Trace("route", CLUSTER, prefix=32), True),
+    ],
+)
+def test_what_others_do_with_a_borrowed_address_is_not_left_behind(
+    trace: Trace, left: bool
+) -> None:
+    found = nothing_left(_reading(), (), (trace,))
+    assert found.verdict is (Verdict.WRONG if left else Verdict.RIGHT)
+    assert found.evidence == ((str(trace),) if left else ())
+    assert nothing_left(_reading(), (trace,), (trace,)).verdict is Verdict.RIGHT
+
+
+def test_who_begins_to_use_a_borrowed_address_makes_the_verdict_unclear() -> None:
+    reading = _reading()
+    reading.listen_to({4: (BORROWED,)})
+    assert isinstance(BORROWED, IPv4Address)
+    reading.transcript.heard(1.0, gratuitous_arp(OTHER, BORROWED)[0])
+    (found,) = everything_heard(reading, 0)
+    assert (found.verdict, found.cause) == (Verdict.UNKNOWN, Cause.BORROWED_TAKEN)
+    assert str(OTHER) in found.evidence[0]

@@ -77,6 +77,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
         pcap: Keep every frame sent and heard in this file.
         json: Print one JSON document.
     """
+    from shunt.dispatcher.places import places
     from shunt.verify import report as rendering
     from shunt.verify.examine import Manner, examine
     from shunt.verify.transcript import Transcript
@@ -87,7 +88,8 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     if not 0 < listen < math.inf:
         raise UsageError("--listen must be a number of seconds above 0")
     subject, left_out = _subject(clusters, config, server, port, live, dispatcher)
-    manner = Manner(from_, rate, _borrowed(borrow), _own_mac(mac, from_), requests, listen)
+    own_mac, control = _own_mac(mac, from_), places().socket
+    manner = Manner(from_, rate, _borrowed(borrow), own_mac, requests, listen, control)
     transcript = Transcript()
     with _kept(pcap, transcript), out.err.status("looking for the servers") as status:
 

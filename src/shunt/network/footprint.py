@@ -20,12 +20,25 @@ _NDMSG, _RTMSG = struct.Struct("=BxxxiHBB"), struct.Struct("=8BI")
 _NDA_DST, _NDA_LLADDR, _RTA_DST = 1, 2, 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Trace:
-    """An entry of a table, as text: `table` is "neighbour" or "route"."""
+    """An entry of a table: `table` is "neighbour" or "route".
+
+    `mac` is where a neighbour is, None if the kernel has asked in vain; a route has a `prefix`.
+    """
 
     table: str
-    entry: str
+    address: Address
+    mac: Mac | None = None
+    prefix: int | None = None
+
+    def __str__(self) -> str:
+        if self.prefix is not None:
+            return f"{self.table}: {self.address}/{self.prefix}"
+        return f"{self.table}: {self.address} at {self.mac or 'nobody'}"
+
+    def __lt__(self, other: Trace) -> bool:
+        return str(self) < str(other)
 
 
 def footprint(addresses: Collection[Address], mac: Mac) -> frozenset[Trace]:
@@ -43,10 +56,9 @@ def footprint(addresses: Collection[Address], mac: Mac) -> frozenset[Trace]:
                 continue
             address = ip_address(packed)
             if address in addresses or link == mac.octets:
-                at = str(Mac(link)) if len(link) == 6 else "nobody"
-                found.add(Trace("neighbour", f"{address} at {at}"))
+                found.add(Trace("neighbour", address, Mac(link) if len(link) == 6 else None))
         for message in netlink.dump(_GET_ROUTES, _RTMSG.pack(*[0] * 9)):
             packed = attributes(message.body[_RTMSG.size :]).get(_RTA_DST, b"")
             if len(packed) in (4, 16) and ip_address(packed) in addresses:
-                found.add(Trace("route", f"{ip_address(packed)}/{message.body[1]}"))
+                found.add(Trace("route", ip_address(packed), prefix=message.body[1]))
     return frozenset(found)

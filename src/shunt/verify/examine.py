@@ -19,7 +19,8 @@ from shunt.network.footprint import footprint
 from shunt.network.frames.neighbour import group_mac
 from shunt.network.packets import PacketSocket
 from shunt.network.pseudo_host import PseudoHost
-from shunt.verify.findings import Cause, Check, Finding, Verdict
+from shunt.verify.aftermath import everything_heard, nothing_left
+from shunt.verify.findings import Finding, Verdict
 from shunt.verify.judge import judge
 from shunt.verify.place import find_place
 from shunt.verify.procedure import Procedure
@@ -28,6 +29,7 @@ from shunt.verify.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from shunt.model.addresses import Address
     from shunt.network.links import Link
@@ -49,6 +51,7 @@ class Manner:
         mac: The pretended machine's MAC instead of one made up.
         requests: Whether a TCP stack of its own may be made for real requests.
         listen: For how many seconds late answers are waited for.
+        control: Where a dispatcher on this machine would have its control socket.
     """
 
     interface: str | None = None
@@ -57,6 +60,7 @@ class Manner:
     mac: Mac | None = None
     requests: bool = True
     listen: float = LATEST
+    control: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ async def examine(
         NetworkError: the interface went away, or the segment is too loud.
     """
     begin = time.monotonic()
-    place = find_place(subject, manner.interface)
+    place = find_place(subject, manner.interface, manner.control)
     link = place.link
     chance = random.SystemRandom()
     mac = manner.mac or _made_up(chance)
@@ -139,20 +143,17 @@ async def examine(
         socket = kept.enter_context(PacketSocket(link.name, keep=keep, also=also))
         await Wire(procedure, socket, stack=stack, rate=manner.rate, progress=follow).run()
         dropped = socket.dropped()
-    left = footprint(concerned, mac) - before
-    trace = tuple(f"{each.table}: {each.entry}" for each in sorted(left))
-    verdict, cause = (Verdict.WRONG, Cause.LEFT_BEHIND) if trace else (Verdict.RIGHT, None)
-    lost = f"the kernel dropped {dropped} frames"
-    heard = Finding(Check.HEARD, "", None, Verdict.RIGHT)
-    if dropped:
-        heard = Finding(Check.HEARD, "", None, Verdict.UNKNOWN, Cause.FRAMES_LOST, evidence=(lost,))
-    clean = Finding(Check.VERIFIER, "", None, verdict, cause, evidence=trace)
-    heard_and_sent = procedure.reading.transcript
+    reading = procedure.reading
+    itself = (
+        *everything_heard(reading, dropped),
+        nothing_left(reading, before, footprint(concerned, mac)),
+    )
+    heard_and_sent = reading.transcript
     return Report(
         subject,
         procedure.identity,
         link.name,
-        (*judge(procedure.reading), heard, clean),
+        (*judge(reading), *itself),
         tuple(left_out),
         tuple(phases),
         tuple(heard_and_sent.events),

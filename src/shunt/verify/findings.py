@@ -80,6 +80,7 @@ class Cause(StrEnum):
     DISPATCHER_UNPROVED = "dispatcher-not-proved"
     UNREADABLE = "unreadable-claim"
     FRAMES_LOST = "frames-lost"
+    BORROWED_TAKEN = "borrowed-address-taken"
     NO_STACK = "no-stack"
     ADVISOR_UNASKED = "advisor-not-asked"
     NO_FREE_ADDRESS = "no-free-address"
@@ -354,6 +355,13 @@ _EXPLAINED: dict[Cause, tuple[str, str]] = {
         (
             "The machine was too busy, or the segment too loud: a claim may have been among "
             "them, so silence proves less."
+        ),
+    ),
+    Cause.BORROWED_TAKEN: (
+        "another machine has begun to use an address that was borrowed",
+        (
+            "Nobody had it when it was asked for. Answers may have gone there, so silence proves "
+            "less."
         ),
     ),
     Cause.ADVISOR_UNASKED: (

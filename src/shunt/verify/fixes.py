@@ -94,6 +94,7 @@ _ANY: dict[Cause, tuple[str, ...]] = {
     ),
     Cause.UNREADABLE: ("Examine again with --pcap FILE; find out who sends it.",),
     Cause.FRAMES_LOST: ("Examine again, from a machine or at a time with less to do.",),
+    Cause.BORROWED_TAKEN: ("Examine again, or name unused addresses: --borrow ADDRESS.",),
     Cause.ADVISOR_UNASKED: (
         "`shunt advisor run` on the dispatcher tells; here, use --no-requests.",
     ),

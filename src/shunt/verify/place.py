@@ -6,23 +6,28 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
-from shunt.errors import HostError, UsageError
+from shunt.dataplane.program import Program
+from shunt.errors import DataplaneError, HostError, UsageError
 from shunt.model.addresses import ZERO
 from shunt.network.addresses import addresses as local_addresses
 from shunt.network.addresses import held_by_host
 from shunt.network.gateways import gateways
-from shunt.network.links import find
+from shunt.network.links import find, links
+from shunt.network.processes import listens_here
 from shunt.verify import borrow
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Iterable, Mapping
     from ipaddress import IPv4Interface, IPv6Interface
+    from pathlib import Path
 
     from shunt.model.addresses import Address
     from shunt.network.links import Link
     from shunt.verify.subject import Subject
     from shunt.verify.wide import Network
+
+PROGRAM = "shunt"  # what the names of the data plane's programs begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,15 @@ class Place:
         return offered
 
 
-def find_place(subject: Subject, interface: str | None) -> Place:
+def find_place(subject: Subject, interface: str | None, control: Path | None = None) -> Place:
     """Return the place on `interface`, or on the one whose network the servers are in.
+
+    `control` is where a dispatcher on this machine has its control socket.
 
     Raises:
         HostError: there is none, it is down, or this machine is a part of what is examined.
     """
+    refuse_dispatcher(links(), control)
     mine = _mine()
     taken = dict.fromkeys(subject.reserved, "the configuration has it")
     taken |= dict.fromkeys(gateways(), "it is a gateway of this machine")
@@ -134,6 +142,31 @@ def _mine() -> dict[str, list[IPv4Interface | IPv6Interface]]:
 def _addresses(subject: Subject, *, servers_only: bool = False) -> list[Address]:
     servers = [address for server in subject.servers.values() for address in server.addresses]
     return servers if servers_only else [*servers, *(each.address for each in subject.clusters)]
+
+
+def refuse_dispatcher(here: Iterable[Link], control: Path | None) -> None:
+    """Refuse to examine from a dispatcher: it neither hears itself nor all that is sent to it.
+
+    Raises:
+        HostError: an interface carries Shunt's program, or the daemon runs in this namespace.
+    """
+    hint = "Run it on another machine of the segment; here, `shunt status` tells."
+    for link in here:
+        if any(map(_is_shunts, link.xdp.programs if link.xdp else ())):
+            raise HostError(
+                f"this machine is a dispatcher: Shunt's program is on {link.name}", hint=hint
+            )
+    if control is not None and listens_here(control):
+        raise HostError(f"this machine is a dispatcher: its daemon listens on {control}", hint=hint)
+
+
+def _is_shunts(program: int) -> bool:
+    """Say whether an XDP program is Shunt's; one that this process may not look at is another's."""
+    try:
+        with Program.by_id(program) as found:
+            return found.name.startswith(PROGRAM)
+    except DataplaneError:
+        return False
 
 
 def _refuse_participant(subject: Subject, own: Collection[Address]) -> None:

@@ -17,6 +17,7 @@ from shunt.network.frames import (
     echo_request,
     neighbour_solicitation,
 )
+from shunt.network.frames.arp import REPLY
 from shunt.network.packets import PacketSocket
 
 if TYPE_CHECKING:
@@ -126,9 +127,14 @@ class Asker:
 
 
 def _claim(frame: Frame) -> tuple[IPv4Address | None, Mac]:
-    """Return whom an ARP message claims to be, and its MAC."""
+    """Return whom an ARP reply claims to be, and its MAC.
+
+    A server's own requests claim something, too; it goes on with them for seconds (`asks_as`).
+    """
     arp = frame.network
-    return (arp.sender if isinstance(arp, Arp) else None), frame.link.source
+    return (
+        arp.sender if isinstance(arp, Arp) and arp.operation == REPLY else None
+    ), frame.link.source
 
 
 def _advertised(frame: Frame) -> IPv6Address | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import Forward, OperatingSystem
 from shunt.servers import record
+from shunt.servers.drivers import default_route
 from shunt.servers.drivers import windows_facts as ask
 from shunt.servers.drivers import windows_steps as step
 from shunt.servers.powershell import quoted
@@ -198,8 +199,12 @@ def _routes(host: Host, wish: Wish) -> Plan:
     around = Surroundings(wish.server.addresses, gateway, wish.dispatchers)
     if host.routes is None:
         return Plan()
-    steps = []
+    steps: list[Step] = []
+    found: list[Finding] = []
     for extra in extra_routes(host.routes, wish.clusters, around):
+        if default_route.is_alone(host.routes, extra.route, extra.cluster):
+            found.append(default_route.finding(extra.cluster, "New-NetRoute ... -NextHop ROUTER"))
+            continue
         network, index = str(extra.route.network), extra.route.interface
         covered = ", ".join(f"{what} {address}" for what, address in extra.covers)
         hop = extra.route.gateway or ("0.0.0.0" if extra.cluster.version == 4 else "::")  # noqa: S104 - a next hop
@@ -228,7 +233,7 @@ def _routes(host: Host, wish: Wish) -> Plan:
                 note=how.note,
             )
         )
-    return Plan(tuple(steps))
+    return Plan(tuple(steps), tuple(found))
 
 
 DRIVER: Driver[Host] = Windows()

@@ -101,7 +101,7 @@ def _off_the_wire(host: Host, link: Link, held: Held) -> Plan:
         for other in link.addresses
         if other.secondary and not held.secondary and other.network == held.network
     ]
-    why = f"{link.name} answers ARP and ND for its own addresses, whatever is silenced"
+    why = f"{link.name} answers ARP and ND for its own addresses, unless a filter drops them"
     if carried and not promoted:
         names = ", ".join(str(other.address) for other in carried)
         return Plan(

@@ -13,6 +13,7 @@ from shunt.servers.drivers.linux import (
     files,
     filters,
     inventory,
+    kernel,
     parse,
     paths,
     persistence,
@@ -35,7 +36,7 @@ class Linux:
 
     def facts(self, wish: Wish) -> tuple[Fact, ...]:
         """Return the questions."""
-        return facts(files.asked(len(wish.clusters)))
+        return (*facts(files.asked(len(wish.clusters))), kernel.question(wish))
 
     def observe(self, wish: Wish, outputs: Mapping[str, Output]) -> Host:  # the protocol's
         """Return what the outputs say, or raise ParseError."""
@@ -81,6 +82,7 @@ class Linux:
         if choice.method(observed, wish) is not Silence.REDIRECT:
             result += alias.plan(observed, wish)
         result += paths.plan(observed, wish)
+        result += Plan(findings=tuple(kernel.findings(observed, wish)))
         result += persistence.undone_at_boot(observed, wish)
         if _is_unfit(result):
             return result  # what is not right yet shall not come back at every boot

@@ -14,7 +14,10 @@ _KEYS = (
     "ipv4/ip_forward",
     *(
         f"ipv4/conf/*/{name}"
-        for name in ("arp_ignore", "arp_announce", "rp_filter", "proxy_arp", "promote_secondaries")
+        for name in (
+            *("arp_ignore", "arp_announce", "rp_filter"),
+            *("proxy_arp", "proxy_arp_pvlan", "promote_secondaries"),
+        )
     ),
     "ipv6/conf/all/forwarding",
     "ipv6/conf/lo/disable_ipv6",

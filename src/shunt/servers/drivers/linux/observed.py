@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.linux.kernel import Lookup
 
 Network = IPv4Network | IPv6Network
 
@@ -41,7 +42,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An interface; `kind` is the driver's kind (`veth`, `dummy`, `bridge`), empty for hardware."""
+    """An interface; `kind` is the driver's kind (`veth`, `dummy`, `bridge`), empty for hardware.
+
+    `master` is the bridge or bond that it is a port of.
+    """
 
     name: str
     up: bool
@@ -49,6 +53,7 @@ class Link:
     arp: bool
     kind: str
     addresses: tuple[Held, ...]
+    master: str | None = None
 
     @property
     def silent(self) -> bool:
@@ -149,6 +154,7 @@ class Host:
     filtered: frozenset[Address] = frozenset()  # dropped and rewritten for ARP, or redirected
     in_arp_table: frozenset[Address] = frozenset()  # named in the table of Shunt's own
     redirected: frozenset[Address] = frozenset()
+    lookups: tuple[Lookup, ...] = ()
     record: Record = field(default_factory=Record)
 
     def holders(self, address: Address) -> Iterator[tuple[Link, Held]]:

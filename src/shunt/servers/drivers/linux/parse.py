@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shunt.errors import ParseError
+from shunt.servers.drivers.linux import kernel
 from shunt.servers.drivers.linux.commands import dotted
 from shunt.servers.drivers.linux.observed import (
     Held,
@@ -73,6 +74,7 @@ def host(outputs: Mapping[str, Output]) -> Host:
         filtered=filters.silent,
         in_arp_table=filters.tabled,
         redirected=filters.redirected,
+        lookups=kernel.parse(_lines(outputs, kernel.NAME)),
         record=parse_record(outputs["record"]),
     )
 
@@ -142,6 +144,7 @@ def _link(item: dict[str, Any]) -> Link:
         arp="NOARP" not in flags,
         kind=item.get("linkinfo", {}).get("info_kind", ""),
         addresses=tuple(_held(entry) for entry in item["addr_info"] if entry and "local" in entry),
+        master=item.get("master"),
     )
 
 

@@ -6,6 +6,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from shunt.model.config import Accepted
+from shunt.servers.drivers import default_route
+from shunt.servers.drivers.linux import kernel
 from shunt.servers.drivers.linux.commands import dotted, give_back, ip, set_value, value_is
 from shunt.servers.steps import Command, Finding, Plan, Severity, Step
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from shunt.servers.drivers.linux.observed import Host, Link, Proxy, Route
     from shunt.servers.wish import Wish
 
+_PROXIES = {
+    "proxy_arp": "elsewhere",
+    "proxy_arp_pvlan": "out of the interface on which it is asked",
+}
 _COMMON_TABLES = frozenset({"local", "main", "default"})
 
 
@@ -66,6 +72,10 @@ def _extra(host: Host, wish: Wish, route: Route, address: Address) -> Plan:
         link.silent and held.network == route.destination for link, held in host.holders(address)
     ):
         return Plan()  # the kernel made it of an alias with a wide prefix; `alias.py` narrows that
+    by_cluster = route.destination.prefixlen == 0 and route.gateway == address
+    if by_cluster and not _has_other_default(host, route):
+        words = f"{ip(address)} route replace default via ROUTER"
+        return Plan(findings=(default_route.finding(address, words),))
     swallowed = _swallowed(host, wish, route)
     version = address.version
     seen = _COMMON_TABLES | {
@@ -93,6 +103,17 @@ def _extra(host: Host, wish: Wish, route: Route, address: Address) -> Plan:
         note="look for what adds it, or it will be back after a reboot",
     )
     return Plan((step,))
+
+
+def _has_other_default(host: Host, route: Route) -> bool:
+    return any(
+        other is not route
+        and other.table == route.table
+        and other.destination == route.destination
+        and other.type == "unicast"
+        and other.gateway not in {None, route.gateway}
+        for other in host.routes
+    )
 
 
 def _swallowed(host: Host, wish: Wish, route: Route) -> str:
@@ -180,13 +201,14 @@ def _passing_on(host: Host, wish: Wish) -> Iterator[Finding]:
         )
     segment = [link for link in host.wires if on_segment(link, wish)]
     for link in segment or host.wires:
-        if any(host.values.get(f"ipv4/conf/{name}/proxy_arp", 0) for name in ("all", link.name)):
-            yield Finding(
-                Severity.WARNING,
-                f"proxy ARP is on for {link.name}",
-                "the host answers ARP for every address that it would route elsewhere",
-                f"set net.ipv4.conf.{link.name}.proxy_arp (and all.proxy_arp) to 0",
-            )
+        for key, for_what in _PROXIES.items():
+            if any(host.values.get(f"ipv4/conf/{name}/{key}", 0) for name in ("all", link.name)):
+                yield Finding(
+                    Severity.WARNING,
+                    f"proxy ARP is on for {link.name} ({key})",
+                    f"the host answers ARP for every address that it would route {for_what}",
+                    f"set net.ipv4.conf.{link.name}.{key} (and all.{key}) to 0",
+                )
 
 
 def reverse_path(host: Host, wish: Wish) -> Plan:
@@ -197,11 +219,11 @@ def reverse_path(host: Host, wish: Wish) -> Plan:
     """
     if not wish.clusters4:
         return Plan()
-    ways_back = {route.device for route in host.default_routes(4)}
+    filtering = kernel.filtering(host)
     strict = [link for link in host.wires if host.effective("rp_filter", link) == 1]
     result = Plan()
     for link in strict:
-        if not ways_back or link.name in ways_back:
+        if link.name not in filtering:
             continue
         if on_segment(link, wish):
             result += Plan((loosen(host, link.name),))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from shunt.servers.drivers.linux import boot_settings, choice, files, networkd, silence
+from shunt.servers.drivers.linux import boot_settings, choice, files, kernel, networkd, silence
 from shunt.servers.drivers.linux.choice import Manager
 from shunt.servers.drivers.linux.commands import content_is, put_back, restore
 from shunt.servers.drivers.linux.paths import on_segment
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _UNIT = files.UNIT_NAME
 _PATIENCE = 15  # seconds until NetworkManager has taken a deleted profile from `lo`
 _WHY = "without it the server drops out of the cluster at its next reboot"
-_WHY_LOUD = "without it the server answers ARP for the cluster address after its next reboot"
+_WHY_LOUD = (
+    "after the next reboot, unless something else keeps it silent, the server answers ARP for the"
+    " cluster address"
+)
 
 
 def plan_silence(host: Host, wish: Wish) -> Plan:
@@ -58,15 +61,13 @@ def _kept_values(host: Host, wish: Wish) -> dict[str, int]:
 
 def _loose(host: Host, wish: Wish) -> dict[str, int]:
     """Return the reverse path filters that Shunt loosens, or has loosened before."""
-    ways_back = {route.device for route in host.default_routes(4)}
+    filtering = kernel.filtering(host)
     return {
         f"ipv4/conf/{link.name}/rp_filter": 2
         for link in host.wires
         if on_segment(link, wish)
-        and ways_back
-        and link.name not in ways_back
         and (
-            host.effective("rp_filter", link) == 1
+            (host.effective("rp_filter", link) == 1 and link.name in filtering)
             or f"rp_filter:ipv4/conf/{link.name}/rp_filter" in host.record.ids
         )
     }
@@ -190,8 +191,9 @@ def _loopback_back(host: Host) -> tuple[Command, ...]:
     own = [(link, h) for link in host.links for h in link.addresses if h.address.is_loopback]
     addresses = (put_back(h.address, h.length, link.name, h.scope) for link, h in own)
     # The kernel brings IPv6's route back with the address, and the routes of IPv4 not always.
+    there = "! ip link show dev lo >/dev/null 2>&1"
     routes = (
-        Command(("ip", "-4", "route", "replace", *route.words))
+        Command.sh(f"{there} || ip -4 route replace {shlex.join(route.words)}")
         for route in host.routes
         if route.table == "local" and route.source in {h.address for _, h in own}
         if route.destination.version == 4

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 IGNORE = "ipv4/conf/all/arp_ignore"
 ANNOUNCE = "ipv4/conf/all/arp_announce"
 _WHY_IGNORE = (
-    "without it the server answers ARP for the cluster address, and clients reach it directly"
+    "the server is not silenced as Shunt would do it: unless something else keeps it silent, it"
+    " answers ARP for the cluster address, and clients reach it directly"
 )
 _WHY_ANNOUNCE = (
     "without it the server's own ARP requests carry the cluster address, and the router learns"

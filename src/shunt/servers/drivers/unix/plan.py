@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shunt.servers.drivers import default_route
 from shunt.servers.drivers.unix.words import false_is_right, listed, shown, unless, when
 from shunt.servers.routes.delete import deletion
 from shunt.servers.routes.rule import Surroundings, extra_routes, surroundings
@@ -113,10 +114,12 @@ def routes(
         seen = surroundings(listing, clusters)
         gateway = (wish.server.gateway,) if wish.server.gateway else seen.gateways
         around = Surroundings(wish.server.addresses or seen.own, gateway, wish.dispatchers)
-        steps += [
-            _delete(extra, system, listing_of(extra.route.address.version))
-            for extra in extra_routes(listing, clusters, around)
-        ]
+        for extra in extra_routes(listing, clusters, around):
+            if default_route.is_alone(listing, extra.route, extra.cluster):
+                words = "route add default ROUTER, when the other one is deleted"
+                found.append(default_route.finding(extra.cluster, words))
+            else:
+                steps.append(_delete(extra, system, listing_of(extra.route.address.version)))
         found += [
             Finding(
                 Severity.ERROR,

@@ -32,7 +32,7 @@
 	X(answered_arp, "An ARP request for a cluster address was answered.")                      \
 	X(answered_nd, "A neighbour solicitation for a cluster address was answered.")             \
 	X(answered_ping, "A ping to a cluster address was answered.")                              \
-	X(answered_reset, "A packet for a server that is down was answered with a TCP reset.")     \
+	X(answered_reset, "A packet that no server can take was answered with a TCP reset.")       \
 	X(passed_not_ip, "Neither IP nor ARP; the host's own business.")                           \
 	X(passed_arp, "ARP that does not ask for a cluster address; the host's own business.")     \
 	X(passed_not_ours, "IP for no cluster address; the host's own business.")                  \
@@ -42,15 +42,17 @@
 	X(passed_unknown_port, "Came in by an interface that the dispatcher does not serve.")      \
 	X(dropped_no_service, "For a cluster address, but no service has that port.")              \
 	X(dropped_protocol, "For a cluster address, but neither TCP, UDP nor ICMP.")               \
-	X(dropped_malformed, "For a cluster address, with a header that is cut off or nonsense.")  \
+	X(dropped_malformed, "For a cluster address, cut off, nonsense, or with a wrong sum.")     \
 	X(dropped_no_server, "For a service that has no server to send to.")                       \
 	X(dropped_no_mac, "For a server whose MAC address is not known.")                          \
 	X(dropped_no_device, "For a server behind an interface that cannot send.")                 \
 	X(dropped_early_fragment, "A later fragment came before the first one, or long after.")    \
 	X(dropped_icmp, "ICMP to a cluster address that is neither ping nor about a known flow.")  \
-	X(dropped_no_reset, "For a server that is down, in a form that no reset can answer.")      \
+	X(dropped_no_reset, "For no server that is up, in a form that no reset can answer.")       \
 	X(dropped_loop, "Sent back by the server that it was for: look at that server's alias.")   \
-	X(dropped_own, "A server's own request that would come back to it: it lacks the alias.")
+	X(dropped_own, "A server's own request that would come back to it: it lacks the alias.")   \
+	X(dropped_martian, "A question from an address that no packet may come from.")             \
+	X(dropped_ping_rate, "A ping beyond the number that is answered in a second.")
 
 enum cause {
 #define X(name, sentence) CAUSE_##name,
@@ -120,8 +122,12 @@ struct service {
 	__u32 sticky;	    /* seconds of client affinity; 0: none */
 	__u32 affinity;	    /* services with one number here share affinities */
 	enum track track;
-	__u32 zero;
+	__u32 flags; /* enum service_flags */
 	struct address sticky_mask;
+};
+
+enum service_flags {
+	SERVICE_RESET = 1, /* while it has no server, TCP is answered with a reset */
 };
 
 /*
@@ -230,9 +236,10 @@ struct fragment {
 
 /* Addresses that the program must know. */
 enum address_flags {
-	ADDRESS_CLUSTER = 1, /* a cluster address */
-	ADDRESS_ACTIVE = 2,  /* this dispatcher answers ARP, solicitations and pings for it */
-	ADDRESS_HOST = 4,    /* the host's own; like the others, not for services for any cluster */
+	ADDRESS_CLUSTER = 1,   /* a cluster address */
+	ADDRESS_ACTIVE = 2,    /* this dispatcher answers ARP, solicitations and pings for it */
+	ADDRESS_BROADCAST = 8, /* of a subnet of the host's: nothing comes from there */
+	ADDRESS_HOST = 4, /* the host's own; like the others, not for services for any cluster */
 };
 
 /* An interface that the program serves; indexed by ifindex. */
@@ -252,15 +259,19 @@ struct settings {
 	__u32 newcomers;       /* by the program: when it last remembered one; 0: never */
 };
 
-/* What is remembered, each at a rate of its own: none uses up another's. */
+/* Pings that are answered, per second and CPU; who asks for more is told by silence. */
+#define PINGS_RATE 1000
+
+/* What is remembered or answered, each at a rate of its own: none uses up another's. */
 enum budget_kind {
 	BUDGET_FLOWS,	   /* flows seen for the first time */
 	BUDGET_NEWCOMERS,  /* newcomers that have spoken again, and so become flows */
 	BUDGET_AFFINITIES, /* clients */
+	BUDGET_PINGS,	   /* pings answered */
 	BUDGETS
 };
 
-/* So many remembered anew in this second, and so many refused for the rate; by kind, per CPU. */
+/* So many had in this second, and so many refused for the rate; by kind, per CPU. */
 struct budget {
 	__u32 second;
 	__u32 used;

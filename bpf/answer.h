@@ -7,13 +7,11 @@
 #ifndef SHUNT_ANSWER_H
 #define SHUNT_ANSWER_H
 
-#include <linux/icmpv6.h>
-#include "checksum.h"
-#include "select.h"
+#include "budget.h"
+#include "sound.h"
 
 #define ND_SOLICITATION	  135
 #define ND_ADVERTISEMENT  136
-#define ND_SOURCE_ADDRESS 1
 #define ND_TARGET_ADDRESS 2
 #define NA_SOLICITED	  0x40000000
 #define NA_OVERRIDE	  0x20000000
@@ -85,6 +83,7 @@ static __noinline int answer_arp(struct packet *p, struct request *r, struct por
 {
 	struct arp_ipv4 *arp = p->l3;
 	struct address target, sender;
+	__u32 senders;
 
 	r->cause = CAUSE_passed_arp;
 	if ((void *)(arp + 1) > p->end || arp->hardware != bpf_htons(ARP_ETHERNET) ||
@@ -92,7 +91,8 @@ static __noinline int answer_arp(struct packet *p, struct request *r, struct por
 	    arp->protocol_size != 4)
 		return XDP_PASS;
 	sender = mapped(arp->sender);
-	if (address_flags(sender) & ADDRESS_CLUSTER && !same_mac(arp->sender_mac, port->mac)) {
+	senders = address_flags(sender);
+	if (senders & ADDRESS_CLUSTER && !same_mac(arp->sender_mac, port->mac)) {
 		r->cause = CAUSE_passed_claim;
 		return XDP_PASS;
 	}
@@ -102,6 +102,11 @@ static __noinline int answer_arp(struct packet *p, struct request *r, struct por
 	if (!is_for_us(p->eth, port)) {
 		r->cause = CAUSE_passed_other_mac;
 		return XDP_PASS;
+	}
+	if (is_from_many(p->eth, p->end) || arp->sender_mac[0] & 1 || senders & ADDRESS_BROADCAST ||
+	    (arp->sender && is_martian4(arp->sender))) { /* a probe has none (RFC 5227) */
+		r->cause = CAUSE_dropped_martian;
+		return XDP_DROP;
 	}
 	turn_back(p->eth, port->mac);
 	arp->operation = bpf_htons(ARP_REPLY);
@@ -134,6 +139,7 @@ static __noinline int answer_solicitation(struct xdp_md *ctx, struct packet *p, 
 	struct solicitation *nd = p->l4;
 	struct ipv6hdr *ip = p->l3;
 	struct address target;
+	__u32 flaw;
 	int anonymous;
 
 	r->cause = CAUSE_passed_not_ours;
@@ -146,6 +152,16 @@ static __noinline int answer_solicitation(struct xdp_md *ctx, struct packet *p, 
 	if (!is_for_us(p->eth, port)) {
 		r->cause = CAUSE_passed_other_mac;
 		return XDP_PASS;
+	}
+	if (address_flags(r->flow.client) & ADDRESS_CLUSTER &&
+	    !same_mac(p->eth->h_source, port->mac)) {
+		r->cause = CAUSE_passed_claim;
+		return XDP_PASS;
+	}
+	flaw = solicitation_flaw(ctx, p, r, &target, BARE_SOLICITATION);
+	if (flaw) {
+		r->cause = flaw;
+		return XDP_DROP;
 	}
 	if (grow_solicitation(ctx, p, r))
 		return XDP_PASS;
@@ -194,14 +210,29 @@ static __noinline int see_advertisement(struct packet *p, struct request *r, str
 	return XDP_PASS;
 }
 
+static __always_inline int may_answer_ping(struct request *r)
+{
+	__u32 kind = BUDGET_PINGS;
+	struct budget *budget = bpf_map_lookup_elem(&budgets, &kind);
+
+	return r->trace || (budget && spend(budget, coarse_now(), PINGS_RATE));
+}
+
 /* A ping: only two words change but for the addresses, and those, swapped, keep the sums. */
-static __always_inline int answer_ping(struct packet *p, struct request *r)
+static __always_inline int answer_ping(struct xdp_md *ctx, struct packet *p, struct request *r)
 {
 	struct icmp_header *icmp = p->l4;
 	struct ethhdr *eth = p->eth;
 	__u8 own[6];
 	__u16 old, new;
 
+	r->cause = ping_flaw(ctx, p, r);
+	if (r->cause)
+		return XDP_DROP;
+	if (!may_answer_ping(r)) {
+		r->cause = CAUSE_dropped_ping_rate;
+		return XDP_DROP;
+	}
 	copy_mac(own, eth->h_dest);
 	turn_back(eth, own);
 	if (r->version == 4) {

@@ -20,6 +20,12 @@ static __noinline int refuse(struct request *r, __u32 cause)
 	return end(r, CAUSE_passed_not_ours, XDP_PASS);
 }
 
+static __always_inline int has_reset(const struct request *r, const struct service *service)
+{
+	return service->flags & SERVICE_RESET && r->flow.protocol == IPPROTO_TCP &&
+	       r->cause == CAUSE_forwarded;
+}
+
 /* r->cause is what success counts as: a request forwarded, or an ICMP error. */
 __noinline int forward(struct xdp_md *ctx, struct request *r)
 {
@@ -37,7 +43,8 @@ __noinline int forward(struct xdp_md *ctx, struct request *r)
 	r->service = service->number;
 	r->index = service->members_base + r->member;
 	if (r->member == SLOT_NONE)
-		return end(r, CAUSE_dropped_no_server, XDP_DROP);
+		return has_reset(r, service) ? answer_reset(ctx, r)
+					     : end(r, CAUSE_dropped_no_server, XDP_DROP);
 	if (r->place == FRAGMENT_FIRST && !r->dry)
 		remember_fragment(r);
 	return send(ctx, r);

@@ -48,7 +48,8 @@ struct request {
 	struct flow_key flow;
 	__u64 hash;
 	__u32 fragment_id;
-	__u32 l4_offset;   /* in the frame, behind extension headers only */
+	__u16 l4_offset;   /* in the frame, behind extension headers only */
+	__u16 routed;	   /* by a routing header */
 	__u32 ingress;	   /* the interface that it came in by */
 	__u32 cause;	   /* enum cause */
 	__u32 service;	   /* number of the service */
@@ -194,6 +195,8 @@ __noinline int walk_extensions(struct xdp_md *ctx, struct request *r, __u32 offs
 
 		if (offset > EXTENSIONS_END || (void *)(extension + 1) > end)
 			return -1;
+		if (next == IPPROTO_ROUTING)
+			r->routed = 1;
 		if (next == IPPROTO_FRAGMENT) {
 			__u16 field = bpf_ntohs(fragment->offset);
 

@@ -11,18 +11,7 @@
 #ifndef SHUNT_REMEMBER_H
 #define SHUNT_REMEMBER_H
 
-#include "select.h"
-
-#define NANOSECONDS 1000000000ULL
-
-static __always_inline __u32 coarse_now(void)
-{
-	struct settings *s = get_settings();
-
-	if (s && s->clock_stopped)
-		return s->clock_offset / NANOSECONDS;
-	return (bpf_ktime_get_coarse_ns() + (s ? s->clock_offset : 0)) / NANOSECONDS;
-}
+#include "budget.h"
 
 /* Seconds since `then`; less than 0 if another CPU, whose second came earlier, has written it. */
 static __always_inline __s32 since(const struct request *r, __u32 then)
@@ -59,17 +48,7 @@ static __always_inline int take_budget(const struct request *r, __u32 kind)
 		return 0;
 	if (r->dry)
 		return (budget->second == r->now ? budget->used : 0) < s->exceptions_rate;
-	if (budget->second != r->now) {
-		budget->second = r->now;
-		budget->used = 0;
-	}
-	if (budget->used >= s->exceptions_rate) {
-		budget->refused++;
-		return 0;
-	}
-	budget->used++;
-	budget->recorded++;
-	return 1;
+	return spend(budget, r->now, s->exceptions_rate);
 }
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * A TCP reset in place of a packet whose server is down (RFC 9293, section 3.10.7.1), so that
- * the client connects anew at once instead of waiting for its time-out.
+ * A TCP reset in place of a packet whose server is down, or that has none (RFC 9293,
+ * section 3.10.7.1), so that the client connects anew at once instead of waiting for its time-out.
  */
 #ifndef SHUNT_RESET_H
 #define SHUNT_RESET_H
@@ -69,6 +69,10 @@ static __noinline int answer_reset(struct xdp_md *ctx, struct request *r)
 	if (!r->plain || r->flow.protocol != IPPROTO_TCP || r->tcp_flags & TCP_RST ||
 	    r->place != FRAGMENT_NONE || (void *)(tcp + 1) > end)
 		return XDP_DROP;
+	if (is_from_many(eth, end) || is_martian(r)) {
+		r->cause = CAUSE_dropped_martian;
+		return XDP_DROP;
+	}
 	payload = ip_payload(r, l3) - tcp->doff * 4;
 	if (have > size && bpf_xdp_adjust_tail(ctx, (int)size - (int)have))
 		return XDP_DROP;

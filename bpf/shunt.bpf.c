@@ -36,7 +36,7 @@ static __noinline int handle_icmp(struct xdp_md *ctx, struct packet *p, struct r
 		return end(r, CAUSE_passed_other_mac, XDP_PASS);
 	if (icmp->type == (r->version == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) &&
 	    !icmp->code && r->place == FRAGMENT_NONE && flags & ADDRESS_ACTIVE)
-		return answer_ping(p, r);
+		return answer_ping(ctx, p, r);
 	if (!is_error || parse_inner(ctx, p, r))
 		return refuse(r, CAUSE_dropped_icmp);
 	r->dry = 1;

@@ -20,6 +20,7 @@ const struct {
 	enum member_flags member_flags;
 	enum budget_kind budget_kind;
 	enum address_flags address_flags;
+	enum service_flags service_flags;
 } enumerations SEC("shunt.words.enums") = {0};
 
 #endif

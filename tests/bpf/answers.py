@@ -78,17 +78,21 @@ def _advertisement(frame: bytes, at: int) -> bytes:
 
 
 def _is_ping_reply(frame: bytes, out: bytes, at: int, inside: int, kind: int) -> bool:
-    """Every byte but the checksums; those must be right or wrong as they were in the request."""
+    """Every byte but the checksums; those must be right, and have been right in the request."""
     if kind == 0x0800:
+        end = at + int.from_bytes(frame[at + 2 : at + 4])
         addresses = frame[at + 16 : at + 20] + frame[at + 12 : at + 16]
         begin = frame[at : at + 8] + _TTL + frame[at + 9 : at + 10] + out[at + 10 : at + 12]
-        head, reply = begin + addresses + frame[at + 20 : inside], b"\0"
-        right = ones_sum(out[at:inside]) == ones_sum(frame[at:inside])
+        head, reply, pseudo = begin + addresses + frame[at + 20 : inside], b"\0", b""
+        right = ones_sum(out[at:inside]) == ones_sum(frame[at:inside]) == 0
     else:
+        end = at + 40 + int.from_bytes(frame[at + 4 : at + 6])
         addresses = frame[at + 24 : at + 40] + frame[at + 8 : at + 24]
         head, reply = frame[at : at + 7] + _TTL + addresses + frame[at + 40 : inside], b"\x81"
+        pseudo = addresses + struct.pack("!II", end - inside, 58)
         right = True
-    right &= ones_sum(out[inside:]) == ones_sum(frame[inside:])
+    right &= end <= len(frame)
+    right &= ones_sum(pseudo + out[inside:end]) == ones_sum(pseudo + frame[inside:end]) == 0
     message = reply + frame[inside + 1 : inside + 2] + out[inside + 2 : inside + 4]
     whole = frame[6:12] + OWN.octets + frame[12:at] + head + message + frame[inside + 4 :]
     return right and out == whole

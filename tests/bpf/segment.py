@@ -15,7 +15,7 @@ from scapy.layers.l2 import Ether
 
 from shunt.dispatcher.wishes import Flag, Wish
 from shunt.model.addresses import Mac
-from shunt.model.config import Protocol
+from shunt.model.config import OnDown, Protocol
 from tests.bpf.world import OWN, Server, World, service
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shunt.dispatcher.wishes import Claim
     from shunt.model.config import Service
 
+BROADCAST = "192.0.2.255"  # of the dispatcher's subnet
 HOST = 2  # the dispatcher's own address
 WEB = 10  # 80/tcp on A, 53/udp on B, 443/tcp and 443/udp on A, B and C
 ANY_PORT = 11  # every port/tcp on A, but 22/tcp on B
@@ -32,6 +33,7 @@ NO_MAC = 21  # 80/tcp on a server whose MAC is not known
 EMPTY = 22  # 80/tcp on a server with weight 0
 FAR = 23  # 80/tcp and 53/udp on a server behind another interface
 NO_DEVICE = 24  # 80/tcp on a server behind an interface that is not there
+NOBODY = 26  # 80/tcp and 53/udp on a server with weight 0; who asks is told by a reset
 STANDBY = 25  # as WEB's 80/tcp, but another dispatcher holds the address
 # For any cluster: 8080/tcp in both families, and every port/udp over IPv6, on C.
 
@@ -97,10 +99,11 @@ def populate(world: World, far: int) -> None:
     world.port(far, FAR_OWN)
     world.balancer.apply([Wish(svc, claims) for svc, claims in _services(far)])
     for family in FAMILIES:
-        for number in (WEB, ANY_PORT, DOWN, NO_MAC, EMPTY, FAR, NO_DEVICE):
+        for number in (WEB, ANY_PORT, DOWN, NO_MAC, EMPTY, FAR, NO_DEVICE, NOBODY):
             world.address(family.cluster(number), "CLUSTER", "ACTIVE")
         world.address(family.cluster(STANDBY), "CLUSTER")
         world.address(family.cluster(HOST), "HOST")
+    world.address(BROADCAST, "BROADCAST")
 
 
 def _services(far: int) -> Iterator[tuple[Service, tuple[Claim, ...]]]:
@@ -118,6 +121,8 @@ def _services(far: int) -> Iterator[tuple[Service, tuple[Claim, ...]]]:
         yield service(at(ANY_PORT), 0), only_a
         yield service(at(ANY_PORT), 22), only_b
         for protocol, port in ((tcp, 80), (udp, 53)):
+            resets = {"on_down": OnDown.RESET}
+            yield service(at(NOBODY), port, protocol, **resets), (A.claim(0),)
             yield service(at(DOWN), port, protocol), down
             yield service(at(FAR), port, protocol), behind
         yield service(at(NO_MAC), 80), (UNKNOWN.claim(),)

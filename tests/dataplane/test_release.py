@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hatch_build import FLAGS, SOURCES, system_headers
+from hatch_build import FLAGS, ROOT, system_headers
 
 from shunt.dataplane import plane, release
 from shunt.dataplane.attach import query
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.dataplane.conftest import Namespace
 
+SOURCES = ROOT / "bpf"
 pytestmark = pytest.mark.bpf
 KEY = bytes(range(16))
 SMALL = Sizes(slots=1 << 10, members=1 << 6, flows=1 << 10, affinities=1 << 10, ports=64)

@@ -37,6 +37,7 @@ def test_all_flows_are_shown_and_what_was_refused_is_counted(world: World) -> No
         "flows": {"recorded": 5, "refused": 5},
         "newcomers": {"recorded": 0, "refused": 0},
         "affinities": {"recorded": 0, "refused": 0},
+        "pings": {"recorded": 0, "refused": 0},
     }
     found = flows(world.balancer, Filter(), NAMES)
     assert found["counts"] == [{"service": f"{ONE}:80/tcp", "server": "beta", "flows": 10}]

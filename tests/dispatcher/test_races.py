@@ -107,7 +107,7 @@ async def test_a_reload_meanwhile_is_not_undone_by_who_attaches_anew(
 
     def look(config: Config) -> Surroundings:
         there = {name: links[name] for name in config.dispatcher.interfaces}
-        return Surroundings(cast("Any", there), frozenset(), frozenset())
+        return Surroundings(cast("Any", there), frozenset(), {})
 
     monkeypatch.setattr(Surroundings, "look", look)
     monkeypatch.setattr("shunt.dispatcher.following.Groups", lambda _: SimpleNamespace(follow=len))

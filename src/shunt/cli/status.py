@@ -145,7 +145,11 @@ def _happened(document: dict[str, Any]) -> str:
 def _refused(document: dict[str, Any]) -> str:
     """Return what was not remembered for its rate, as a line or none."""
     kinds = document["budgets"].items()
-    told = [f"{counts['refused']:,} {kind}" for kind, counts in kinds if counts["refused"]]
+    told = [
+        f"{counts['refused']:,} {kind}"
+        for kind, counts in kinds
+        if counts["refused"] and kind != "pings"  # they have a cause of their own
+    ]
     if not told:
         return ""
     return f"not remembered, for their rate: {', '.join(told)} (dispatcher.exceptions_rate)\n"

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 Enums = dict[str, dict[str, int]]
 
-ENUMS = ("cause", "track", "slot_special", "member_flags", "budget_kind", "address_flags")
+ENUMS = (
+    "cause", "track", "slot_special", "member_flags", "service_flags", "budget_kind",
+    "address_flags",
+)  # fmt: skip
 """Those whose values are kept in maps; a reason is told and forgotten."""
 
 _VERSION, _KEY = "abi_version", "hash_key"

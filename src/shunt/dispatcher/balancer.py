@@ -35,7 +35,7 @@ from shunt.dispatcher.ledger import (
 from shunt.dispatcher.wishes import Flag, Wish
 from shunt.errors import DataplaneError
 from shunt.model.addresses import ZERO
-from shunt.model.config import Track
+from shunt.model.config import OnDown, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,6 +72,7 @@ class Balancer:
         self._key = blake2b(plane.hash_key, digest_size=16, person=b"slot tables").digest()
         self._built: OrderedDict[tuple[Shares, int], NDArray[np.uint16]] = OrderedDict()
         self._tracks = plane.layouts.enum("track")
+        self._reset = plane.layouts.enum("service_flags")["SERVICE_RESET"]
         known = [placed.number for placed in self.placed.values()]
         for name in ("flows", "newcomers", "fragments"):
             known += plane.maps[name].items()[1]["service"].tolist()
@@ -328,6 +329,7 @@ class Balancer:
             sticky=service.sticky.time if service.sticky else 0,
             affinity=placed.affinity,
             track=self._tracks[_TRACKS[service.track]],
+            flags=self._reset if service.on_down is OnDown.RESET else 0,
         )
         record["sticky_mask"]["halves"] = np.frombuffer(mask_of(service), np.uint64)
         key = service_key(self.plane, placed.place)

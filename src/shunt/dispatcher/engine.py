@@ -22,6 +22,7 @@ from shunt.dispatcher.diagnoses import shared_macs
 from shunt.dispatcher.interfaces import why_closed
 from shunt.dispatcher.overrides import NOTHING, Overrides
 from shunt.dispatcher.snapshot import name_of
+from shunt.dispatcher.surroundings import host_addresses
 from shunt.dispatcher.whereabouts import Whereabouts
 from shunt.dispatcher.wishes import Flag, Health, Way, watched, wishes
 from shunt.errors import LayoutError
@@ -222,14 +223,13 @@ class Engine:
         self._apart = found
 
     def write_addresses(self) -> None:
-        """Tell the program the cluster addresses, and the host's own if a service takes any."""
+        """Tell the program the cluster addresses, and what it must know of the host's own."""
         config, flags = self.config, self.plane.layouts.enum("address_flags")
         wanted = dict.fromkeys(
             config.cluster_addresses, flags["ADDRESS_CLUSTER"] | flags["ADDRESS_ACTIVE"]
         )
-        if any(service.address.is_unspecified for service in config.services):
-            for local in addresses():
-                wanted.setdefault(local.address, flags["ADDRESS_HOST"])
+        for address, flag in host_addresses(config, addresses()).items():
+            wanted.setdefault(address, flags[flag])
         shared = self.plane.maps["addresses"]
         keys = {packed16(address): value for address, value in wanted.items()}
         for key in list(shared.keys()):

@@ -87,8 +87,8 @@ def budgets(balancer: Balancer) -> dict[str, dict[str, int]]:
     """Return what was remembered anew, and what was refused for its rate, since the start.
 
     By kind: `flows` (seen for the first time), `newcomers` (flows refused at first that have spoken
-    again), `affinities` (clients); each has `recorded` and `refused`. A flow that was refused and
-    not spared (docs/tracking.md) went where unknown flows go: no flow breaks.
+    again), `affinities` (clients), `pings` (answered); each has `recorded` and `refused`. A flow
+    that was refused and not spared (docs/tracking.md) went where unknown flows go: none breaks.
 
     Raises:
         DataplaneError: the kernel did not tell.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from shunt.network.addresses import addresses
+from shunt.network.addresses import LocalAddress, addresses
 from shunt.network.links import links
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from shunt.model.addresses import Address, Mac
     from shunt.model.config import Config
     from shunt.network.links import Link
+
+_POINT_TO_POINT = 31  # such a subnet has no broadcast address (RFC 3021)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,12 @@ class Surroundings:
     Attributes:
         interfaces: those of the configuration that are there, by name.
         missing: those that are not.
-        own: the host's addresses, if a service takes requests to any of them.
+        own: what the program must know of the host's addresses: `host_addresses`.
     """
 
     interfaces: Mapping[str, Link]
     missing: frozenset[str]
-    own: frozenset[Address]
+    own: Mapping[Address, str]
 
     @classmethod
     def look(cls, config: Config) -> Surroundings:
@@ -39,8 +42,7 @@ class Surroundings:
         """
         wanted = config.dispatcher.interfaces
         there = {link.name: link for link in links() if link.name in wanted}
-        anywhere = any(service.address.is_unspecified for service in config.services)
-        own = frozenset(each.address for each in addresses()) if anywhere else frozenset()
+        own = host_addresses(config, addresses())
         return cls(there, frozenset(wanted) - there.keys(), own)
 
     @property
@@ -57,3 +59,22 @@ class Surroundings:
         return frozenset(
             name for name, link in self.interfaces.items() if attached.get(name) != link.index
         )
+
+
+def host_addresses(config: Config, held: Iterable[LocalAddress]) -> dict[Address, str]:
+    """Return addresses that the program must know, with the names of their flags in abi.h; pure.
+
+    The broadcast addresses of the host's subnets, {net, -1} and {net, 0} (RFC 1122, section
+    3.2.1.3): nothing comes from there. And, if a service takes requests to any address, the host's
+    own: they are not for it.
+    """
+    anywhere = any(service.address.is_unspecified for service in config.services)
+    found: dict[Address, str] = {}
+    for local in held:
+        if anywhere:
+            found[local.address] = "ADDRESS_HOST"
+        if local.address.version == 4 and local.prefix < _POINT_TO_POINT:
+            net = IPv4Network((int(local.address), local.prefix), strict=False)
+            for address in (net.broadcast_address, net.network_address):
+                found.setdefault(address, "ADDRESS_BROADCAST")
+    return found

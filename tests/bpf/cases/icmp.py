@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet import (
+    ICMP,
+    IP,
+    TCP,
+    UDP,
+    IPOption_EOL,
+    IPOption_LSRR,
+    IPOption_NOP,
+    IPOption_Router_Alert,
+    IPOption_RR,
+    IPOption_SSRR,
+)
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoReply,
@@ -16,12 +27,14 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
 )
 from scapy.layers.l2 import Dot1Q, Ether
 
 from tests.bpf.cases.case import Case, in_both
 from tests.bpf.segment import (
     BEHIND,
+    BROADCAST,
     CLIENT_MAC,
     DOWN,
     EMPTY,
@@ -82,6 +95,126 @@ def _pings(f: Family) -> Iterator[Case]:
     yield Case("ping with a code", ether() / f.ip(WEB) / odd, "dropped_icmp")
     unasked = ICMP(type=0) if f is V4 else ICMPv6EchoReply()
     yield Case("a reply to no ping", ether() / f.ip(WEB) / unasked, "dropped_icmp")
+
+
+def _ping(f: Family, *, source: str | None = None, **fields: Any) -> Any:
+    """Return a ping from an address, without its Ethernet header."""
+    if f is V4:
+        return f.ip(WEB, src=source or f.client) / ICMP(type=8, id=7, seq=3, **fields) / b"abc"
+    data = {"id": 7, "seq": 3, "data": b"abc", **fields}
+    return f.ip(WEB, src=source or f.client) / ICMPv6EchoRequest(**data)
+
+
+def _martians(f: Family) -> Iterator[Case]:
+    """Sources that RFC 1122, section 3.2.1.3, and RFC 4291, section 2, give to no packet."""
+    none: tuple[str, ...]
+    some: tuple[str, ...]
+    if f is V4:
+        none = ("0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "224.0.0.1",
+                "239.255.255.255", "240.0.0.1", "255.255.255.255", BROADCAST)  # fmt: skip
+        some = ("1.0.0.0", "126.255.255.255", "128.0.0.0", "223.255.255.255", "192.0.2.254")
+    else:
+        none = ("::", "::1", "ff02::1", "ff0e::5", "ffff::1", "::ffff:192.0.2.1")
+        some = ("::2", "fe80::1", "feff::1", "::1:ffff:c000:201", "0:0:1::")
+    for source in (*none, f.cluster(WEB), f.cluster(STANDBY)):
+        yield Case(f"ping from {source}", ether() / _ping(f, source=source), "dropped_martian")
+    for source in some:
+        request = _ping(f, source=source)
+        back = Ether(src=str(OWN), dst=str(CLIENT_MAC))
+        answer = IP(src=f.cluster(WEB), dst=source, ttl=64) if f is V4 else IPv6(
+            src=f.cluster(WEB), dst=source, hlim=64
+        )  # fmt: skip
+        said = ICMP(type=0, id=7, seq=3) / b"abc" if f is V4 else ICMPv6EchoReply(
+            id=7, seq=3, data=b"abc"
+        )  # fmt: skip
+        yield Case(f"ping from {source}", ether() / request, "answered_ping",
+                   answer=back / answer / said)  # fmt: skip
+    for mac in ("ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "03:00:00:00:00:01"):
+        yield Case(f"ping from MAC {mac}", ether(src=mac) / _ping(f), "dropped_martian")
+
+
+def _broken(f: Family) -> Iterator[Case]:
+    """Pings that hosts discard (RFC 1122, section 3.2.2.6)."""
+    wrong: dict[str, Any] = {"chksum": 0x1234} if f is V4 else {"cksum": 0x1234}
+    malformed = "dropped_malformed"
+    yield Case("ping with a wrong sum", ether() / _ping(f, **wrong), malformed)
+    for size in (1, 2, 3, 63, 64, 65, 1400):
+        data = bytes(n % 7 for n in range(size))
+        echo = ICMP(type=8) / data if f is V4 else ICMPv6EchoRequest(data=data)
+        whole = bytes(ether() / f.ip(WEB) / echo)
+        last = whole[:-1] + bytes([whole[-1] ^ 1])
+        yield Case(f"ping whose last byte of {size} flipped", last, malformed)
+    spent = _ping(f)
+    spent.ttl = 0
+    if f is V6:
+        spent.hlim = 0
+    yield Case("ping with no hop left", ether() / spent, malformed)
+    whole = bytes(ether() / _ping(f))
+    yield Case("ping that lacks its last byte", whole[:-1], malformed)
+    padded = whole.ljust(80, b"\xaa")
+    answer = bytes(Ether(src=str(OWN), dst=str(CLIENT_MAC)) / _pong(f)).ljust(80, b"\xaa")
+    yield Case("ping with padding that is not zero", padded, "answered_ping", answer=answer)
+    if f is V4:
+        odd = _ping(f)
+        odd.chksum = 0x1234
+        yield Case("ping with a wrong sum of the header", ether() / odd, malformed)
+        for length in (19, 27):
+            short = _ping(f)
+            short.len = length
+            yield Case(f"ping of {length} bytes by its header", ether() / short, malformed)
+    else:
+        short = _ping(f)
+        short.plen = 7
+        yield Case("ping of 7 bytes by its header", ether() / short, malformed)
+
+
+def _pong(f: Family) -> Any:
+    if f is V4:
+        return IP(src=f.cluster(WEB), dst=f.client, ttl=64) / ICMP(type=0, id=7, seq=3) / b"abc"
+    return IPv6(src=f.cluster(WEB), dst=f.client, hlim=64) / ICMPv6EchoReply(
+        id=7, seq=3, data=b"abc"
+    )
+
+
+def _routed() -> Iterator[Case]:
+    """Source routing: the answer would have to go by the same way back."""
+    back = Ether(src=str(OWN), dst=str(CLIENT_MAC))
+    ping = ICMP(type=8, id=7, seq=3) / b"abc"
+    reply = ICMP(type=0, id=7, seq=3) / b"abc"
+    record = IPOption_RR(pointer=4, routers=["0.0.0.0"] * 2)
+    for name, option in (
+        ("a loose source route", IPOption_LSRR(pointer=4, routers=["203.0.113.1"])),
+        ("a strict source route", IPOption_SSRR(pointer=4, routers=["203.0.113.1"])),
+    ):
+        for where, options in (
+            ("", [option]),
+            (" behind another option", [record, option]),
+            (" behind nothing", [IPOption_NOP(), option]),
+        ):
+            asked = ether() / V4.ip(WEB, options=options) / ping
+            yield Case(f"ping with {name}{where}", asked, "dropped_martian")
+    for name, options in (
+        ("a recorded route", [record]),
+        ("options behind their end", [IPOption_EOL(), IPOption_LSRR(routers=["203.0.113.1"])]),
+    ):
+        fields = {"dst": V4.client, "src": V4.cluster(WEB), "ttl": 64, "options": options}
+        yield Case(f"ping with {name}", ether() / V4.ip(WEB, options=options) / ping,
+                   "answered_ping", answer=back / IP(**fields) / reply)  # fmt: skip
+    nonsense = bytes(ether() / V4.ip(WEB, options=[record]) / ping)
+    broken = nonsense[:35] + b"\0" + nonsense[36:]
+    yield Case("ping with an option of no length", broken, "dropped_martian")
+    six, echo = ether() / V6.ip(WEB), ICMPv6EchoRequest(id=7, seq=3, data=b"abc")
+    routing = IPv6ExtHdrRouting(addresses=["2001:db8::5"], segleft=0)
+    yield Case("ping behind a routing header", six / routing / echo, "dropped_martian")
+    both = IPv6ExtHdrHopByHop() / routing
+    yield Case("ping behind two headers, one of routing", six / both / echo, "dropped_martian")
+    head = IPv6(src=V6.cluster(WEB), dst=V6.client, hlim=64)
+    answer = back / head / IPv6ExtHdrHopByHop() / ICMPv6EchoReply(id=7, seq=3, data=b"abc")
+    yield Case("ping behind hop-by-hop options", six / IPv6ExtHdrHopByHop() / echo,
+               "answered_ping", answer=answer)  # fmt: skip
+    wrong = ICMPv6EchoRequest(id=7, seq=3, data=b"abc", cksum=0x1234)
+    yield Case("the same with a wrong sum", six / IPv6ExtHdrHopByHop() / wrong,
+               "dropped_malformed")  # fmt: skip
 
 
 def _kinds(f: Family) -> tuple[tuple[str, Any], ...]:
@@ -200,7 +333,8 @@ def _inside() -> Iterator[Case]:
 
 
 CASES = (
-    *in_both(_pings),
+    *in_both(_pings, _martians, _broken),
+    *_routed(),
     *in_both(_errors),
     *_inside(),
 )

@@ -10,13 +10,14 @@ from scapy.layers.inet6 import (
     ICMPv6ND_RA,
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
+    ICMPv6NDOptUnknown,
     IPv6,
     IPv6ExtHdrHopByHop,
 )
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from tests.bpf.cases.case import Case
-from tests.bpf.segment import CLIENT_MAC, HOST, OTHER_MAC, STANDBY, V4, V6, WEB, ether
+from tests.bpf.segment import BROADCAST, CLIENT_MAC, HOST, OTHER_MAC, STANDBY, V4, V6, WEB, ether
 from tests.bpf.world import OWN
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ def _arp() -> Iterator[Case]:
         yield Case(f"ARP {name} that claims a cluster address", frame, "passed_claim")
     ours = request(ALL, hwsrc=str(OWN), psrc=web, pdst=V4.cluster(HOST))
     yield Case("our own ARP announcement comes back", ours, "passed_arp")
+    for sender in ("127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255", BROADCAST):
+        yield Case(f"ARP request of {sender}", request(ALL, psrc=sender), "dropped_martian")
+    many = "03:00:00:00:00:0c"
+    yield Case("ARP request of many", request(ALL, hwsrc=many), "dropped_martian")
+    from_many = ether(src=many, dst=ALL) / ARP(**asking)
+    yield Case("ARP request from a MAC of many", from_many, "dropped_martian")
+    yield Case("ARP request of many, not ours", request(ALL, hwsrc=many, pdst=V4.elsewhere),
+               "passed_arp")  # fmt: skip
     for name, fields in (
         ("another hardware", {"hwtype": 6}),
         ("another protocol", {"ptype": 0x86DD}),
@@ -110,6 +119,9 @@ def _solicitations() -> Iterator[Case]:
     behind = ether(dst=many) / IPv6(src=client, dst=group, hlim=255) / IPv6ExtHdrHopByHop()
     extended = behind / ICMPv6ND_NS(tgt=web) / theirs
     yield Case("solicitation behind an extension header", extended, "passed_not_ours")
+    yield from _unsound(ask(many, group), theirs)
+    claim = ether(src=str(OTHER_MAC), dst=many) / ask(many, group, source=web)[IPv6]
+    yield Case("solicitation by who claims the cluster address", claim, "passed_claim")
     for name, target in (
         ("another machine", V6.elsewhere),
         ("the host", V6.cluster(HOST)),
@@ -117,6 +129,46 @@ def _solicitations() -> Iterator[Case]:
     ):
         frame = ether(dst=many) / IPv6(src=client, dst=group, hlim=255) / ICMPv6ND_NS(tgt=target)
         yield Case(f"solicitation for {name}", frame / theirs, "passed_not_ours")
+
+
+def _unsound(sound: Any, option: Any) -> Iterator[Case]:
+    """Solicitations that nodes discard (RFC 4861, section 7.1.1)."""
+
+    def changed(more: Any = None, **fields: Any) -> Any:
+        frame = sound.copy()
+        for name, value in fields.items():
+            setattr(frame[IPv6], name, value)
+        return frame / more if more is not None else frame
+
+    wrong = changed(option)
+    wrong[ICMPv6ND_NS].cksum = 0x1234
+    malformed, martian = "dropped_malformed", "dropped_martian"
+    yield Case("solicitation with a wrong sum", wrong, malformed)
+    for source in ("ff02::1", "::1", "::ffff:192.0.2.1"):
+        yield Case(f"solicitation from {source}", changed(option, src=source), martian)
+    for mac in (ALL, "33:33:00:00:00:01"):
+        frame = changed(option)
+        frame.src = mac
+        yield Case(f"solicitation from MAC {mac}", frame, martian)
+    nobody = {"src": "::"}
+    yield Case("solicitation of nobody with a MAC", changed(option, **nobody), malformed)
+    for name, group in (
+        ("the address itself", V6.cluster(WEB)),
+        ("another group", "ff02::1:ff00:11"),
+        ("all nodes", "ff02::1"),
+    ):
+        yield Case(f"solicitation of nobody to {name}", changed(dst=group, **nobody), malformed)
+    nonce = ICMPv6NDOptUnknown(type=14, len=1, data=b"nonce6")  # RFC 7527
+    to_all = IPv6(src=V6.cluster(WEB), dst="ff02::1", hlim=255)
+    said = ICMPv6ND_NA(R=0, S=0, O=1, tgt=V6.cluster(WEB)) / ICMPv6NDOptDstLLAddr(lladdr=str(OWN))
+    answer = Ether(src=str(OWN), dst="33:33:00:00:00:01") / to_all / said
+    yield Case("solicitation of nobody with a nonce", changed(nonce, **nobody), "answered_nd",
+               answer=answer)  # fmt: skip
+    empty = ICMPv6NDOptUnknown(type=1, len=0, data=bytes(6))
+    yield Case("solicitation with an option of no length", changed(empty), malformed)
+    yield Case("solicitation with a second one", changed(option / empty), malformed)
+    beyond = ICMPv6NDOptUnknown(type=1, len=2, data=bytes(6))
+    yield Case("solicitation with an option beyond its end", changed(beyond), malformed)
 
 
 def _advertisements() -> Iterator[Case]:

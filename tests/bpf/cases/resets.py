@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scapy.layers.inet import IP, TCP, IPOption_Router_Alert
+from scapy.layers.inet import IP, TCP, UDP, IPOption_Router_Alert
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 from tests.bpf.cases.case import Case, in_both
-from tests.bpf.segment import CLIENT_MAC, DOWN, V4, V6, Family, ether
+from tests.bpf.segment import BROADCAST, CLIENT_MAC, DOWN, NOBODY, V4, V6, Family, ether
 from tests.bpf.world import OWN
 
 if TYPE_CHECKING:
@@ -63,4 +63,34 @@ def _cases(f: Family) -> Iterator[Case]:
     yield Case("no reset behind options", ether() / unusual / tcp, "dropped_no_reset")
 
 
-CASES = in_both(_cases)
+def _martians(f: Family) -> Iterator[Case]:
+    syn = TCP(sport=40000, dport=80, flags="S")
+    for source in ("127.0.0.1", "224.0.0.1", BROADCAST) if f is V4 else ("::1", "ff02::1"):
+        frame = ether() / f.ip(DOWN, src=source) / syn
+        yield Case(f"no reset for {source}", frame, "dropped_martian")
+    from_many = ether(src="ff:ff:ff:ff:ff:ff") / f.ip(DOWN) / syn
+    yield Case("no reset for a MAC of many", from_many, "dropped_martian")
+
+
+def _nobody(f: Family) -> Iterator[Case]:
+    """No server is left: clients hear it at once, if the service answers with resets."""
+    back = Ether(src=str(OWN), dst=str(CLIENT_MAC))
+    head = IP(src=f.cluster(NOBODY), dst=f.client, ttl=64) if f is V4 else IPv6(
+        src=f.cluster(NOBODY), dst=f.client, hlim=64
+    )  # fmt: skip
+
+    def said(**fields: Any) -> Any:
+        return back / head / TCP(sport=80, dport=40000, window=0, **fields)
+
+    at = ether() / f.ip(NOBODY)
+    syn = at / TCP(sport=40000, dport=80, flags="S", seq=6)
+    yield Case("reset of a SYN for nobody", syn, "answered_reset", answer=said(flags="RA", ack=7))
+    ack = at / TCP(sport=40000, dport=80, flags="A", ack=77)
+    yield Case("reset of a flow of nobody's", ack, "answered_reset",
+               answer=said(flags="R", seq=77))  # fmt: skip
+    reset = at / TCP(sport=40000, dport=80, flags="R")
+    yield Case("no reset of a reset for nobody", reset, "dropped_no_reset")
+    yield Case("no reset of UDP for nobody", at / UDP(dport=53), "dropped_no_server")
+
+
+CASES = in_both(_cases, _martians, _nobody)

@@ -82,10 +82,16 @@ def clusters(draw: st.DrawFn, addresses: list[str], servers: list[str]) -> dict[
     probe = st.dictionaries(keys, st.one_of(settings, odd_words), max_size=3)
     advisor = st.tuples(names, probe).map(lambda pair: pair[1] | {"type": pair[0]})
     protocol = st.sampled_from(["tcp", "udp", "both"])
-    entry = optional(protocol=protocol, sticky=sticky, advisor=advisor, **flows)
+    several = st.fixed_dictionaries(
+        {"advisor": st.lists(advisor, min_size=2, max_size=8)},
+        optional={"advisors_required": st.sampled_from(["all", "any"])},
+    )
+    one = st.fixed_dictionaries({"advisor": st.one_of(advisor, advisor.map(lambda each: [each]))})
+    entry = optional(protocol=protocol, sticky=sticky, **flows)
     entries = [
         {"port": number or draw(st.sampled_from([0, "any"])), "servers": draw(members(servers))}
         | draw(entry)
+        | draw(st.one_of(st.just({}), one, several))
         for number in ports
     ]
     return {"address": addresses, "ports": entries} | draw(optional(sticky=sticky, **flows))

@@ -83,8 +83,8 @@ def test_every_key_reaches_the_model() -> None:
         Track.AUTO,
         None,
     )
-    assert http.advisor is not None
-    assert http.advisor == Advisor(
+    (advisor,) = http.advisors
+    assert advisor == Advisor(
         "http",
         {
             "request": "GET /health",
@@ -120,8 +120,7 @@ def test_ftp_and_telnet_rest_for_longer() -> None:
 
 def test_nothing_of_the_model_can_be_changed() -> None:
     config = parse(FULL, "f")
-    advisor = config.services[0].advisor
-    assert advisor is not None
+    (advisor,) = config.services[0].advisors
     for mapping in (config.servers, advisor.settings, advisor.settings["headers"]):
         with pytest.raises(TypeError):
             mapping["new"] = "x"  # type: ignore[index]  # that it is refused is the test

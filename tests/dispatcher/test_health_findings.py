@@ -14,7 +14,7 @@ from shunt.advisors.dialogue import Verdict
 from shunt.balance.manager import Decision
 from shunt.dispatcher.health import managed
 from shunt.dispatcher.health_findings import Findings
-from shunt.dispatcher.health_jobs import Key
+from shunt.dispatcher.health_jobs import Key, Rule
 from shunt.dispatcher.overrides import Override
 from shunt.dispatcher.wishes import UNKNOWN, Way
 from shunt.model.addresses import Mac
@@ -23,7 +23,7 @@ from tests.bpf.world import service
 from tests.dispatcher.making import with_members
 
 WEB = with_members(service("192.0.2.10", 80), "a", "b", weight=20)
-CHECKED = replace(WEB, advisor=Advisor("http"))
+CHECKED = replace(WEB, advisors=(Advisor("http"),))
 A = Key(WEB.name, "a")
 THERE = Way(Mac.parse("02:00:00:00:00:21"), 3)
 CHECK = checks.make("http", {"retries": "1"}, port=80)
@@ -75,6 +75,60 @@ def test_an_agent_that_falls_silent_has_not_taken_its_wish_back() -> None:
     assert findings.seen(WEB, WEB.members[0], Override(), {"a": THERE}).share == 1.0
     findings.measured("a", Verdict(up=True, words="load 3", load=3.0))
     assert findings.seen(WEB, WEB.members[0], Override(), {"a": THERE}).system == 3.0
+
+
+BOTH = replace(CHECKED, advisors=(Advisor("http"), Advisor("connect")))
+GOOD, BAD = Verdict(up=True, words="fine", load=4.0), Verdict(up=False, words="broken")
+
+
+def _said(findings: Findings, number: int, verdict: Verdict, rule: Rule, now: float) -> bool:
+    key = replace(A, number=number)
+    before, streak = findings.checked(key, verdict, CHECK_AT_ONCE, now, rule)
+    assert findings.streak(A) is streak
+    del before
+    return streak.up
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_several_checks_make_one_state_by_the_rule(*, every: bool) -> None:
+    rule = Rule(("http", "connect"), every=every)
+    findings = Findings()
+    assert _said(findings, 0, GOOD, rule, 1.0)
+    assert findings.streak(A).known is not every
+    assert findings.streak(A).load == 4.0
+    assert _said(findings, 1, BAD, rule, 2.0) is not every
+    assert "connect: broken" in findings.streak(A).words
+    assert ("http: fine" in findings.streak(A).words) is not every
+    assert not _said(findings, 0, BAD, rule, 3.0)
+    assert findings.streak(A).words == "http: broken; connect: broken"
+    assert findings.streak(A).since == (2.0 if every else 3.0)
+    assert _said(findings, 1, GOOD, rule, 400.0) is not every
+    findings.forget_all_but(config(BOTH))
+    assert _said(findings, 0, GOOD, rule, 800.0)
+    assert findings.streak(A).since == (800.0 if every else 400.0)
+    assert findings.forget_all_but(config(WEB)) == {}
+    assert findings.streak(A) == Findings().streak(A)
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_who_was_down_before_is_down_until_the_rule_is_met_again(*, every: bool) -> None:
+    rule = Rule(("http", "http"), every=every)
+    findings = Findings()
+    findings.streaks[A] = replace(findings.streak(A), up=False, since=5.0, words="broken before")
+    assert _said(findings, 1, GOOD, rule, 10.0) is not every
+    assert findings.streak(A).words == "broken before" if every else "http (2): fine; broken before"
+    assert _said(findings, 0, GOOD, rule, 20.0)
+
+
+def test_a_check_that_could_not_be_made_is_told_of_each() -> None:
+    findings = Findings()
+    findings.untold[replace(A, number=1)] = "no descriptors"
+    row = findings.row(A, Decision(10), None)
+    assert (row["untold"], row["words"]) == (True, "no descriptors")
+    findings.forget_all_but(config(BOTH))
+    assert findings.untold
+    findings.forget_all_but(config(CHECKED))
+    assert not findings.untold
 
 
 def test_what_an_agent_does_not_speak_of_stays_as_it_was() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shunt.config import parse, parse_located
-from shunt.dispatcher.health_jobs import METRIC, Key, check_advisors, jobs
+from shunt.dispatcher.health_jobs import METRIC, Key, Rule, check_advisors, jobs, rules
 from shunt.dispatcher.wishes import Way
 from shunt.errors import ConfigError
 from shunt.model.addresses import Mac
@@ -46,6 +46,21 @@ def test_each_member_is_checked_along_the_way_or_at_its_own_address() -> None:
     assert known[Key("192.0.2.10:80/tcp", "b")].mark == 7
 
 
+SEVERAL = "[{type: http}, {type: connect, port: 81, at: server}], advisors_required: any"
+
+
+def test_several_advisors_are_several_checks_of_one_server() -> None:
+    config = parse(FILE.replace("{type: http}", SEVERAL), "f")
+    found = jobs(config, WAYS, lambda _: 7)
+    service = "192.0.2.10:80/tcp"
+    assert found[Key(service, "a")].target.place == "192.0.2.10:80"
+    assert found[Key(service, "a", 1)].target.place == "192.0.2.21:81"
+    assert found[Key(service, "b", 1)].target.place == "192.0.2.22:81"
+    assert Key(service, "a", 1).whole == Key(service, "a").whole == Key(service, "a")
+    rule = Rule(("http", "connect 81"), every=False)
+    assert rules(config) == {service: rule, "[2001:db8::10]:80/tcp": rule}
+
+
 def test_a_command_is_told_the_servers_own_address() -> None:
     file = FILE.replace("{type: http}", "{type: exec, command: [/bin/check, '%a', '%p']}")
     found = jobs(parse(file, "f"), WAYS, lambda _: 7)
@@ -78,6 +93,11 @@ def test_a_command_is_told_the_servers_own_address() -> None:
             "{type: http}",
             "{type: http, body: 'up(?!!)'}",
             ("f:6:", "ports[0].advisor.body: `up(?!!)` has looking ahead", "(?! at character 3"),
+        ),
+        (
+            "{type: http}",
+            "[{type: ping}, {type: http, expect: x}]",
+            ("f:6:", "clusters.web.ports[0].advisor[1].expect: `x` is no status"),
         ),
         ("port: 7777", "port: 7", ()),
         (

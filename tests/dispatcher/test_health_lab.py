@@ -104,6 +104,22 @@ def test_a_killed_daemon_and_a_lost_alias_are_taken_out_and_come_back(
     assert f"serverUp 192.0.2.10 80 a 192.0.2.21 {SERVICE}" in said(direct_return)
 
 
+def test_one_of_several_advisors_is_enough_where_the_file_says_so(
+    direct_return: Topology, webs: dict[str, Nginx]
+) -> None:
+    several = ADVISOR.replace("advisor: {", "advisor: [{").replace("}", "}, ") + (
+        "{type: connect, port: 81, interval: 300ms}], advisors_required: any"
+    )
+    running = daemon.start(direct_return.dispatcher, configured(direct_return, advisor=several))
+    until(lambda: "connect 81: refuses" in health(running, "b")["words"], "port 81 was not asked")
+    until(lambda: "http: HTTP/1.1 200" in health(running, "b")["words"], "port 80 was not asked")
+    assert weights(running) == {"a": 10, "b": 20, "c": 30}
+    webs["b"].process.kill()
+    until(lambda: weights(running)["b"] == 0, "b was not taken out")
+    assert health(running, "b")["reason"].count("nothing listens") == 2
+    running.shunt("down")
+
+
 def test_all_down_is_spread_over_all_and_alerted(
     direct_return: Topology, webs: dict[str, Nginx], running: Daemon
 ) -> None:

@@ -26,7 +26,7 @@ clusters:
     ports:
       - port: 80
         servers: [a]
-        advisor: {{type: exec, command: [{folder}/check, "%a"]}}
+        advisor: [{{type: connect}}, {{type: exec, command: [{folder}/check, "%a"]}}]
 servers:
   a:
     address: 192.0.2.21

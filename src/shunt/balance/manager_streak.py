@@ -8,6 +8,10 @@ flapping server changes the table a few times, and then ever more rarely.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MEMORY = 300.0
 PATIENCE = 32
@@ -45,6 +49,38 @@ class Streak:
     def needed(self, rise: int) -> int:
         """Return how many successes in a row its return takes."""
         return rise * min(PATIENCE, 1 << min(self.falls, 30))
+
+
+def combined(streaks: Mapping[str, Streak], *, every: bool) -> Streak:
+    """Return what several checks of one server make together.
+
+    Args:
+        streaks: of each check, by its label, in the order of the file.
+        every: all must be up; else one is enough.
+    """
+    each = list(streaks.values())
+    up = all(s.up for s in each) if every else any(s.up for s in each)
+    deciding = [s for s in each if s.up == up]
+    begun = [s.since for s in deciding]
+    earning = [s.earning for s in deciding]
+    shares = [s.share for s in each if s.up and s.share is not None]
+    return Streak(
+        up=up,
+        # Where all are needed, the last one decides; where one is enough, the first.
+        since=max(begun) if up == every else min(begun),
+        against=int(not up and (all(earning) if every else any(earning))),
+        falls=max(s.falls for s in each),
+        words="; ".join(
+            dict.fromkeys(
+                f"{label}: {s.words}" if s.known else s.words
+                for label, s in streaks.items()
+                if s.up == up or not s.up
+            )
+        ),
+        known=all(s.known for s in each) if up == every else any(s.known for s in deciding),
+        load=next((s.load for s in each if s.up and s.load is not None), None),
+        share=min(shares, default=None),
+    )
 
 
 def after(  # noqa: PLR0913 - a result has this many parts

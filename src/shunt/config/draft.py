@@ -195,10 +195,13 @@ def _explain(error: ErrorDetails, model: type[BaseModel], path: Path, report: Re
     elif kind == "too_short":
         if not error["input"]:  # else its items were wrong, and are reported
             report.value(full, "the list is empty; give at least one")
+    elif kind == "too_long":
+        report.value(full, f"the list is too long; give {error['ctx']['max_length']} at most")
     elif last == "<mapping>":
         report.value(full, f"{_is(error['input'])}; give a list of names, or names with weights")
     elif kind == "model_type":
-        report.value(full, f"{_is(error['input'])}; give a mapping with {_required(_NESTED[last])}")
+        needed = _required(_NESTED.get(last, inner))
+        report.value(full, f"{_is(error['input'])}; give a mapping with {needed}")
     else:
         report.value(full, error["msg"])
 

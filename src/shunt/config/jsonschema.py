@@ -21,6 +21,8 @@ def document() -> JsonSchemaValue:
         schema["properties"][section]["propertyNames"] = {"pattern": f"^{scalars.NAME}$"}
     one = [{"required": [key]} for key in ("interface", "interfaces")]
     schema["$defs"]["DispatcherKeys"]["oneOf"] = one
+    several = {"required": ["advisor"], "properties": {"advisor": {"type": "array", "minItems": 2}}}
+    schema["$defs"]["PortKeys"]["dependentSchemas"] = {"advisors_required": several}
     schema["patternProperties"] = {"^x-": {"description": "Ignored: a place for YAML anchors."}}
     return {"$schema": DIALECT, "title": "Shunt's configuration"} | schema
 

@@ -15,6 +15,7 @@ from shunt.config import scalars
 from shunt.config.scalars import ScalarError
 from shunt.model.config import (
     Accepted,
+    AdvisorsRequired,
     Forward,
     Mode,
     OnDown,
@@ -137,6 +138,7 @@ ON_DOWN = _choice(OnDown, "choice for a server that is down")
 SYSTEM = _choice(OperatingSystem, "operating system")
 ACCEPTED = _choice(Accepted, "state that can be accepted")
 ADVISOR = Kind(scalars.name, "an advisor's name, like http", _form(scalars.NAME))
+ADVISORS_REQUIRED = _choice(AdvisorsRequired, "number of advisors")
 SERVER = Kind(str, "a server's name", _form(scalars.NAME))
 INTERFACE = Kind(scalars.interface, "an interface like eth0", _form(scalars.LINUX_INTERFACE))
 LABEL = Kind(scalars.label, "a name", {"type": "string", "minLength": 1, "maxLength": 255})

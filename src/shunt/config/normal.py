@@ -112,8 +112,14 @@ def _port(service: Service, *, secret: bool) -> Normal:
         stale=service.stale,
         udp_idle=service.udp_idle,
         sticky=_sticky(service.sticky),
-        advisor=_advisor(service.advisor, secret=secret),
+        advisor=_advisors(service, secret=secret),
+        advisors_required=service.advisors_required.value if len(service.advisors) > 1 else None,
     )
+
+
+def _advisors(service: Service, *, secret: bool) -> Normal | None:
+    found: list[Normal] = [_advisor(advisor, secret=secret) for advisor in service.advisors]
+    return found if len(found) > 1 else next(iter(found), None)
 
 
 def _member(member: Member) -> Normal:
@@ -127,9 +133,7 @@ def _sticky(sticky: Sticky | None) -> Normal | None:
     return {"time": sticky.time, "mask": sticky.mask4, "mask6": sticky.mask6, "cross": cross}
 
 
-def _advisor(advisor: Advisor | None, *, secret: bool) -> Normal | None:
-    if advisor is None:
-        return None
+def _advisor(advisor: Advisor, *, secret: bool) -> Normal:
     settings = {
         key: _setting(value) if secret else _blanked(key, value)
         for key, value in advisor.settings.items()
@@ -166,7 +170,7 @@ def _server(server: Server, *, secret: bool) -> Normal:
         gateway=str(server.gateway) if server.gateway else None,
         netns=server.netns,
         interface=server.interface,
-        metric=_advisor(server.metric, secret=secret),
+        metric=_advisor(server.metric, secret=secret) if server.metric else None,
         accept=[str(each) for each in server.accept] or None,
     )
 

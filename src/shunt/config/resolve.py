@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shunt.config.kinds import Transport
 from shunt.model.config import (
     Advisor,
+    AdvisorsRequired,
     Config,
     Dispatcher,
     Forward,
@@ -54,6 +55,7 @@ def check(draft: Draft, report: Report) -> None:
     _services(draft.clusters, report)
     for name, cluster in draft.clusters.items():
         _cross(name, cluster, report)
+        _advisors_required(name, cluster, report)
 
 
 def build(draft: Draft) -> Config:
@@ -196,6 +198,16 @@ def _cross(name: str, cluster: ClusterDraft, report: Report) -> None:
                 )
 
 
+def _advisors_required(name: str, cluster: ClusterDraft, report: Report) -> None:
+    """Report a rule about several advisors where there are not several."""
+    for index, port in cluster.ports.items():
+        if port.advisors_required is not None and len(port.advisor) < 2:
+            report.key(
+                ("clusters", name, "ports", index, "advisors_required"),
+                "says which of several advisors count, and there are not several; leave it out",
+            )
+
+
 def _protocols(transport: Transport) -> tuple[Protocol, ...]:
     if transport is Transport.BOTH:
         return (Protocol.TCP, Protocol.UDP)
@@ -250,7 +262,7 @@ def _server(name: str, keys: ServerKeys) -> Server:
         gateway=keys.gateway,
         netns=keys.netns,
         interface=keys.interface,
-        metric=_advisor(keys.metric),
+        metric=_advisor(keys.metric) if keys.metric else None,
         accept=tuple(dict.fromkeys(keys.accept)),
     )
 
@@ -298,7 +310,8 @@ def _service(
         stale=port.stale or head.stale or STALE_BY_PORT.get(port.port, STALE),
         udp_idle=port.udp_idle or head.udp_idle or UDP_IDLE,
         sticky=_sticky(port.sticky or head.sticky, port.port),
-        advisor=_advisor(port.advisor),
+        advisors=tuple(_advisor(keys) for keys in port.advisor),
+        advisors_required=port.advisors_required or AdvisorsRequired.ALL,
     )
 
 
@@ -309,9 +322,7 @@ def _sticky(keys: StickyKeys | None, port: int) -> Sticky | None:
     return Sticky(time=keys.time, mask4=keys.mask, mask6=keys.mask6, cross=cross)
 
 
-def _advisor(keys: AdvisorKeys | None) -> Advisor | None:
-    if keys is None:
-        return None
+def _advisor(keys: AdvisorKeys) -> Advisor:
     settings = {key: _frozen(value) for key, value in (keys.model_extra or {}).items()}
     return Advisor(type=keys.type, settings=MappingProxyType(settings))
 

@@ -13,7 +13,9 @@ from shunt.config.kinds import Transport
 from shunt.config.scalars import ScalarError
 from shunt.model.addresses import Address
 from shunt.model.config import (
+    MAX_ADVISORS,
     Accepted,
+    AdvisorsRequired,
     Dispatcher,
     Forward,
     Manager,
@@ -37,6 +39,11 @@ def _written(value: object) -> object:
     if value is None:
         raise ScalarError("is empty; give a mapping, or leave the key out")
     return value
+
+
+def _advisors(value: object) -> object:
+    """Return one advisor as the list that it stands for."""
+    return _listed(_written(value))
 
 
 def _member(value: object) -> object:
@@ -189,6 +196,16 @@ class AdvisorKeys(BaseModel):
     type: Annotated[str, kinds.ADVISOR] = Field(description="The probe's name: http, connect, ...")
 
 
+Advisors = Annotated[
+    tuple[AdvisorKeys, ...],
+    BeforeValidator(
+        _advisors,
+        json_schema_input_type=AdvisorKeys
+        | Annotated[list[AdvisorKeys], Field(min_length=1, max_length=MAX_ADVISORS)],
+    ),
+]
+
+
 class FlowKeys(Keys):
     """How flows are treated: for one port, or for every port of a cluster that does not say."""
 
@@ -248,8 +265,15 @@ class PortKeys(FlowKeys):
         Transport.TCP, description="tcp, udp, or both."
     )
     servers: Members = Field(description="Names of servers, or a mapping from name to weight.")
-    advisor: Annotated[AdvisorKeys | None, BeforeValidator(_written)] = Field(
-        None, description="The probe that tells which servers are well; default none."
+    advisor: Advisors = Field(
+        (),
+        min_length=1,
+        max_length=MAX_ADVISORS,
+        description="The probe, or list of them, that tells which servers are well; default none.",
+    )
+    advisors_required: Annotated[AdvisorsRequired | None, kinds.ADVISORS_REQUIRED] = Field(
+        None,
+        description="Of several advisors, all (the default) or any must find a server well.",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,7 +22,7 @@ from shunt.dispatcher import health_memory
 from shunt.dispatcher.alive import Age
 from shunt.dispatcher.events import Kind
 from shunt.dispatcher.health_findings import Findings
-from shunt.dispatcher.health_jobs import METRIC, Key, jobs
+from shunt.dispatcher.health_jobs import METRIC, Key, jobs, rules
 from shunt.dispatcher.health_once import Once, aim, once
 from shunt.dispatcher.health_path import HealthPath
 from shunt.dispatcher.wishes import UNKNOWN, Health
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from shunt.dispatcher.engine import Engine
     from shunt.dispatcher.events import Events
     from shunt.dispatcher.health_counts import Reading
+    from shunt.dispatcher.health_jobs import Rule
     from shunt.dispatcher.wishes import Way
     from shunt.model.addresses import Address
     from shunt.model.config import Config, Service
@@ -88,6 +90,7 @@ class HealthWatch:
         self._path = HealthPath()
         self._rounds: Rounds[Key] = Rounds(self._report)
         self._jobs: dict[Key, Job] = {}
+        self._rules: dict[str, Rule] = {}
         self._astray: dict[Key, str] = {}  # the jobs that cannot be made now, and why
         self._suspected: dict[Key, Suspicion] = {}
         self._warned: dict[Key, str] = {}
@@ -146,6 +149,7 @@ class HealthWatch:
         config = self._engine.config
         ways = self._ways = dict(self._engine.ways)
         self._jobs = jobs(config, ways, self._path.mark)
+        self._rules = rules(config)
         along = {key: job.target for key, job in self._jobs.items() if job.mark}
         led = {target.server: ways[target.server] for target in along.values()}
         missing = self._path.lead({t.address: None for t in along.values()}, led, self.take)
@@ -174,10 +178,11 @@ class HealthWatch:
         if verdict.up is None:
             self._say_untold(key, verdict.words)
             return
-        before, streak = self.findings.checked(key, verdict, job.check, self._now())
+        rule = self._rules.get(key.service)
+        before, streak = self.findings.checked(key, verdict, job.check, self._now(), rule)
         self._say_warning(key, verdict.warning)
         if streak.up != before.up:
-            self._tell(key, up=streak.up, words=streak.words)
+            self._tell(key.whole, up=streak.up, words=streak.words)
         if (streak.up, streak.share, streak.earning) != (before.up, before.share, before.earning):
             self._decide_soon({key.service})
 
@@ -298,7 +303,7 @@ class HealthWatch:
     async def _suspect(self) -> float:
         """Look for connections that nobody answers, and check their servers at once."""
         services = self._engine.config.services
-        if not any(s.advisor and s.protocol is Protocol.TCP for s in services):
+        if not any(s.advisors and s.protocol is Protocol.TCP for s in services):
             return _GLANCE
         now = await self._glance()
         if self._before is not None:
@@ -314,11 +319,13 @@ class HealthWatch:
             suspicion = self._suspected.get(key, Suspicion())
             if now.at >= suspicion.due:
                 self._suspected[key] = suspicion.checked(now.at)
-                self._rounds.hurry(key)
+                self.hurry(key)
 
     def hurry(self, key: Key) -> None:
-        """Check a server of a service at once, if it is checked at all."""
-        self._rounds.hurry(key)
+        """Make all checks of a server of a service at once, if it is checked at all."""
+        rule = self._rules.get(key.service)
+        for number in range(len(rule.labels) if rule else 1):
+            self._rounds.hurry(replace(key, number=number))
 
     # By hand, and for `shunt status`.
 
@@ -366,7 +373,7 @@ def managed(config: Config) -> frozenset[str]:
     return frozenset(
         service.name
         for service in config.services
-        if service.advisor
+        if service.advisors
         or config.manager.dynamic
         or (metrics and any(member.server in metrics for member in service.members))
     )

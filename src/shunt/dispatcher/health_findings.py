@@ -13,18 +13,20 @@ from shunt.advisors.check import At
 from shunt.advisors.wish import Wish
 from shunt.balance.manager import Seen
 from shunt.balance.manager_counts import Connections
-from shunt.balance.manager_streak import Streak, after
+from shunt.balance.manager_streak import Streak, after, combined
 from shunt.dispatcher.health_jobs import METRIC, Key
 from shunt.dispatcher.wishes import UNKNOWN
+from shunt.model.config import MAX_ADVISORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
     from shunt.advisors.rounds import Job
     from shunt.balance.manager import Decision
     from shunt.dispatcher.health_counts import Reading
+    from shunt.dispatcher.health_jobs import Rule
     from shunt.dispatcher.overrides import Override
     from shunt.dispatcher.wishes import Way
     from shunt.model.config import Config, Member, Service
@@ -45,24 +47,41 @@ class Findings:
         self.untold: dict[Key, str] = {}
         self._connections: dict[Key, Connections] = {}
         self._wishes: dict[Key, Wish] = {}
+        self._parts: dict[Key, list[Streak]] = {}  # of each check, where a server has several
 
     def streak(self, key: Key) -> Streak:
         """Return what the checks say; of a server that was never checked, that it is up."""
         return self.streaks.get(key, Streak())
 
     def checked(
-        self, key: Key, verdict: Verdict, check: Check, now: float
+        self, key: Key, verdict: Verdict, check: Check, now: float, rule: Rule | None = None
     ) -> tuple[Streak, Streak]:
-        """Take a verdict of a check that was made; return what it says before and after."""
-        before = self.streak(key)
+        """Take a verdict of a check that was made; return what holds before and after.
+
+        Args:
+            key: of the check.
+            verdict: of it.
+            check: that was made.
+            now: seconds of the monotonic clock.
+            rule: how the service's advisors make one state; None: there is one.
+        """
+        whole = key.whole
+        before = self.streak(whole)
         verdict = self._as_it_holds(key, verdict)
-        words = _words(verdict)
         self.untold.pop(key, None)
-        self.streaks[key] = after(
-            before, now, words, good=bool(verdict.up), fall=check.fall, rise=check.rise,
-            load=verdict.load, share=verdict.share,
+        parts = [before] if rule is None else self._parts.get(whole, [])
+        if rule is not None and len(parts) != len(rule.labels):
+            parts = self._parts[whole] = [replace(before, known=False) for _ in rule.labels]
+        parts[key.number] = after(
+            parts[key.number], now, _words(verdict), good=bool(verdict.up), fall=check.fall,
+            rise=check.rise, load=verdict.load, share=verdict.share,
         )  # fmt: skip
-        return before, self.streaks[key]
+        self.streaks[whole] = (
+            parts[0]
+            if rule is None
+            else combined(dict(zip(_unlike(rule.labels), parts, strict=True)), every=rule.every)
+        )
+        return before, self.streaks[whole]
 
     def measured(self, server: str, verdict: Verdict) -> tuple[Verdict | None, Verdict]:
         """Take what a server's metric says; return what it said before, and what holds now.
@@ -86,6 +105,13 @@ class Findings:
             words = f"{words}; with what it said before: {wish.words}"
         return replace(verdict, up=wish.up, share=wish.share, words=words, wish=wish)
 
+    def _untold(self, key: Key) -> list[str]:
+        """Return why checks of a server could not be made."""
+        if not self.untold:
+            return []
+        each = (replace(key, number=number) for number in range(MAX_ADVISORS))
+        return list(dict.fromkeys(self.untold[one] for one in each if one in self.untold))
+
     def counted(self, reading: Reading, services: Iterable[Service]) -> None:
         """Take a reading of the counters."""
         counts = reading.by_key()
@@ -104,16 +130,23 @@ class Findings:
         Measured connections stay as long as the server belongs to the service.
         """
         members = {Key(s.name, m.server): s for s in config.services for m in s.members}
-        asked = {key for key, service in members.items() if service.advisor}
+        asked = {key for key, service in members.items() if service.advisors}
         gone = {key: self.streaks.pop(key) for key in self.streaks.keys() - asked}
-        for key in self.untold.keys() - asked:
+        checks = {
+            Key(key.service, key.server, number)
+            for key in asked
+            for number in range(len(members[key].advisors))
+        }
+        for key in self.untold.keys() - checks:
             del self.untold[key]
+        for key in self._parts.keys() - asked:
+            del self._parts[key]
         for key in self._connections.keys() - members.keys():
             del self._connections[key]
         measured = {name for name, server in config.servers.items() if server.metric}
         for name in self.machines.keys() - measured:
             del self.machines[name]
-        for key in self._wishes.keys() - asked - {Key(METRIC, name) for name in measured}:
+        for key in self._wishes.keys() - checks - {Key(METRIC, name) for name in measured}:
             del self._wishes[key]
         return {key: streak for key, streak in gone.items() if not streak.up}
 
@@ -150,12 +183,13 @@ class Findings:
         streak = self.streak(key)
         connections = self._connections.get(key)
         machine = self.machines.get(key.server)
+        untold = self._untold(key)
         return {
             "up": streak.up,
             "checked": streak.known,
-            "untold": key in self.untold,
+            "untold": bool(untold),
             "at": None if job is None else str(At.CLUSTER if job.mark else At.SERVER),
-            "words": self.untold.get(key, streak.words),
+            "words": "; ".join(untold) or streak.words,
             "load": streak.load if streak.up else None,
             "falls": streak.falls,
             "weight": decision.weight,
@@ -166,6 +200,14 @@ class Findings:
             "new": connections.new if connections else None,
             "machine": _words(machine) if machine else None,
         }
+
+
+def _unlike(labels: Sequence[str]) -> list[str]:
+    """Return the labels, with a number where one stands twice."""
+    return [
+        label if labels.count(label) == 1 else f"{label} ({number})"
+        for number, label in enumerate(labels, 1)
+    ]
 
 
 def _words(verdict: Verdict) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 from shunt.advisors import check as checks
@@ -16,7 +17,7 @@ from shunt.advisors.check import At, Check
 from shunt.advisors.rounds import Job
 from shunt.advisors.settings import SettingsError
 from shunt.errors import ConfigError, Problem, UsageError
-from shunt.model.config import Forward
+from shunt.model.config import AdvisorsRequired, Forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,10 +38,50 @@ _USELESS_TO_METRICS = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A check: of a server in a service, or of a server's metric (service METRIC)."""
+    """A check: of a server in a service, or of a server's metric (service METRIC).
+
+    Attributes:
+        number: which of the service's advisors; 0 stands for all of them, where they are one.
+    """
 
     service: str
     server: str
+    number: int = 0
+
+    @property
+    def whole(self) -> Key:
+        """Return what stands for all checks of the server in the service."""
+        return self if not self.number else Key(self.service, self.server)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How several advisors of a service make one state.
+
+    Attributes:
+        labels: of the advisors, for a person.
+        every: all must find a server well; else one is enough.
+    """
+
+    labels: tuple[str, ...]
+    every: bool
+
+
+def rules(config: Config) -> dict[str, Rule]:
+    """Return the rule of each service that has several advisors."""
+    return {
+        service.name: Rule(
+            tuple(map(_label, service.advisors)),
+            every=service.advisors_required is AdvisorsRequired.ALL,
+        )
+        for service in config.services
+        if len(service.advisors) > 1
+    }
+
+
+def _label(advisor: Advisor) -> str:
+    port = advisor.settings.get("port")
+    return f"{advisor.type} {port}" if port else advisor.type
 
 
 def check_of(advisor: Advisor, port: int) -> Check:
@@ -85,10 +126,9 @@ def check_advisors(located: Located) -> None:
                 located, partial(metric_of, server.metric), ("servers", name, "metric")
             )
     for service, path in _places(located):
-        if service.advisor is not None:
-            problems += _problems(
-                located, partial(check_of, service.advisor, service.port), (*path, "advisor")
-            )
+        for number, advisor in enumerate(service.advisors):
+            place = (*path, "advisor", number)  # the number is not there where they are one
+            problems += _problems(located, partial(check_of, advisor, service.port), place)
     if problems:
         raise ConfigError(located.file, tuple(dict.fromkeys(problems)))
 
@@ -139,12 +179,10 @@ def jobs(config: Config, ways: Mapping[str, Way], mark: Callable[[str], int]) ->
     """
     found: dict[Key, Job] = {}
     for service in config.services:
-        if service.advisor is None:
-            continue
-        check = _fitting(check_of(service.advisor, service.port), service)
-        for member in service.members:
+        checks_ = [_fitting(check_of(each, service.port), service) for each in service.advisors]
+        for (number, check), member in product(enumerate(checks_), service.members):
             server = config.servers[member.server]
-            key = Key(service.name, server.name)
+            key = Key(service.name, server.name, number)
             if check.at is At.SERVER:
                 own = _own(server, service.address)
                 found[key] = Job(check, check.target(own, service.port, server.name, service.name))

@@ -60,8 +60,8 @@ def _hooks(located: Located) -> Iterator[Problem]:
 def _advisors(located: Located) -> Iterator[tuple[tuple[str, ...], Advisor]]:
     """Yield every advisor, with the path of what it belongs to."""
     for service in located.config.services:
-        if service.advisor is not None:
-            yield ("clusters", service.cluster), service.advisor
+        for advisor in service.advisors:
+            yield ("clusters", service.cluster), advisor
     for name, server in located.config.servers.items():
         if server.metric is not None:
             yield ("servers", name, "metric"), server.metric

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
 
 
+MAX_ADVISORS = 8  # of one service
+
+
 class Protocol(StrEnum):
     """Transport protocols that are dispatched; `number` is IANA's."""
 
@@ -52,6 +55,13 @@ class OnDown(StrEnum):
     KEEP = "keep"
     MOVE = "move"
     RESET = "reset"
+
+
+class AdvisorsRequired(StrEnum):
+    """How many of a service's advisors must find a server well."""
+
+    ALL = "all"
+    ANY = "any"
 
 
 class Mode(StrEnum):
@@ -173,7 +183,8 @@ class Service:
         60  # seconds after a change in which an unknown UDP flow is taken for an old one
     )
     sticky: Sticky | None = None
-    advisor: Advisor | None = None
+    advisors: tuple[Advisor, ...] = ()
+    advisors_required: AdvisorsRequired = AdvisorsRequired.ALL
 
     @property
     def name(self) -> str:

@@ -159,7 +159,8 @@ def _cluster(name: str, address: Address, services: Sequence[Service]) -> Cluste
 def _port_of(service: Service) -> Port:
     if service.protocol is Protocol.UDP:
         return Port(service.port, Protocol.UDP)
-    return Port(service.port, Protocol.TCP, _usual(service.port), service.advisor)
+    first = next(iter(service.advisors), None)
+    return Port(service.port, Protocol.TCP, _usual(service.port), first)
 
 
 def _usual(number: int) -> Application:

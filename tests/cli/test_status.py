@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 ROW: dict[str, Any] = {
     "server": "alpha", "address": "192.0.2.21", "weight": 10, "configured_weight": 10,
-    "mac": "02:00:00:00:00:21", "reason": None, "exceptions": 0, "elder_slots": 0,
+    "mac": "02:00:00:00:00:21", "mac_pinned": True, "reason": None, "exceptions": 0,
+    "elder_slots": 0,
     "share": 0.25, "packets": 1234567, "bytes": 1, "opened": 4321, "closed": 4320,
     "rates": {"packets": 99.5},
 }  # fmt: skip
@@ -38,6 +39,8 @@ DOCUMENT: dict[str, Any] = {
         "file": "/etc/shunt/shunt.yaml",
         "claims": [],
         "missing_interfaces": [],
+        "held": [],
+        "server_macs": [],
         "loops": {"sweep": {"age": 3.0, "late": None, "overdue": False, "failing": None}},
     },
     "interfaces": {"eth0": INTERFACE},

@@ -126,6 +126,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
                 metric=st.just({"type": "agent", "port": 5555}),
                 accept=st.sampled_from([["forwards"], "forwards", []]),
                 gateway=st.just("198.51.100.1"),
+                mac=st.sampled_from(["02:00:00:00:00:21", "52-54-00-AB-cd-ef"]),
             )
         )
         system = draw(st.sampled_from(list(OperatingSystem)))

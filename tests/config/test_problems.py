@@ -109,6 +109,10 @@ MISTAKES = [
     ("192.0.2.21", "ff02::1", "ff02", "servers.alpha.address", "multicast"),
     ("192.0.2.21}", "192.0.2.21, gateway: 192.0.2.0/24}", "192.0.2.0",
      "servers.alpha.gateway", "network"),
+    ("192.0.2.21}", "192.0.2.21, mac: '02:00:00:00:21'}", "'02", "servers.alpha.mac",
+     "not a MAC address"),
+    ("192.0.2.21}", "192.0.2.21, mac: '01:00:5e:00:00:01'}", "'01", "servers.alpha.mac", "group"),
+    ("192.0.2.21}", "192.0.2.21, mac: '00:00:00:00:00:00'}", "'00", "servers.alpha.mac", "machine"),
     # numbers, durations, words
     ("port: 80", "port: 70000", "70000", f"{PORT}.port", "out of range; give 1 to 65535"),
     ("port: 80", "port: -1", "-1", f"{PORT}.port", "no port"),

@@ -114,8 +114,12 @@ def test_the_end_of_work_is_an_alarm() -> None:
         "neighbours": Age(0.1, 15.0, "netlink: too many open files").document(),
     }
     assert alive(loops) == "last check 0.2 s ago, sweep 75 s ago, neighbours read 0.1 s ago"
-    document = {"loops": loops, "missing_interfaces": ["eth0", "eth7"]}
-    swept, read, gone = alarms({"daemon": document, "interfaces": {"eth0": {"mode": "gone"}}})
+    document = {
+        "loops": loops, "missing_interfaces": ["eth0", "eth7"], "server_macs": [],
+        "held": [{"address": "192.0.2.10", "interface": "lo", "remedy": "ip address del it"}],
+    }  # fmt: skip
+    swept, read, gone, held = alarms({"daemon": document, "interfaces": {"eth0": {"mode": "gone"}}})
+    assert "ip address del it" in held
     assert "eth7" in gone
     assert swept.startswith("the sweep that settles slots: nothing for 75 s")
     assert "netlink: too many open files" in read

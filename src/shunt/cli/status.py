@@ -189,7 +189,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["server"] or "?",
         row["address"],
-        row["mac"] or "unknown",
+        (row["mac"] or "unknown") + (" pinned" if row["mac_pinned"] else ""),
         weight,
         f"{row['share']:.1%}",
         f"[green]{bar:<{_BARS}}[/]",

@@ -51,7 +51,17 @@ def alarms(document: Mapping[str, Any]) -> tuple[str, ...]:
         for name in daemon["missing_interfaces"]
         if name not in document["interfaces"]
     )
-    return (*_of_loops(daemon["loops"]), *missing)
+    held = (
+        f"this host itself holds {each['address']}: checks there could not run, and whoever was up "
+        f"stays up. Remove it: {each['remedy']}"
+        for each in daemon["held"]
+    )
+    macs = (
+        f"server {each['server']}: {each['mac']} answers for {each['address']}, before "
+        f"{each['before']}: {each['reason']}"
+        for each in daemon["server_macs"]
+    )
+    return (*_of_loops(daemon["loops"]), *missing, *held, *macs)
 
 
 def _of_loops(loops: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -64,7 +64,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _state(row: Mapping[str, Any]) -> str:
     if not row["checked"]:
-        return "[yellow]none yet[/]" if row["up"] else "[yellow]down before[/]"
+        return "[yellow]none yet[/]" if row["up"] is None else "[yellow]down before[/]"
     if row["untold"]:
         return f"[yellow]{'up' if row['up'] else 'down'}?[/]"
     where = "" if row["at"] in {None, "cluster"} else " (own address)"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shunt.config.reading import Located
     from shunt.errors import Problem
+    from shunt.model.addresses import Mac
 
 
 def warnings(located: Located) -> tuple[Problem, ...]:
     """Return what an operator may want to look at, in the order of the file."""
-    return tuple(sorted([*_unused(located), *_weightless(located)]))
+    return tuple(sorted([*_unused(located), *_weightless(located), *_one_card(located)]))
 
 
 def _unused(located: Located) -> list[Problem]:
@@ -25,6 +26,17 @@ def _unused(located: Located) -> list[Problem]:
         for name in config.servers
         if name not in used
     ]
+
+
+def _one_card(located: Located) -> list[Problem]:
+    owners: dict[Mac, str] = {}
+    found = []
+    for name, server in located.config.servers.items():
+        first = owners.setdefault(server.mac, name) if server.mac else name
+        if first != name:
+            message = f"server `{first}` has the same MAC address; requests would go to one of them"
+            found.append(located.problem(("servers", name, "mac"), message))
+    return found
 
 
 def _weightless(located: Located) -> list[Problem]:

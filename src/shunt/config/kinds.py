@@ -106,6 +106,7 @@ _IP: JsonSchemaValue = {
 }
 
 ADDRESS = Kind(scalars.own_address, "an address like 192.0.2.21", _IP)
+MAC = Kind(scalars.mac, "a MAC address like 52:54:00:12:34:56", _form(scalars.MAC))
 CLUSTER_ADDRESS = Kind(scalars.cluster_address, "an address like 192.0.2.10", _IP)
 PORT = Kind(
     scalars.port,

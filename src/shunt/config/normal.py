@@ -172,6 +172,7 @@ def _server(server: Server, *, secret: bool) -> Normal:
         interface=server.interface,
         metric=_advisor(server.metric, secret=secret) if server.metric else None,
         accept=[str(each) for each in server.accept] or None,
+        mac=str(server.mac) if server.mac else None,
     )
 
 

@@ -264,6 +264,7 @@ def _server(name: str, keys: ServerKeys) -> Server:
         interface=keys.interface,
         metric=_advisor(keys.metric) if keys.metric else None,
         accept=tuple(dict.fromkeys(keys.accept)),
+        mac=keys.mac,
     )
 
 

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from shunt.config.nearest import Nearest
+from shunt.model.addresses import ZERO, Mac
 from shunt.model.config import Forward
 from shunt.model.via import Via
 
@@ -31,6 +32,8 @@ GROUP = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 NETNS = rf"(?!\.\.?$)[^\s/{_UNSEEN}]{{1,255}}"
 WPAR = r"[A-Za-z1-9#$%?@_][A-Za-z0-9#$%?@_-]{0,24}"  # as mkwpar and chwpar take it
 SECRET = r"[0-9A-Fa-f]{32}"  # noqa: S105 -- the form of a secret, not one
+_ANY_MAC = r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
+MAC = rf"(?!00([:-]00){{5}}$)(?=.[02468ACEace]){_ANY_MAC}"  # of one machine
 DURATION = r"([0-9]+)([smhd]?)"
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -215,6 +218,18 @@ def _no_address(text: str) -> str:
     return (
         f"`{text}` is no address; write it like 192.0.2.10 or 2001:db8::10, names are not looked up"
     )
+
+
+def mac(text: str) -> Mac:
+    """Return the MAC address of one machine."""
+    if not re.fullmatch(_ANY_MAC, text):
+        raise ScalarError(f"`{text}` is not a MAC address; write it like 52:54:00:12:34:56")
+    found = Mac.parse(text)
+    if found.octets[0] & 1:
+        raise ScalarError(f"{found} is a group's MAC address; give the one of the server's card")
+    if found == ZERO:
+        raise ScalarError(f"{found} is not a machine's MAC address; give the one of its card")
+    return found
 
 
 def cluster_address(text: str) -> Address:

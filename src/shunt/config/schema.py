@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from shunt.config import kinds
 from shunt.config.kinds import Transport
 from shunt.config.scalars import ScalarError
-from shunt.model.addresses import Address
+from shunt.model.addresses import Address, Mac
 from shunt.model.config import (
     MAX_ADVISORS,
     Accepted,
@@ -330,6 +330,11 @@ class ServerKeys(Keys):
         (),
         description="States that are warnings and are wanted here: forwards, for a host that "
         "passes packets on for its containers. `check` and `verify` tell them as accepted.",
+    )
+    mac: Annotated[Mac | None, kinds.MAC] = Field(
+        None,
+        description="The server's MAC address: frames go there, whoever else answers for its "
+        "address. Left out: the one that is answered with.",
     )
 
 

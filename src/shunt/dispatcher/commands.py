@@ -56,7 +56,9 @@ class Commands:
         daemon = self._daemon
         before = daemon.samples[0] if daemon.samples else None
         now = asyncio.get_running_loop().time()
-        kernel = await daemon.work(self._kernel, now, before, daemon.swept, self._names())
+        servers = daemon.engine.config.servers.values()
+        pinned = frozenset(packed16(each.addresses[0]) for each in servers if each.mac)
+        kernel = await daemon.work(self._kernel, now, before, daemon.swept, self._names(), pinned)
         return {
             "daemon": {
                 "process": os.getpid(),
@@ -65,6 +67,15 @@ class Commands:
                 "announced": daemon.announcer.rounds,
                 "announcing_failed": dict(daemon.announcer.failures),
                 "missing_interfaces": sorted(daemon.following.missing),
+                "held": [
+                    {
+                        "address": str(each.address),
+                        "interface": each.interface,
+                        "remedy": each.removal,
+                    }
+                    for each in sorted(daemon.following.held, key=str)
+                ],
+                "server_macs": [news.document() for news in daemon.neighbour_news.doubtful()],
                 "loops": {name: age.document() for name, age in daemon.ages().items()},
                 "claims": [claimed.document() for claimed in daemon.guardian.claims],
             },
@@ -87,6 +98,7 @@ class Commands:
         before: snapshot.Sample | None,
         swept: snapshot.Swept | None,
         names: Mapping[bytes, str],
+        pinned: frozenset[bytes],
     ) -> dict[str, Any]:
         """Return what the kernel's maps say, all of one moment: nothing is written meanwhile."""
         engine = self._daemon.engine
@@ -97,6 +109,7 @@ class Commands:
             snapshot.rates(now, before) if before else None,
             swept.holds(balancer) if swept else None,
             names,
+            pinned,
         )
         return {
             "interfaces": self._daemon.interfaces.document(plane),

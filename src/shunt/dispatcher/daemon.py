@@ -35,6 +35,7 @@ from shunt.dispatcher.health_counts import Counts, Reading
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.interfaces import InterfaceMonitor
 from shunt.dispatcher.limited_log import Unforeseen
+from shunt.dispatcher.neighbour_news import NeighbourNews
 from shunt.dispatcher.notify import feed, notify
 from shunt.dispatcher.ownership import locked, remove_places
 from shunt.dispatcher.quiescing import Quiescing
@@ -161,6 +162,7 @@ class Daemon:
         self._counts = Counts(self.engine.balancer)
         self.loops = Loops(asyncio.get_running_loop().time)
         self.events = Events(Hooks(Path(located.config.dispatcher.hooks)))
+        self.neighbour_news = NeighbourNews(self.events)
         self.guardian = Guardian(lambda: self.announcer.take(self.addresses()), self.events.claimed)
         try:
             await self._serve(interfaces)
@@ -285,19 +287,8 @@ class Daemon:
 
     async def _follow(self) -> None:
         async for changes in self.watch.changes():
-            for change in changes:
-                self._log_change(change.before.mac, change.after.mac, change.after)
+            self.neighbour_news.take(changes, self.engine.config)
             self._changed.set()
-
-    def _log_change(self, before: object, after: object, neighbour: Any) -> None:
-        if before != after:
-            log.info(
-                "neighbour",
-                address=str(neighbour.address),
-                mac=str(after) if after else None,
-                before=str(before) if before else None,
-                reason=neighbour.reason,
-            )
 
     async def _gather(self) -> float:
         await self._changed.wait()

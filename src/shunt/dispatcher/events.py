@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from shunt.dispatcher.guarding import Claimed
     from shunt.dispatcher.hooks import Hooks
+    from shunt.dispatcher.server_macs import MacNews
     from shunt.model.addresses import Address
     from shunt.model.config import Service
+    from shunt.network.addresses import LocalAddress
 
 log = structlog.get_logger()
 
@@ -24,7 +26,7 @@ log = structlog.get_logger()
 class Kind(StrEnum):
     """Events that have a script.
 
-    The names are Dispatcher's, but for `quiesced`, `foreignArp` and `requestLoop`.
+    The names are Dispatcher's, but for `quiesced` and what follows `goInOp`.
 
     Dispatcher's `goActive` and `goStandby` belong to two dispatchers that watch each other; one
     that stands alone goes idle, by its word, when it begins to forward.
@@ -39,6 +41,9 @@ class Kind(StrEnum):
     GO_IN_OP = "goInOp"
     FOREIGN_ARP = "foreignArp"
     REQUEST_LOOP = "requestLoop"
+    SERVER_MAC = "serverMac"
+    ADDRESS_HELD = "addressHeld"
+    ADDRESS_RELEASED = "addressReleased"
 
 
 WORDS = {
@@ -51,8 +56,15 @@ WORDS = {
     Kind.GO_IN_OP: "the cluster addresses are not answered for any more",
     Kind.FOREIGN_ARP: "another machine claims a cluster address",
     Kind.REQUEST_LOOP: "a server sends requests back",
+    Kind.SERVER_MAC: "another MAC address answers for a server",
+    Kind.ADDRESS_HELD: "this host itself holds a cluster address: no check can run there",
+    Kind.ADDRESS_RELEASED: "this host does not hold a cluster address any more",
 }
-_BAD = {Kind.SERVER_DOWN, Kind.MANAGER_ALERT, Kind.FOREIGN_ARP, Kind.REQUEST_LOOP}
+_BAD = {
+    Kind.SERVER_DOWN, Kind.MANAGER_ALERT, Kind.FOREIGN_ARP, Kind.REQUEST_LOOP, Kind.SERVER_MAC,
+    Kind.ADDRESS_HELD,
+}  # fmt: skip
+_OF_STRANGERS = {Kind.FOREIGN_ARP, Kind.SERVER_MAC}
 
 
 class Events:
@@ -99,6 +111,21 @@ class Events:
         arguments = [facts["address"], facts["mac"], facts["interface"]]
         self._tell(Kind.FOREIGN_ARP, facts, arguments, {"SHUNT_REASON": facts["how"]})
 
+    def server_mac(self, news: MacNews) -> None:
+        """Take SERVER_MAC."""
+        facts = news.document()
+        arguments = [news.server, facts["address"], facts["mac"], facts["before"]]
+        self._tell(Kind.SERVER_MAC, facts, arguments, {"SHUNT_REASON": news.reason})
+
+    def held(self, local: LocalAddress, *, released: bool = False) -> None:
+        """Take ADDRESS_HELD or ADDRESS_RELEASED."""
+        facts = {"address": str(local.address), "interface": local.interface}
+        kind = Kind.ADDRESS_RELEASED if released else Kind.ADDRESS_HELD
+        remedy = "" if released else local.removal
+        environment = {"SHUNT_REASON": remedy}
+        arguments = [str(local.address), local.interface]
+        self._tell(kind, facts | ({"remedy": remedy} if remedy else {}), arguments, environment)
+
     def _tell(
         self,
         kind: Kind,
@@ -108,7 +135,7 @@ class Events:
     ) -> None:
         self.counts[kind] += 1
         (log.warning if kind in _BAD else log.info)(WORDS[kind], **facts)
-        lane = Lane.CLAIMS if kind is Kind.FOREIGN_ARP else Lane.SERVICES
+        lane = Lane.CLAIMS if kind in _OF_STRANGERS else Lane.SERVICES
         self.hooks.fire(kind, arguments, environment, lane)
 
     def document(self) -> dict[str, Any]:

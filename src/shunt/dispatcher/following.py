@@ -15,6 +15,7 @@ from shunt.network.groups import memberships_for
 
 if TYPE_CHECKING:
     from shunt.dispatcher.daemon import Daemon
+    from shunt.network.addresses import LocalAddress
 
 log = structlog.get_logger()
 
@@ -28,6 +29,8 @@ class Following:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._followed = Surroundings.look(daemon.engine.config)
+        for each in self._followed.held:
+            daemon.events.held(each)
         self._groups = Groups(daemon.places.groups)
         self._failed: str | None = None
         self._attach_again = 0.0
@@ -39,6 +42,11 @@ class Following:
         """Return the interfaces of the configuration that are not there."""
         return self._followed.missing
 
+    @property
+    def held(self) -> frozenset[LocalAddress]:
+        """Return the cluster addresses that the host itself holds."""
+        return self._followed.held
+
     async def adapt(self) -> float:
         """Follow what has changed since the last call; return the seconds until the next one."""
         daemon, before = self._daemon, self._followed
@@ -46,6 +54,10 @@ class Following:
         await self._join(now)
         if gone := now.missing - before.missing:
             log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
+        for each in now.held - before.held:
+            daemon.events.held(each)
+        for each in before.held - now.held:
+            daemon.events.held(each, released=True)
         new = now.unattached(await daemon.work(daemon.engine.attached))
         closed = await self._closed()
         if (new or closed) and not await self._attached(new, closed):

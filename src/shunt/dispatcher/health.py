@@ -25,16 +25,18 @@ from shunt.dispatcher.health_findings import Findings
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs, rules
 from shunt.dispatcher.health_once import Once, aim, once
 from shunt.dispatcher.health_path import HealthPath
+from shunt.dispatcher.serving import Serving, why_unable
 from shunt.dispatcher.wishes import UNKNOWN, Health
 from shunt.model.config import Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
     from shunt.advisors.check import Check
     from shunt.advisors.dialogue import Verdict
     from shunt.advisors.rounds import Job
+    from shunt.balance.manager_streak import Streak
     from shunt.dispatcher.alive import Loops
     from shunt.dispatcher.engine import Engine
     from shunt.dispatcher.events import Events
@@ -102,6 +104,7 @@ class HealthWatch:
         self._measurements = 0
         self._before: Reading | None = None
         self._memory = memory
+        self._serving = Serving(self._tell)
         self._recall()
 
     def _recall(self) -> None:
@@ -109,6 +112,7 @@ class HealthWatch:
         self.findings.streaks.update(found.streaks)
         self._alerted.update(found.alerts)
         self.findings.forget_all_but(self._engine.config)
+        self._serving.recall(key for key, each in self.findings.streaks.items() if not each.up)
         self._decide_all()
 
     def _keep(self) -> None:
@@ -153,8 +157,7 @@ class HealthWatch:
         along = {key: job.target for key, job in self._jobs.items() if job.mark}
         led = {target.server: ways[target.server] for target in along.values()}
         missing = self._path.lead({t.address: None for t in along.values()}, led, self.take)
-        for key, streak in self.findings.forget_all_but(config).items():
-            self._tell(key, up=True, words=f"not checked any more (last: {streak.words})")
+        unchecked = self.findings.forget_all_but(config)
         for table in (self._suspected, self._warned):
             for key in table.keys() - self._jobs.keys():
                 del table[key]
@@ -162,7 +165,23 @@ class HealthWatch:
         self._rounds.take({key: job for key, job in self._jobs.items() if key not in self._astray})
         for key, reason in self._astray.items():
             self._say_untold(key, f"not checked: {reason}")
+        self._judge_all(unchecked)
         self._decide_all()
+
+    def _judge_all(self, unchecked: Mapping[Key, Streak]) -> None:
+        """Tell of servers that cannot take traffic, or can again; some are not checked any more."""
+        keys = [Key(s.name, m.server) for s in self._engine.config.services for m in s.members]
+        self._serving.keep_to(keys)
+        for key in keys:
+            before = unchecked.get(key)
+            able = f"not checked any more (last: {before.words})" if before else None
+            self._judge(key, able)
+
+    def _judge(self, key: Key, able: str | None = None) -> None:
+        streak = self.findings.streak(key)
+        why = why_unable(streak, self._ways.get(key.server, UNKNOWN))
+        words = streak.words if streak.known else "its MAC address is known"
+        self._serving.judge(key, why, able or words)
 
     # Verdicts.
 
@@ -182,7 +201,7 @@ class HealthWatch:
         before, streak = self.findings.checked(key, verdict, job.check, self._now(), rule)
         self._say_warning(key, verdict.warning)
         if streak.up != before.up:
-            self._tell(key.whole, up=streak.up, words=streak.words)
+            self._judge(key.whole)
         if (streak.up, streak.share, streak.earning) != (before.up, before.share, before.earning):
             self._decide_soon({key.service})
 
@@ -195,7 +214,7 @@ class HealthWatch:
             services = self._engine.config.services
             self._decide_soon({s.name for s in services for m in s.members if m.server == server})
 
-    def _tell(self, key: Key, *, up: bool, words: str) -> None:
+    def _tell(self, key: Key, up: bool, words: str) -> None:  # noqa: FBT001 - as `Serving` calls it
         service = self._service_of(key)
         if service is not None:  # else a reload is on its way
             own = str(self._engine.config.servers[key.server].addresses[0])

@@ -185,7 +185,7 @@ class Findings:
         machine = self.machines.get(key.server)
         untold = self._untold(key)
         return {
-            "up": streak.up,
+            "up": streak.up if streak.known or not streak.up else None,
             "checked": streak.known,
             "untold": bool(untold),
             "at": None if job is None else str(At.CLUSTER if job.mark else At.SERVER),

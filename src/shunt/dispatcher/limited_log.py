@@ -45,6 +45,10 @@ class LimitedLog:
     clock: Callable[[], float] = time.monotonic
     _kinds: OrderedDict[tuple[str, str], _Kind] = field(default_factory=OrderedDict)
 
+    def info(self, event: str, same: str = "", **facts: Any) -> None:
+        """Write a line, or count it; lines with another `same` are another kind."""
+        self._write(logging.INFO, event, same, facts)
+
     def warning(self, event: str, same: str = "", **facts: Any) -> None:
         """Write a warning, or count it; lines with another `same` are another kind."""
         self._write(logging.WARNING, event, same, facts)

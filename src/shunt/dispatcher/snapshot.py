@@ -85,12 +85,14 @@ class Context:
         growth: of the counters, per second.
         report: of the last sweep; None without a daemon.
         names: of servers by identity, where the configuration has them.
+        pinned: identities of those whose MAC the configuration pins.
     """
 
     now: Sample
     growth: NDArray[np.float64] | None = None
     report: Report | None = None
     names: Mapping[bytes, str] = field(default_factory=dict)
+    pinned: frozenset[bytes] = frozenset()
 
 
 def document(balancer: Balancer, context: Context) -> dict[str, Any]:
@@ -146,6 +148,7 @@ def _member(
         "weight": claim.weight if claim else None,
         "configured_weight": claim.configured if claim else None,
         "mac": str(Mac(mac)) if any(mac) else None,
+        "mac_pinned": identity in context.pinned,
         "reason": _reason(placed, claim),
         "exceptions": report.exceptions[key] if report else None,
         "elder_slots": report.elder_slots[key] if report else None,

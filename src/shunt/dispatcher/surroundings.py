@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address, Mac
     from shunt.model.config import Config
+    from shunt.network.addresses import LocalAddress
     from shunt.network.links import Link
 
 _POINT_TO_POINT = 31  # such a subnet has no broadcast address (RFC 3021)
@@ -27,11 +28,13 @@ class Surroundings:
         interfaces: those of the configuration that are there, by name.
         missing: those that are not.
         own: what the program must know of the host's addresses: `host_addresses`.
+        held: cluster addresses that the host itself holds, which it must not.
     """
 
     interfaces: Mapping[str, Link]
     missing: frozenset[str]
     own: Mapping[Address, str]
+    held: frozenset[LocalAddress] = frozenset()
 
     @classmethod
     def look(cls, config: Config) -> Surroundings:
@@ -42,8 +45,11 @@ class Surroundings:
         """
         wanted = config.dispatcher.interfaces
         there = {link.name: link for link in links() if link.name in wanted}
-        own = host_addresses(config, addresses())
-        return cls(there, frozenset(wanted) - there.keys(), own)
+        here = addresses()
+        own = host_addresses(config, here)
+        clusters = frozenset(config.cluster_addresses)
+        held = frozenset(each for each in here if each.address in clusters)
+        return cls(there, frozenset(wanted) - there.keys(), own, held)
 
     @property
     def places(self) -> Mapping[str, tuple[int, Mac | None]]:

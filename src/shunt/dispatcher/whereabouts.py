@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shunt.dispatcher.wishes import Way
@@ -11,7 +12,7 @@ from shunt.network.neighbours import State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from shunt.model.addresses import Address
+    from shunt.model.addresses import Address, Mac
     from shunt.model.config import Config
     from shunt.network.neighbours import Neighbour
 
@@ -38,13 +39,21 @@ class Whereabouts:
                 self._ways[address] = way
 
     def by_server(self, config: Config) -> dict[str, Way]:
-        """Return the ways to the servers of a configuration, by name."""
-        found = ((s.name, self._ways.get(s.addresses[0])) for s in config.servers.values())
-        return {name: way for name, way in found if way is not None}
+        """Return the ways to the servers of a configuration, by name.
+
+        One whose MAC is pinned has that one, as long as somebody answers for its address.
+        """
+        found = ((s, self._ways.get(s.addresses[0])) for s in config.servers.values())
+        return {s.name: pinned(way, s.mac) for s, way in found if way is not None}
 
     def by_identity(self) -> dict[bytes, Way]:
         """Return every way, by what names a server in tables."""
         return {packed16(address): way for address, way in self._ways.items()}
+
+
+def pinned(way: Way, mac: Mac | None) -> Way:
+    """Return the way with a server's pinned MAC instead of the one that is answered with; pure."""
+    return way if mac is None or way.mac is None else replace(way, mac=mac)
 
 
 def way_to(found: Neighbour, before: Way | None) -> Way:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shunt.model.addresses import Address
+    from shunt.model.addresses import Address, Mac
 
 
 MAX_ADVISORS = 8  # of one service
@@ -113,6 +113,7 @@ class Server:
     interface: str | None = None  # the server's NIC on the segment, where it must be named
     metric: Advisor | None = None  # what tells how loaded the machine is
     accept: tuple[Accepted, ...] = ()
+    mac: Mac | None = None  # where its frames go, whatever is said on the segment
 
 
 @dataclass(frozen=True, slots=True)

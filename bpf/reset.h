@@ -8,6 +8,16 @@
 
 #include "answer.h"
 
+#define LEAST_FIRST_BUFFER 512 /* bytes; no driver splits frames into less */
+
+/* A jumbo frame's first buffer is full: only then there can be more of them to be asked for. */
+static __always_inline __u32 frame_size(struct xdp_md *ctx)
+{
+	__u32 first = ctx->data_end - ctx->data;
+
+	return first < LEAST_FIRST_BUFFER ? first : bpf_xdp_get_buff_len(ctx);
+}
+
 static __always_inline void reset_tcp(struct tcphdr *tcp, __u32 payload)
 {
 	struct tcphdr reset = {.source = tcp->dest, .dest = tcp->source, .doff = 5, .rst = 1};
@@ -62,7 +72,7 @@ static __noinline int answer_reset(struct xdp_md *ctx, struct request *r)
 	struct ethhdr *eth = (void *)(long)ctx->data;
 	void *l3 = (void *)eth + (r->l2_size & 31);
 	struct tcphdr *tcp = l3 + headers;
-	__u32 payload, have = end - (void *)eth;
+	__u32 payload, have = frame_size(ctx);
 	__u8 own[6];
 
 	r->cause = CAUSE_dropped_no_reset;

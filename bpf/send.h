@@ -22,7 +22,7 @@ static __always_inline void count_member(struct xdp_md *ctx, const struct reques
 	if (!tally || r->trace)
 		return;
 	tally->packets++;
-	tally->bytes += ctx->data_end - ctx->data;
+	tally->bytes += frame_size(ctx);
 	if (r->flow.protocol != IPPROTO_TCP)
 		return;
 	if (is_new_connection(r->flow.protocol, r->tcp_flags))

@@ -106,7 +106,7 @@ static __always_inline int dispatch(struct xdp_md *ctx, struct request *r, __u32
 	}
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int shunt(struct xdp_md *ctx)
 {
 	struct request r = {};
@@ -139,7 +139,7 @@ static __always_inline void report(struct decision *decision, const struct reque
 }
 
 /* The same for one made packet: nothing is remembered or counted, the decision is reported. */
-SEC("xdp")
+SEC("xdp.frags")
 int shunt_trace(struct xdp_md *ctx)
 {
 	struct request r = {.dry = 1, .trace = 1};

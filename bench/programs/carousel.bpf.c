@@ -81,7 +81,7 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-SEC("xdp")
+SEC("xdp.frags")
 int carousel(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end, *start = (void *)(long)ctx->data;
@@ -110,14 +110,14 @@ int carousel(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int bare(struct xdp_md *ctx)
 {
 	return XDP_TX;
 }
 
 /* The least that any balancer does: find the headers, look one service up. */
-SEC("xdp")
+SEC("xdp.frags")
 int lookup(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end, *start = (void *)(long)ctx->data;
@@ -145,7 +145,7 @@ int lookup(struct xdp_md *ctx)
 }
 
 /* The least that a balancer with a table of all flows does for a known one, IPv4 only. */
-SEC("xdp")
+SEC("xdp.frags")
 int table(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end, *start = (void *)(long)ctx->data;

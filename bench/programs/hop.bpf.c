@@ -9,7 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-SEC("xdp")
+SEC("xdp.frags")
 int hop(struct xdp_md *ctx)
 {
 	static const __u8 server[6] = {2, 0, 0, 0, 0, 0x21};

@@ -1,6 +1,7 @@
 """Runs a program on made frames without sending them (BPF_PROG_TEST_RUN).
 
-The kernel takes XDP frames from 14 bytes (an Ethernet header) up to what one page holds.
+The kernel takes XDP frames from 14 bytes (an Ethernet header) up to what one page holds, or several
+for programs of section `xdp.frags`.
 """
 
 from __future__ import annotations

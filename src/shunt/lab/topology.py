@@ -135,7 +135,7 @@ def let_transmit(lab: Lab, host: Host, interface: str = "eth0") -> None:
     (switch,) = (each for each in lab.segments.values() if each.path == port.namespace)
     switch.ip(
         *("link", "set", "dev", port.interface),
-        *("xdpdrv", "object", str(_PASS_PROGRAM), "section", "xdp"),
+        *("xdpdrv", "object", str(_PASS_PROGRAM), "section", "xdp.frags"),
     )
 
 

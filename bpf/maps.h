@@ -41,11 +41,10 @@ MAPPED_ARRAY(1, struct settings, settings);
 MAP(BPF_MAP_TYPE_ARRAY, 256, __u32, struct port, ports); /* set at load */
 MAP(BPF_MAP_TYPE_DEVMAP_HASH, 256, __u32, __u32, devices);
 
-/* Written by the program, read and swept by the control plane. */
-MAP(BPF_MAP_TYPE_LRU_HASH, 1024, struct flow_key, struct flow, flows); /* set at load */
+/* Written by the program, read and swept by the control plane. LRU maps are sized at load. */
+MAP(BPF_MAP_TYPE_LRU_HASH, 1024, struct flow_key, struct flow, flows);
 MAP(BPF_MAP_TYPE_LRU_HASH, 65536, struct flow_key, struct flow, newcomers);
-MAP(BPF_MAP_TYPE_LRU_HASH, 1024, struct affinity_key, struct affinity,
-    affinities); /* set at load */
+MAP(BPF_MAP_TYPE_LRU_HASH, 1024, struct affinity_key, struct affinity, affinities);
 MAP(BPF_MAP_TYPE_LRU_HASH, 8192, struct fragment_key, struct fragment, fragments);
 MAP(BPF_MAP_TYPE_PERCPU_ARRAY, 1024, __u32, struct tally, tallies); /* set at load; like members */
 MAP(BPF_MAP_TYPE_PERCPU_ARRAY, CAUSES, __u32, __u64, causes);

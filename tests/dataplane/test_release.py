@@ -82,7 +82,7 @@ OTHERS = {
         ("maps.h", "\n#endif\n", "\nMAP(BPF_MAP_TYPE_ARRAY, 1, __u32, __u32, fresh);\n#endif\n"),
     ),
     "a map of another size": (
-        ("maps.h", "MAP(BPF_MAP_TYPE_LRU_HASH, 8192,", "MAP(BPF_MAP_TYPE_LRU_HASH, 4096,"),
+        ("maps.h", "MAP(BPF_MAP_TYPE_HASH, 65536,", "MAP(BPF_MAP_TYPE_HASH, 32768,"),
     ),
 }  # fmt: skip
 

@@ -82,7 +82,7 @@ def config(*services: object, **options: object) -> Config:
 def test_maps_have_room_to_grow() -> None:
     names = [f"s{number}" for number in range(100)]
     made = [with_members(service(f"192.0.2.{n}", 80), *names, weight=n) for n in range(1, 11)]
-    found = sizes_for(config(*made, exceptions=4096), highest_ifindex=7)
+    found = sizes_for(config(*made, exceptions=4096), highest_ifindex=7, cpus=2)
     assert found.slots >= 2 * 10 * 65536
     assert found.members >= 2 * 10 * 2 * 100
     assert found.flows == 4096
@@ -92,13 +92,27 @@ def test_maps_have_room_to_grow() -> None:
 
 def test_services_with_equal_servers_need_room_for_one_table() -> None:
     alike = [with_members(service(f"192.0.2.{n}", 80), "a", "b") for n in range(1, 201)]
-    assert sizes_for(config(*alike), 1).slots < 200 * 16384
+    assert sizes_for(config(*alike), 1, 2).slots < 200 * 16384
 
 
 def test_only_affinity_needs_a_large_map_of_it() -> None:
     plain = with_members(service("192.0.2.10", 80), "a")
     sticky = with_members(service("192.0.2.10", 81, sticky=Sticky(60)), "a")
-    assert sizes_for(config(plain), 1).affinities < sizes_for(config(plain, sticky), 1).affinities
+    assert (
+        sizes_for(config(plain), 1, 2).affinities
+        < sizes_for(config(plain, sticky), 1, 2).affinities
+    )
+
+
+def test_what_forgets_the_least_recent_has_room_for_what_each_cpu_sets_aside() -> None:
+    """Kernels before June 2025 keep 128 entries free for each possible CPU."""
+    plain = with_members(service("192.0.2.10", 80), "a")
+    small = sizes_for(config(plain, exceptions=1024), 1, cpus=4)
+    assert (small.flows, small.newcomers, small.fragments) == (1024, 65536, 8192)
+    large = sizes_for(config(plain, exceptions=1024), 1, cpus=512)
+    found = large.flows, large.newcomers, large.affinities, large.fragments
+    assert found == (512 * 256,) * 4
+    assert set(found) <= set(large.by_map().values())
 
 
 def test_a_new_address_is_another_machine() -> None:

@@ -114,7 +114,8 @@ class DispatcherKeys(Keys):
         None, description="Key of the flow hash, 32 hexadecimal digits. Left out: made and kept."
     )
     exceptions: Annotated[int, kinds.EXCEPTIONS] = Field(
-        DEFAULTS.exceptions, description="Flows that can be remembered at once."
+        DEFAULTS.exceptions,
+        description="Flows that can be remembered at once; at least 256 for each CPU.",
     )
     exceptions_rate: Annotated[int, kinds.RATE] = Field(
         DEFAULTS.exceptions_rate, description="Flows remembered anew, per second and CPU, at most."

@@ -80,7 +80,7 @@ class Map(Handle):
                 hint="Name them in abi.h: hash tables compare every byte.",
             )
         per_cpu = self.kind in PER_CPU
-        self.cpus = checked(libbpf().libbpf_num_possible_cpus(), "count CPUs") if per_cpu else 1
+        self.cpus = possible_cpus() if per_cpu else 1
         # The kernel spaces per-CPU values, and the elements of arrays, by multiples of 8 bytes.
         self._stride = -(-self.value.itemsize // 8) * 8 if per_cpu else self.value.itemsize
 
@@ -338,6 +338,15 @@ class Map(Handle):
 
     def _shaped(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.kind in PER_CPU else values[:, 0]
+
+
+def possible_cpus() -> int:
+    """Return how many CPUs the kernel is prepared for, present or not.
+
+    Raises:
+        DataplaneError: it does not say.
+    """
+    return checked(libbpf().libbpf_num_possible_cpus(), "count CPUs")
 
 
 def _agreed(where: str, ours: AnyDtype | None, kernels: AnyDtype | None, size: int) -> AnyDtype:

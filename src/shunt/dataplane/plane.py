@@ -48,15 +48,40 @@ NANOSECONDS = 1_000_000_000
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h; Python does not name it
 
 
+_FREE = 256  # entries of an LRU map for each possible CPU, at least
+
+
+def lru_entries(wanted: int, cpus: int) -> int:
+    """Return the size of an LRU map that holds as much as is wanted, and enough for its free lists.
+
+    Kernels before June 2025 (Linux's commit d4adf1c9ee77) keep up to 128 free entries for each CPU,
+    however small the map: then recent entries are recycled while it is nearly empty.
+
+    Args:
+        wanted: entries.
+        cpus: possible ones.
+    """
+    return max(wanted, _FREE * cpus)
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Entries of the maps whose size is a matter of configuration."""
+    """Entries of the maps whose size is a matter of configuration, or of the machine."""
 
     slots: int = 1 << 20
     members: int = 1 << 12
     flows: int = 1 << 20
+    newcomers: int = 1 << 16
     affinities: int = 1 << 18
+    fragments: int = 1 << 13
     ports: int = 1 << 10
+
+    def on(self, cpus: int) -> Sizes:
+        """Return sizes that suit a machine with so many possible CPUs."""
+        lru = ("flows", "newcomers", "affinities", "fragments")
+        return dataclasses.replace(
+            self, **{name: lru_entries(getattr(self, name), cpus) for name in lru}
+        )
 
     def by_map(self) -> dict[str, int]:
         """Return entries by map."""
@@ -66,7 +91,9 @@ class Sizes:
             "members": self.members,
             "tallies": self.members,
             "flows": self.flows,
+            "newcomers": self.newcomers,
             "affinities": self.affinities,
+            "fragments": self.fragments,
             "ports": self.ports,
         }
 

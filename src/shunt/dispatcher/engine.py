@@ -13,8 +13,9 @@ import structlog
 
 from shunt.balance.tables import table_size
 from shunt.dataplane.attach import Mode as AttachMode
+from shunt.dataplane.maps import possible_cpus
 from shunt.dataplane.pins import PinDirectory
-from shunt.dataplane.plane import Plane, Sizes, address_key
+from shunt.dataplane.plane import Plane, Sizes, address_key, lru_entries
 from shunt.dispatcher import placing
 from shunt.dispatcher.arena import power_of_two
 from shunt.dispatcher.balancer import Balancer
@@ -48,7 +49,7 @@ _MORE_PORTS = 64
 _ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
 
 
-def sizes_for(config: Config, highest_ifindex: int) -> Sizes:
+def sizes_for(config: Config, highest_ifindex: int, cpus: int) -> Sizes:
     """Return sizes of the maps that suit a configuration and leave room to grow."""
     slots = sum(table_size(len(service.members)) for service in _distinct(config))
     members = sum(max(8, power_of_two(2 * len(s.members))) for s in config.services)
@@ -59,7 +60,7 @@ def sizes_for(config: Config, highest_ifindex: int) -> Sizes:
         flows=config.dispatcher.exceptions,
         affinities=config.dispatcher.exceptions if sticky else 1 << 12,
         ports=power_of_two(highest_ifindex + _MORE_PORTS),
-    )
+    ).on(cpus)
 
 
 def _distinct(config: Config) -> list[Service]:
@@ -123,7 +124,7 @@ class Engine:
             highest = max(link.index for link in links())
             key = config.dispatcher.secret or secrets.token_bytes(16)
             try:
-                plane = Plane.start(pins, sizes_for(config, highest), key)
+                plane = Plane.start(pins, sizes_for(config, highest, possible_cpus()), key)
             except BaseException:
                 pins.remove()
                 raise
@@ -293,7 +294,7 @@ def kept(config: Config, plane: Plane) -> list[str]:
     found = []
     if wished.secret not in (None, plane.hash_key):
         found.append("dispatcher.secret")
-    if wished.exceptions != flows:
+    if lru_entries(wished.exceptions, possible_cpus()) != flows:
         found.append(f"dispatcher.exceptions: {flows}, the file says {wished.exceptions}")
     return found
 

@@ -32,6 +32,10 @@ test-long: setup  ## searches, storms and random histories of flows that take ho
 test-pythons:  ## the unit tests on each Python from 3.11 on that is found here
 	@setup/test-pythons.sh
 
+test-oldest:  ## boot the oldest kernel that is promised, under emulation, and dispatch there (minutes)
+	@setup/setup.sh machines
+	@$(BIN)/pytest "tests/machines/test_dispatcher.py::test_a_day_of_a_dispatcher[6.1]"
+
 test-machines:  ## boot real machines under emulation and reboot them (minutes)
 	@setup/setup.sh machines
 	@$(BIN)/pytest -m machines

@@ -1,5 +1,5 @@
 """Tests on real machines: Debian's kernel and systemd under emulation, rebooted. Takes minutes.
 
-`make test-machines`. Begin with `test_reboot.py`; `machine.py` boots the disks of `images.py`,
+`make test-machines`. Begin with `test_dispatcher.py`; `machine.py` boots the disks of `images.py`,
 which `build-image.sh` builds, and `software.py` makes a second disk with Shunt installed.
 """

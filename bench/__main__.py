@@ -26,6 +26,7 @@ SUBJECTS = {
     "coldstart": "Cold start",
     "changes": "Changes while packets pass",
     "health": "Health",
+    "hostile": "Hostile servers",
     "tables": "Slot tables",
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.advisors.advisor import Advisor, Target, Transport
-from shunt.advisors.dialogue import HEAR, TURN, Offload, noted, up
+from shunt.advisors.dialogue import HEAR, TURN, Offload, Verdict, noted, progress, up
 from shunt.advisors.run import Checker, run
 from tests.advisors.driving import TARGET, finish
 from tests.advisors.serving import LOOPBACK, a_check, http, serving
@@ -140,3 +140,21 @@ async def test_a_turn_for_others_sends_nothing() -> None:
         assert (await asked).up
         with pytest.raises(BlockingIOError):
             server.recv(10)
+
+
+def test_a_reader_of_many_pieces_that_came_at_once_offers_turns() -> None:
+    steps: list[object] = []
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 2000
+    dialogue = a_check(request="/", body="never").advisor.talk(TARGET)
+    feed = iter((answer, b"0\r\n\r\n"))
+
+    def counted() -> Dialogue:
+        heard: bytes | None = None
+        while not isinstance(step := progress(dialogue, heard), Verdict):
+            steps.append(step)
+            heard = next(feed) if step is HEAR else None
+        yield from ()
+        return step
+
+    assert "the body has no 'never'" in finish(counted(), ())[0].words
+    assert steps.count(TURN) > 3 * 2000 / 100 - 5

@@ -7,7 +7,9 @@ checks a second would spend more on these than on their packets.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _AT_ONCE = 32  # steps of one dialogue before others get their turn,
-_TURN = 0.003  # or seconds, for what a dialogue does with what it hears takes time as well
-_THREADS = 4  # one hostile server keeps one of them busy
+_TURN = 0.001  # or seconds, for what a dialogue does with what it hears takes time as well
+_THREADS, _NICE = 4, 5  # one hostile server keeps one of them busy
 _TO_HEAR = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -34,7 +36,8 @@ class TooLateError(Exception):
 class Readiness:
     """Says of many sockets when they are ready: epoll(7), within the running event loop.
 
-    What dialogues offload is computed in a few threads of its own.
+    What dialogues offload is computed in a few threads of its own, with less right to a processor
+    than this one.
     """
 
     def __init__(self) -> None:
@@ -64,7 +67,7 @@ class Readiness:
     def offload(self, step: Offload) -> asyncio.Future[bytes]:
         """Compute what a dialogue wants to know."""
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, "shunt-offload")
+            self._threads = ThreadPoolExecutor(_THREADS, "shunt-offload", _be_nice)
         return self._loop.run_in_executor(self._threads, step.result)
 
     def look(self) -> None:
@@ -73,6 +76,11 @@ class Readiness:
             tell = self._told.get(number)
             if tell is not None:
                 tell(events)
+
+
+def _be_nice() -> None:
+    """Lower this thread's priority (setpriority(2): on Linux it is the thread's own)."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Carrier:

@@ -37,6 +37,7 @@ Enough: TypeAlias = Callable[[bytes], Judging]
 LONGEST_LINE = 4096
 LONGEST_ANSWER = 1 << 20
 _SMALL, _LEAST = 1 << 14, 1 << 10
+_PIECES = 100  # that a reader takes before others get their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ class Reader:
         self._buffer = bytearray()
         self._left = limit
         self._limit = limit
+        self._taken = 0  # pieces since something was heard
 
     @property
     def ahead(self) -> bool:
@@ -214,6 +216,8 @@ class Reader:
             WrongAnswerError: the stream ended, or the line is too long.
         """
         searched = 0
+        if self._is_turn():
+            yield TURN
         while (end := self._line_end(searched, cr=cr)) < 0:
             searched = len(self._buffer)
             if searched > longest:
@@ -238,6 +242,8 @@ class Reader:
         Raises:
             WrongAnswerError: the stream ended before.
         """
+        if self._is_turn():
+            yield TURN
         while len(self._buffer) < count:
             if not (yield from self._more()):
                 raise WrongAnswerError(self._ended(f"after {len(self._buffer)} of {count} bytes"))
@@ -271,9 +277,15 @@ class Reader:
         if self._left <= 0:
             raise WrongAnswerError(f"an answer of more than {self._limit} bytes")
         data = yield HEAR
+        self._taken = 0
         self._left -= len(data)
         self._buffer += data
         return bool(data)
+
+    def _is_turn(self) -> bool:
+        """Return whether so many pieces were taken of what came at once that others get a turn."""
+        self._taken += 1
+        return self._taken % _PIECES == 0
 
     def _ended(self, where: str) -> str:
         heard = f", it had said {shown(bytes(self._buffer[:80]))!r}" if self._buffer else ""

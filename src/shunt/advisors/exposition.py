@@ -62,7 +62,7 @@ def samples(page: str, names: Iterable[str], first: int = 1) -> Iterator[Sample]
     lines = _INDENT.sub("\n", "\n" + page)
     for name in names:
         for line, at in _beginning_with(name, lines):
-            yield _sample(line, first + lines.count("\n", 0, at))
+            yield _sample(line, lines, at, first)
 
 
 def _beginning_with(name: str, lines: str) -> Iterator[tuple[str, int]]:
@@ -77,9 +77,10 @@ def _beginning_with(name: str, lines: str) -> Iterator[tuple[str, int]]:
         at = lines.find(wanted, end) if end >= 0 else -1
 
 
-def _sample(line: str, number: int) -> Sample:
+def _sample(line: str, lines: str, at: int, first: int) -> Sample:
     found = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
     if not found:
+        number = first + lines.count("\n", 0, at)
         raise ParseError(f"line {number} of the metrics is no sample: {line[:80]!r}")
     labels = _EACH_LABEL.findall(found["labels"]) if found["labels"] else []
     return Sample(found["name"], {key: _plain(text) for key, text in labels}, float(found["value"]))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shunt.advisors.dialogue import Dialogue, Step
 
 _LONGEST = 1 << 21
-_AT_ONCE = 1000  # comparisons before others get their turn
+_AT_ONCE = 300  # comparisons before others get their turn
 
 
 def expression(value: object) -> Expression:

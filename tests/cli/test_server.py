@@ -67,6 +67,17 @@ def test_names_keep_their_order_and_come_once(config: Path) -> None:
     assert [wish.server.name for wish in chosen] == ["b", "a"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: others are not warned")
+def test_a_file_that_others_may_write_is_warned_of(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wishes(("a",), Choice(config=config))
+    assert capsys.readouterr().err == ""
+    config.chmod(0o666)
+    wishes(("a",), Choice(config=config))
+    assert f"is done as root, but anybody may write {config}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("names", "fields", "message"),
     [

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from shunt import trust
+from shunt.cli.terminal import complain
 from shunt.errors import HostError, UsageError
 from shunt.model.config import Forward, OperatingSystem, Server
 from shunt.servers.wish import Silence, Wish, wish_for
@@ -126,7 +128,10 @@ def wishes(names: Sequence[str], choice: Choice) -> list[Wish]:
         raise UsageError("name the servers, or all of them with --all (not both)")
     from shunt.config import load
 
-    config = load(choice.config or DEFAULT)
+    file = choice.config or DEFAULT
+    config = load(file)
+    if os.geteuid() == 0 and (why := trust.fault(file)):
+        complain(f"warning: what {file} says is done as root, but {why}")
     chosen = list(config.servers) if choice.all else list(dict.fromkeys(names))
     dispatchers = _dispatchers(choice, config)
     found = [wish_for(config, name, dispatchers) for name in chosen]

@@ -91,7 +91,7 @@ def test_building_a_wheel_installs_no_service() -> None:
     """Its packages are a compiler's; each other list may bring what listens."""
     lines = (ROOT / "setup/debian-build.txt").read_text().splitlines()
     assert {line for line in lines if not line.startswith("#")} == {
-        "clang", "libbpf-dev", "libc6-dev", "make", "python3-venv",
+        "clang", "libbpf-dev", "libc6-dev", "llvm", "make", "python3-venv",
     }  # fmt: skip
 
 

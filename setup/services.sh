@@ -2,12 +2,12 @@
 # To be sourced. Debian's packages enable what they bring; who wanted a compiler did not want a mail server.
 
 # starts_at_boot ROOT: print a line for each unit or script that ROOT starts at boot, sorted.
-#   unit NAME LINK     systemd's link of a .wants or .requires folder, below ROOT
+#   unit NAME LINK     systemd's link below ROOT, of a .wants or .requires folder, or another name of a unit
 #   script NAME        an init script with a start link in some runlevel
 starts_at_boot() {
     {
-        find "$1/etc/systemd/system" -type l \( -path '*.wants/*' -o -path '*.requires/*' \) \
-            ! -lname /dev/null -printf 'unit %f etc/systemd/system/%P\n' 2> /dev/null || true
+        find "$1/etc/systemd/system" -maxdepth 2 -type l ! -lname /dev/null \
+            -printf 'unit %f etc/systemd/system/%P\n' 2> /dev/null || true
         find "$1"/etc/rc[2-5S].d -name 'S[0-9][0-9]*' -printf '%f\n' 2> /dev/null |
             sed 's/^S[0-9][0-9]/script /' || true
     } | LC_ALL=C sort -u

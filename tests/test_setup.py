@@ -45,6 +45,7 @@ def install(machine: Path) -> None:
         ("keys.service", "ssh.service.requires"),
     ):  # fmt: skip
         link(machine / "etc/systemd/system" / wants / unit, f"/lib/systemd/system/{unit}")
+    link(machine / "etc/systemd/system/sshd.service", "/lib/systemd/system/ssh.service")
     for level in "2345":
         link(machine / f"etc/rc{level}.d/S01nginx", "../init.d/nginx")
         link(machine / f"etc/rc{level}.d/S03vsftpd", "../init.d/vsftpd")
@@ -65,7 +66,7 @@ def test_all_that_is_new_is_put_off_and_nothing_else(machine: Path) -> None:
     new = services('newly_started "$1" "$2"', before, after)
     assert {line.split()[1] for line in new.splitlines()} == {
         "nginx.service", "ssh.service", "exim4-base.timer", "dovecot.socket", "keys.service",
-        "nginx", "vsftpd",
+        "sshd.service", "nginx", "vsftpd",
     }  # fmt: skip
     services('put_off "$1" "$2"', str(machine), new)
     assert services('starts_at_boot "$1"', str(machine)) == before

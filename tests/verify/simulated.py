@@ -162,6 +162,6 @@ def run(
             clock = max(clock, begin + outgoing.at)
             send(outgoing.frame)
         if not phase.settled():
-            clock += phase.patience
+            clock = max(clock + phase.patience, begin + phase.least)
     cost.seconds = clock - 1000.0
     return cost

@@ -558,7 +558,7 @@ STATES = (
     State(
         "ARP questions dropped on output",
         _arp_output_dropped,
-        wrong(Cause.CANNOT_ASK, Check.PING, Check.PORT),
+        wrong(Cause.CANNOT_ASK, Check.PING, Check.PORT) | unknown(Cause.DID_NOT_ASK, Check.LEAKS),
     ),
     State("ARP dropped at the card", _ingress_silence),
     State(

@@ -79,6 +79,16 @@ def test_every_wide_mask_is_named(verifier: Lab, borrow: tuple[str, ...]) -> Non
     assert causes == expected
 
 
+@pytest.mark.parametrize("mask", range(1, 31))
+@pytest.mark.parametrize("address", ["10.9.0.100", "10.9.0.101", "172.16.9.102", "192.0.2.3"])
+def test_one_question_beside_the_address_tells_every_mask_but_31(address: str, mask: int) -> None:
+    cluster = IPv4Address(address)
+    swallowed = IPv4Network((cluster, mask), strict=False)
+    (asked,) = wide.across(cluster)
+    assert asked in swallowed
+    assert asked not in {swallowed[0], swallowed[-1]}
+
+
 @pytest.mark.parametrize("mask", range(1, 32))
 @pytest.mark.parametrize("address", ["10.9.0.100", "10.9.0.101", "172.16.9.102", "192.0.2.3"])
 def test_every_mask_is_asked_for(address: str, mask: int) -> None:

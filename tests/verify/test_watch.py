@@ -16,7 +16,7 @@ from shunt.network import frames
 from shunt.network.frames import Envelope, Frame, parse
 from shunt.network.packets import Heard, PacketSocket
 from shunt.verify import watch as watch_module
-from shunt.verify.claims import Claim, How, claim_of
+from shunt.verify.claims import Claim, How, claim_of, intention_of
 from shunt.verify.watch import Guard, News, Sighting, Watch
 from tests.network.odd import behind_hop_by_hop
 
@@ -60,6 +60,58 @@ def test_what_fills_no_table_is_none(frame: bytes) -> None:
     parsed = parse(frame)
     assert isinstance(parsed, Frame)
     assert claim_of(parsed) is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "claim"),
+    [
+        (frames.arp_request(STRANGER, FOUR), Claim(FOUR, STRANGER, How.PROBE)),
+        (frames.neighbour_solicitation(STRANGER, SIX), Claim(SIX, STRANGER, How.DETECTION)),
+        (frames.arp_request(STRANGER, FOUR, destination=DISPATCHER), None),  # asks one machine
+        (frames.arp_request(STRANGER, FOUR, OTHER4), None),  # a question with a sender
+        (frames.neighbour_solicitation(STRANGER, SIX, OTHER6), None),
+    ],
+)
+def test_who_asks_whether_an_address_is_free_is_about_to_use_it(
+    frame: bytes, claim: Claim | None
+) -> None:
+    parsed = parse(frame)
+    assert isinstance(parsed, Frame)
+    assert intention_of(parsed) == claim
+    heard = Heard(frame, 100.0)
+    told = Guard({FOUR, SIX}, {DISPATCHER}, intentions=True).see(heard)
+    assert (told.claim if told else None) == claim
+    assert Guard({FOUR, SIX}, {STRANGER}, intentions=True).see(heard) is None
+    assert Guard({FOUR, SIX}, {DISPATCHER}).see(heard) is None, "the dispatcher answers it itself"
+
+
+def test_an_intention_does_not_hide_the_claim_that_follows() -> None:
+    guard = Guard({FOUR}, {DISPATCHER}, intentions=True)
+    asked = frames.arp_request(STRANGER, FOUR)
+    assert guard.see(Heard(asked, 100.0)) is not None
+    assert guard.see(Heard(asked, 101.0)) is None
+    told = guard.see(Heard(GRATUITOUS[0], 102.0))
+    assert told is not None
+    assert told.claim.how is How.GRATUITOUS
+
+
+def test_a_claim_has_a_speaker_and_a_subject(capsys: pytest.CaptureFixture[str]) -> None:
+    """A published entry may name any machine; the frame's Ethernet source has said it."""
+    speaker = Mac.parse("52:54:00:00:00:77")
+    frame = GRATUITOUS[0][:6] + speaker.octets + GRATUITOUS[0][12:]
+    guard = Guard({FOUR}, {DISPATCHER})
+    told = guard.see(Heard(frame, 100.0))
+    assert told is not None
+    assert told.claim == Claim(FOUR, STRANGER, How.GRATUITOUS, speaker)
+    assert guard.see(Heard(GRATUITOUS[0], 100.1)) is not None, "the other speaks for itself"
+    watch_command._tell(told, Output())
+    said = capsys.readouterr().out
+    assert f"is at {STRANGER}" in said
+    assert f"said by {speaker}" in said
+    watch_command._tell(told, Output(json=True))
+    assert f'"speaker": "{speaker}"' in capsys.readouterr().out
+    led_home = frame[:22] + DISPATCHER.octets + frame[28:]
+    assert guard.see(Heard(led_home, 100.2)) is None, "it leads to the dispatcher"
 
 
 def test_news_are_told_once_a_minute() -> None:

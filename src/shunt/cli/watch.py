@@ -94,7 +94,7 @@ def _found(near: tuple[Address, ...]) -> tuple[str, ...]:
 def _tell(sighting: Sighting, out: Output, interface: str = "") -> None:
     from json import dumps
 
-    from shunt.verify.vendors import describe
+    from shunt.verify.sayings import said
 
     claim = sighting.claim
     if out.json:
@@ -103,6 +103,7 @@ def _tell(sighting: Sighting, out: Output, interface: str = "") -> None:
             "interface": interface,
             "address": str(claim.address),
             "mac": str(claim.mac),
+            "speaker": str(claim.said_by),
             "how": str(claim.how),
             "times": sighting.times,
             "unnamed": sighting.unnamed,
@@ -111,7 +112,7 @@ def _tell(sighting: Sighting, out: Output, interface: str = "") -> None:
         return
     when = time.strftime("%H:%M:%S", time.localtime(sighting.at))
     more = f" (and {sighting.unnamed} claims by many others)" if sighting.unnamed else ""
-    out.text(f"{when} {claim.how}: {claim.address} is at {describe(claim.mac)}{more}")
+    out.text(f"{when} {said(claim)}{more}")
 
 
 def _watched(

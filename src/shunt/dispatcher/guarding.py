@@ -45,6 +45,7 @@ class Claimed:
             "interface": self.interface,
             "address": str(claim.address),
             "mac": str(claim.mac),
+            "speaker": str(claim.said_by),
             "how": str(claim.how),
             "at": self.sighting.at,
             "times": self.sighting.times,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shunt.model.addresses import Address
 
-CANDIDATES = 6  # of each IP version; three of them are used
+CANDIDATES = 6  # of each IP version; four of them are used
 
 
 def home(
@@ -94,10 +94,11 @@ def choose(
     offered: Mapping[int, tuple[Address, ...]],
     taken: Collection[Address],
     clusters: Collection[Address] = (),
-) -> tuple[dict[int, Address], dict[int, Address], dict[int, Address]]:
-    """Return, by IP version, the address for packets, the one that asks by ARP, and a spare one.
+) -> tuple[dict[int, Address], ...]:
+    """Return, by IP version, the borrowed addresses as an `Identity` has them.
 
-    With one free address only, the first two are the same; with none, the version is left out.
+    They are the one for packets, the one that asks by ARP, a spare one, and one for doubts. With
+    one free address only, the first two are the same; with none, the version is left out.
     Packets come from as far from all of the `clusters` as can be, by leading bits: a server whose
     alias has a wide mask sends nothing to what lies in the alias's network. The spare one is far
     from the first, for a network that holds that one.
@@ -110,6 +111,7 @@ def choose(
     packets: dict[int, Address] = {}
     asker: dict[int, Address] = {}
     spare: dict[int, Address] = {}
+    doubts: dict[int, Address] = {}
     for version, addresses in offered.items():
         free = sorted((each for each in addresses if each not in taken), key=nearness)
         if free:
@@ -118,4 +120,6 @@ def choose(
         if len(free) > 2:
             first = int(free[0])
             spare[version] = max(free[2:], key=lambda each: (int(each) ^ first).bit_length())
-    return packets, asker, spare
+        if len(free) > 3:
+            doubts[version] = next(each for each in free[2:] if each != spare[version])
+    return packets, asker, spare, doubts

@@ -7,12 +7,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shunt.network.frames import Advertisement, Arp, Ip, Solicitation
+from shunt.network.frames.neighbour import UNSPECIFIED
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address, Mac
     from shunt.network.frames import Frame
 
 _REQUEST = 1
+_GROUP = 0x01  # in the first octet of a MAC: many receivers
 
 
 class How(StrEnum):
@@ -24,11 +26,18 @@ class How(StrEnum):
     ADVERTISEMENT = "neighbour advertisement"
     UNSOLICITED = "unsolicited neighbour advertisement"
     SOLICITATION = "neighbour solicitation in its name"
+    PROBE = "ARP probe"
+    DETECTION = "duplicate address detection"
 
     @property
     def asks(self) -> bool:
         """Whether it came along with a question about another address."""
         return self in (How.REQUEST, How.SOLICITATION)
+
+    @property
+    def intends(self) -> bool:
+        """Whether it only asks if the address is free; nobody learns a MAC from that."""
+        return self in (How.PROBE, How.DETECTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,23 @@ def claim_of(frame: Frame) -> Claim | None:
     if claim is None or claim.mac == frame.link.source:
         return claim
     return replace(claim, speaker=frame.link.source)
+
+
+def intention_of(frame: Frame) -> Claim | None:
+    """Return what a machine is about to claim: it asks everybody whether the address is free.
+
+    An ARP request without a sender (RFC 5227 section 2.1.1), or a solicitation from the
+    unspecified address (RFC 4862 section 5.4.2). Some ask so who want to know and no more.
+    """
+    arp, message, source = frame.network, frame.message, frame.link.source
+    if not frame.link.destination.octets[0] & _GROUP:
+        return None
+    if isinstance(arp, Arp) and arp.operation == _REQUEST and arp.claims is None:
+        speaker = None if arp.sender_mac == source else source
+        return Claim(arp.target, arp.sender_mac, How.PROBE, speaker)
+    if isinstance(message, Solicitation) and isinstance(arp, Ip) and arp.source == UNSPECIFIED:
+        return Claim(message.target, source, How.DETECTION)
+    return None
 
 
 def _claim_of_nd(frame: Frame) -> Claim | None:

@@ -67,12 +67,12 @@ def _ping(reading: Reading, server: Examined, cluster: Cluster) -> Finding:
     if mac is None or reading.ledger.known(key) is None:
         cause = Cause.NO_CONTROL if mac is None else Cause.NO_FREE_ADDRESS
         return finding(Verdict.UNKNOWN, cause)
-    if (answers := reading.echoes(key)) and not _answers_acquaintances_only(reading, key):
+    if _answers_acquaintances_only(reading, key):
+        return finding(Verdict.WRONG, Cause.CANNOT_ASK, *_of_acquaintances(reading, cluster))
+    if answers := reading.echoes(key):
         where = _elsewhere(reading, key, answers[0])
         return finding(Verdict.RIGHT, where, _seen("echo reply", answers[0]))
     unanswered = f"echo requests to {cluster.address} at {mac}: no answer"
-    if answers:
-        return finding(Verdict.WRONG, Cause.CANNOT_ASK, *_of_acquaintances(reading, cluster))
     keys = [Key(Purpose.PORT, server.name, cluster.address, port) for port in cluster.ports]
     for each in keys:
         if reading.replied(each):
@@ -191,7 +191,7 @@ def _has_swallowed(reading: Reading, key: Key) -> bool:
 
 def _of_acquaintances(reading: Reading, cluster: Cluster) -> tuple[str, str]:
     version = cluster.address.version
-    known, unknown = reading.identity.borrowed[version], reading.identity.spare[version]
+    known, unknown = reading.identity.doubts[version], reading.identity.spare[version]
     return (
         f"answers {known}, whom it had got to know by its own address",
         f"no answer to {unknown}, whom it would have to ask for, and no question either",

@@ -69,8 +69,10 @@ def _crowd(reading: Reading, cluster: Cluster, macs: list[Mac], crowd: int) -> F
         for claim in dict.fromkeys(voiced.claim for voiced in voices[mac])
     )
     more = " or more" if crowd else ""
-    examples = ", ".join(map(str, macs[:STRANGERS]))
-    seen = f"{claims} claims by {len(macs)} MACs{more}; nothing answers at those tried: {examples}"
+    tried = [mac for mac in macs if reading.looked_into(cluster, mac)]
+    examples = ", ".join(map(str, tried or macs[:STRANGERS]))
+    words = "nothing answers at those tried" if tried else "some of them"
+    seen = f"{claims} claims by {len(macs)} MACs{more}; {words}: {examples}"
     return _other(cluster, Verdict.WRONG, Cause.CROWD, seen)
 
 
@@ -91,7 +93,7 @@ def _stranger(reading: Reading, cluster: Cluster, mac: Mac, name: str | None) ->
     cause = Cause.STRANGER
     if reading.echoes(Key(Purpose.STRANGER_PING, "", cluster.address, None, mac)):
         evidence.append("it answers pings to the address")
-    elif reading.identity.borrowed.get(cluster.address.version):
+    elif reading.looked_into(cluster, mac):
         evidence.append("it does not answer pings to the address")
         cause = Cause.STRANGER_PUBLISHES
     if (server := _handed_to(reading, cluster, mac)) is not None:

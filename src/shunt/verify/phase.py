@@ -33,11 +33,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What to send, and how long to listen after the last frame unless `settled` is sooner."""
+    """What to send, and how long to listen after the last frame unless `settled` is sooner.
+
+    It takes `least` seconds at any rate, from its beginning.
+    """
 
     name: str
     title: str
     outgoing: tuple[Outgoing, ...] = ()
     requests: tuple[Request, ...] = ()
     patience: float = 0.0
+    least: float = 0.0
     settled: Callable[[], bool] = lambda: False

@@ -22,7 +22,8 @@ from shunt.network.frames import (
 )
 from shunt.network.frames.listener import link_local, listener_report_2
 from shunt.network.frames.neighbour import solicited_node
-from shunt.verify import borrow, responder, wide
+from shunt.verify import borrow, doubts, responder
+from shunt.verify.doubts import GAP, ROUNDS
 from shunt.verify.ledger import Key, Ledger, Purpose
 from shunt.verify.phase import Outgoing, Phase, Request
 from shunt.verify.questions import Questions
@@ -38,13 +39,11 @@ if TYPE_CHECKING:
     from shunt.verify.transcript import Transcript
     from shunt.verify.wide import Network
 
-ROUNDS = 3
-_GAP = 0.3  # seconds between rounds
 _CONTROL = 0.8  # an owner of a borrowed address gets this long to object
 _PATIENCE = 0.7  # for an answer that is likely to come
+_AT_ONCE = 0.1  # for an answer that takes a right machine no time
 _LISTEN = 0.9  # behind the last question, 1.5 s in all: proxies wait up to 0.8 s
-_ACQUAINTED = 64  # questions to machines that were heard and say nothing of a cluster address
-_EVERY_MASK = 400  # frames that ask for every mask at once; with more, for those that tell most
+_ACQUAINTED = 8  # machines that were heard, and so far say nothing of a cluster address
 
 
 def _groups(mac: Mac, offered: Mapping[int, tuple[Address, ...]]) -> tuple[IPv6Address, ...]:
@@ -131,22 +130,27 @@ class Procedure:
         self._check_macs()
         yield self._silence(first=True)
         if self.identity.borrowed:
-            yield self._answers()
-            for attempt in range(1, ROUNDS):
-                if again := self._unanswered(attempt):
-                    yield Phase("answers", "ask again", again, (), _PATIENCE)
-            if known := self._from_spare():
-                yield Phase(
-                    "answers", "ask from an address that nobody knows", known, (), _PATIENCE
-                )
-            if doubts := self._doubts():
-                yield Phase(DOUBTS, "find out why something is wrong", doubts, (), _LISTEN)
-            if cold := self._cold():
-                yield Phase(DOUBTS, "find out who can ask for a MAC", cold, (), _LISTEN)
+            yield from self._packets()
         yield self._silence_again()
         for _ in range(ROUNDS - 1):
             if self.reading.unheard(AGAIN):
                 yield self._control_again(AGAIN)
+        late = (*doubts.confirmed(self._ask), *doubts.strangers(self._ask))
+        if late:
+            frames = doubts.twice(late)
+            yield Phase(DOUBTS, "find out who answered only now", frames, (), _LISTEN)
+
+    def _packets(self) -> Iterator[Phase]:
+        yield self._answers()
+        for attempt in range(1, ROUNDS):
+            if again := self._unanswered(attempt):
+                yield Phase("answers", "ask again", again, (), _PATIENCE)
+        if known := self._from_spare():
+            yield Phase("answers", "ask from an address that nobody knows", known, (), _PATIENCE)
+        if wrong := doubts.causes(self._ask):
+            yield Phase(DOUBTS, "find out why something is wrong", wrong, (), _LISTEN)
+        if cold := doubts.cold(self._ask):
+            yield Phase(DOUBTS, "find out who can ask for a MAC", cold, (), _LISTEN)
 
     def _control(self) -> Phase:
         own = [
@@ -157,7 +161,7 @@ class Procedure:
         ]
         reports = map(Outgoing, listener_reports(self.identity.mac, self.identity.groups))
         probes = [
-            Outgoing(frame, _GAP * turn)
+            Outgoing(frame, GAP * turn)
             for turn in range(ROUNDS)
             for addresses in self._offered.values()
             for address in addresses
@@ -167,7 +171,7 @@ class Procedure:
             "control",
             "ask for every server's own address, and for addresses that may be free",
             (*reports, *own, *probes),
-            patience=_CONTROL - _GAP * (ROUNDS - 1) if probes else _PATIENCE,
+            patience=_CONTROL - GAP * (ROUNDS - 1) if probes else _PATIENCE,
             settled=lambda: not probes and not self.reading.unheard(),
         )
 
@@ -206,14 +210,16 @@ class Procedure:
 
     def _borrow(self) -> None:
         clusters = tuple(cluster.address for cluster in self.subject.clusters)
-        packets, asker, spare = borrow.choose(
+        packets, asker, spare, last = borrow.choose(
             self._offered, self.reading.transcript.claims, clusters
         )
-        self.identity = replace(self.identity, borrowed=packets, asker=asker, spare=spare)
+        self.identity = replace(
+            self.identity, borrowed=packets, asker=asker, spare=spare, doubts=last
+        )
 
     def _silence(self, *, first: bool) -> Phase:
         everybody = [
-            Outgoing(frame, _GAP * turn)
+            Outgoing(frame, GAP * turn)
             for turn in range(ROUNDS)
             for cluster in self.subject.clusters
             for frame in self._ask.both_forms(cluster.address)
@@ -249,11 +255,20 @@ class Procedure:
             for mac in self.reading.acquainted()
             for cluster in self.subject.clusters
             for frame in self._ask.who_has(cluster.address, asking=True, only=mac)
-        ][:_ACQUAINTED]
-        outgoing = (*silence.outgoing, *own, *each)
+        ][: _ACQUAINTED * len(self.subject.clusters)]
         last = max(each.at for each in silence.outgoing)
-        late = self._listen - self.reading.transcript.lasted("silence") - last
-        return replace(silence, name=AGAIN, outgoing=outgoing, patience=max(_LISTEN, late))
+        masks: list[Outgoing] = []  # while late answers are waited for
+        if not doubts.is_small(self._ask):
+            telling = dict.fromkeys(doubts.telling_masks(self._ask))
+            masks = [Outgoing(frame, last) for frame in telling]
+        return replace(
+            silence,
+            name=AGAIN,
+            outgoing=(*silence.outgoing, *own, *each, *masks),
+            patience=_AT_ONCE,
+            least=last
+            + max(_LISTEN, self._listen - self.reading.transcript.lasted("silence") - last),
+        )
 
     def _announcements(self) -> Iterator[Outgoing]:
         """Yield the announcements of what was borrowed (RFC 5227 section 2.3).
@@ -281,7 +296,8 @@ class Procedure:
             for version in self.subject.versions
             for frame in self._ask.foreign(server, version)
         ]
-        foreign += map(Outgoing, dict.fromkeys(self._wide()))
+        if doubts.is_small(self._ask):
+            foreign += doubts.every_mask(self._ask)
         raw: list[Outgoing] = []
         requests: list[Request] = []
         for server, cluster in self.subject.pairs:
@@ -299,25 +315,6 @@ class Procedure:
             patience=_PATIENCE,
             settled=self.reading.answered,
         )
-
-    def _wide(self) -> Iterator[bytes]:
-        """Yield the frames that a server answers if its alias has a wide mask.
-
-        What lies outside of the segment is the same network for all its cluster addresses.
-        """
-        pairs = self.subject.pairs
-        thorough = len(pairs) * 32 <= _EVERY_MASK
-        outside: set[tuple[str, Network]] = set()
-        for server, cluster in pairs:
-            address, held = cluster.address, self.reading.held(server)
-            if thorough:
-                yield from self._ask.wide(server, cluster, wide.every(address, held))
-                continue
-            yield from self._ask.wide(server, cluster, wide.beside(address, held))
-            for network in self.reading.networks:
-                if address in network and (server.name, network) not in outside:
-                    outside.add((server.name, network))
-                    yield from self._ask.wide(server, cluster, wide.around(address, network))
 
     def _unanswered(self, attempt: int) -> tuple[Outgoing, ...]:
         pings = [
@@ -365,47 +362,3 @@ class Procedure:
                 envelope = Envelope(self.identity.mac, mac, spare, cluster.address)
                 frames.append(Outgoing(echo_request(envelope, self.reading.ledger.number(key), 0)))
         return tuple(frames)
-
-    def _doubts(self) -> tuple[Outgoing, ...]:
-        """Return what tells the possible causes apart, where something is wrong."""
-        frames: list[bytes] = []
-        for server, cluster in self.reading.doubtful():
-            for address in server.addresses:  # is it there at all, still?
-                frames.extend(self._ask.who_has(address))
-            if not self.reading.echoes(Key(Purpose.PING, server.name, cluster.address)):
-                frames.extend(self._ask.ping(server, cluster.address, Purpose.PING, ROUNDS))
-            every = wide.every(cluster.address, self.reading.held(server))
-            frames.extend(self._ask.wide(server, cluster, every))
-            for address in self.reading.swallowed(server, cluster):  # or is it on its card?
-                frames.extend(self._ask.who_has(address))
-            own = self.reading.own(server, cluster.address.version)
-            if own is None:
-                continue
-            frames.extend(self._ask.ping(server, own, Purpose.OWN_PING))
-            for port in cluster.ports:
-                key = Key(Purpose.OWN_PORT, server.name, own, port)
-                frames.extend(self._ask.knock(server, own, port, key))
-            if isinstance(own, IPv4Address):
-                frames.extend(self._ask.who_has(own, asking=True))
-            frames.extend(self._ask.from_beyond(server, cluster, own))
-        for cluster, mac in self.reading.strangers()[:STRANGERS]:
-            frames.extend(self._ask.look_into(cluster, mac))
-        for cluster, mac in self.reading.dispatchers():
-            handed = set(self.reading.handed_over(cluster, mac).values())
-            for name in handed or cluster.servers:
-                frames.extend(self._ask.whose(cluster, name, mac))
-        return _twice(frames)
-
-    def _cold(self) -> tuple[Outgoing, ...]:
-        """Return what tells a server that cannot ask for MACs: by now it knows one of ours."""
-        frames = [
-            frame
-            for server, cluster in self.reading.doubtful()
-            for frame in self._ask.cold(server, cluster)
-        ]
-        return _twice(frames)
-
-
-def _twice(frames: list[bytes]) -> tuple[Outgoing, ...]:
-    once = dict.fromkeys(frames)
-    return tuple(Outgoing(frame, _GAP * turn) for turn in range(2) for frame in once)

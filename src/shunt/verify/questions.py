@@ -32,6 +32,7 @@ class Questions:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.subject = reading.subject
+        self.confirmed: set[tuple[str, Address]] = set()  # who was asked for every mask in doubt
 
     def whose(self, cluster: Cluster, name: str, mac: Mac) -> Iterator[bytes]:
         """Ask a MAC whether it is a server's: for the server's own address, no router between."""
@@ -112,18 +113,29 @@ class Questions:
                 key = Key(Purpose.FROM_BEYOND, server.name, cluster.address, port)
                 yield from self.knock_at(mac, key, ttl=1, source=identity.link_local)
 
+    def own(self, server: Examined, cluster: Cluster, own: Address) -> Iterator[bytes]:
+        """Ask for a server's own address and the cluster's ports there."""
+        mac, source = self.reading.mac(server.name), self.reading.identity.doubts.get(own.version)
+        if mac is None:
+            return
+        yield from self.ping_at(mac, Key(Purpose.OWN_PING, server.name, own), source=source)
+        for port in cluster.ports:
+            key = Key(Purpose.OWN_PORT, server.name, own, port)
+            yield from self.knock_at(mac, key, source=source)
+
     def cold(self, server: Examined, cluster: Cluster) -> Iterator[bytes]:
         """Ask at the cluster address once more, and in the name of somebody unknown.
 
         Only who can ask for a MAC answers the latter.
         """
         mac = self.reading.mac(server.name)
-        stranger = self.reading.identity.spare.get(cluster.address.version)
-        if mac is None or stranger is None:
+        identity, version = self.reading.identity, cluster.address.version
+        known, stranger = identity.doubts.get(version), identity.spare.get(version)
+        if mac is None or known is None or stranger is None:
             return
         tcp = (port for port in cluster.ports if port.protocol is Protocol.TCP)
         for port in (None, *tcp):
-            for purpose, source in ((Purpose.WARM, None), (Purpose.COLD, stranger)):
+            for purpose, source in ((Purpose.WARM, known), (Purpose.COLD, stranger)):
                 key = Key(purpose, server.name, cluster.address, port)
                 ask = self.ping_at if port is None else self.knock_at
                 yield from ask(mac, key, source=source)

@@ -196,6 +196,11 @@ class Reading:
             if mac not in owners and any(v.claim.said_by not in owners for v in voices)
         )
 
+    def looked_into(self, cluster: Cluster, mac: Mac) -> bool:
+        """Whether the MAC was asked what it does with the cluster address's packets."""
+        key = Key(Purpose.STRANGER_PING, "", cluster.address, None, mac)
+        return self.ledger.known(key) is not None
+
     def said_by(self, server: Examined, cluster: Cluster) -> dict[Mac, list[Voiced]]:
         """Return where the server itself said that the cluster address is, MAC by MAC."""
         owners = self.owners()

@@ -20,6 +20,8 @@ def said(claim: Claim) -> str:
     That tells a published entry from a machine that speaks for itself.
     """
     words = f"{claim.how}: {claim.address} is at {describe(claim.mac)}"
+    if claim.how.intends:
+        words = f"{claim.how}: {describe(claim.mac)} asks whether {claim.address} is free"
     return words if claim.speaker is None else f"{words}, said by {describe(claim.speaker)}"
 
 

@@ -96,6 +96,8 @@ class Identity:
         asker: By IP version, a second one that only asks by ARP and is never sent to, so that a
             server that wants to answer `borrowed` has to ask who that is.
         spare: A third one, for servers that turn out to know `borrowed` from an earlier time.
+        doubts: A fourth one, that asks for servers' own addresses where something is wrong: what
+            waits for the first one's MAC must not keep those answers waiting.
         groups: The IPv6 groups in which questions for such addresses arrive.
     """
 
@@ -103,6 +105,7 @@ class Identity:
     borrowed: Mapping[int, Address] = field(default_factory=dict)
     asker: Mapping[int, Address] = field(default_factory=dict)
     spare: Mapping[int, Address] = field(default_factory=dict)
+    doubts: Mapping[int, Address] = field(default_factory=dict)
     groups: tuple[IPv6Address, ...] = ()
 
     @property
@@ -122,4 +125,4 @@ class Identity:
     @property
     def addresses(self) -> frozenset[Address]:
         """Return every borrowed address: the verifier answers for them, and announces them."""
-        return frozenset(self.senders)
+        return frozenset((*self.senders, *self.doubts.values()))

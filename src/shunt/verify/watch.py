@@ -20,7 +20,7 @@ from shunt.network.filters import claims_and_frames_to
 from shunt.network.frames import Frame
 from shunt.network.links import find
 from shunt.network.packets import PacketSocket
-from shunt.verify.claims import Claim, claim_of
+from shunt.verify.claims import Claim, claim_of, intention_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
@@ -59,9 +59,12 @@ class _Claimant:
 
 @dataclass(slots=True)
 class _Crowd:
-    """The claimants of one address: some by name, the others as a number."""
+    """The claimants of one address: some by name, the others as a number.
 
-    named: dict[Mac, _Claimant] = field(default_factory=dict)
+    Their names are who spoke and who was named.
+    """
+
+    named: dict[tuple[Mac, Mac], _Claimant] = field(default_factory=dict)
     unnamed: int = 0
 
 
@@ -74,19 +77,20 @@ class News:
 
     def __init__(self, again: float = _AGAIN) -> None:
         self._again = again
-        self._crowds: dict[Address, _Crowd] = {}
+        self._crowds: dict[tuple[Address, bool], _Crowd] = {}  # claims; and intentions apart
 
     def take(self, claim: Claim, at: float) -> Sighting | None:
         """Return the sighting, None if it is no news."""
-        crowd = self._crowds.setdefault(claim.address, _Crowd())
-        known = crowd.named.get(claim.mac)
+        crowd = self._crowds.setdefault((claim.address, claim.how.intends), _Crowd())
+        name = claim.said_by, claim.mac
+        known = crowd.named.get(name)
         if known is not None:
             known.times += 1
             if self._is_fresh(known, at):
                 return None
             known.told = at
         elif self._has_room(crowd, at):
-            known = crowd.named[claim.mac] = _Claimant(at, 1)
+            known = crowd.named[name] = _Claimant(at, 1)
         else:
             crowd.unnamed += 1
             return None
@@ -95,30 +99,38 @@ class News:
 
     def keep_to(self, addresses: Collection[Address]) -> None:
         """Forget the claimants of all other addresses."""
-        for address in self._crowds.keys() - addresses:
-            del self._crowds[address]
+        for key in [key for key in self._crowds if key[0] not in addresses]:
+            del self._crowds[key]
 
     def _is_fresh(self, known: _Claimant, at: float) -> bool:
         return 0 <= at - known.told < self._again  # a clock that was set back makes all stale
 
     def _has_room(self, crowd: _Crowd, at: float) -> bool:
         if len(crowd.named) >= _CLAIMANTS:
-            mac, eldest = min(crowd.named.items(), key=lambda each: each[1].told)
+            name, eldest = min(crowd.named.items(), key=lambda each: each[1].told)
             if self._is_fresh(eldest, at):
                 return False
-            del crowd.named[mac]
+            del crowd.named[name]
         return True
 
 
 class Guard:
     """The pure part: which frames are claims of strangers, and news.
 
-    `addresses` and `allowed` may be replaced any time.
+    `addresses` and `allowed` may be replaced any time. `intentions`: those count as well who ask
+    whether an address is free. Where traffic is led to, the MAC that is named, says whether a claim
+    is a stranger's.
     """
 
     def __init__(
-        self, addresses: Collection[Address], allowed: Collection[Mac], again: float = _AGAIN
+        self,
+        addresses: Collection[Address],
+        allowed: Collection[Mac],
+        again: float = _AGAIN,
+        *,
+        intentions: bool = False,
     ) -> None:
+        self.intentions = intentions
         self.addresses = frozenset(addresses)
         self.allowed = frozenset(allowed)
         self._news = News(again)
@@ -126,11 +138,15 @@ class Guard:
     def see(self, heard: Heard) -> Sighting | None:
         """Return the sighting in a frame, None if there is none or it was told just now."""
         frame = heard.parsed()
-        claim = claim_of(frame) if isinstance(frame, Frame) else None
+        claim = self._claim(frame) if isinstance(frame, Frame) else None
         if claim is None or claim.address not in self.addresses or claim.mac in self.allowed:
             return None
         self._news.keep_to(self.addresses)
         return self._news.take(claim, heard.when)
+
+    def _claim(self, frame: Frame) -> Claim | None:
+        claim = claim_of(frame)
+        return intention_of(frame) if claim is None and self.intentions else claim
 
 
 class Watch:
@@ -150,8 +166,10 @@ class Watch:
         addresses: Collection[Address],
         allowed: Collection[Mac],
         again: float = _AGAIN,
+        *,
+        intentions: bool = False,
     ) -> None:
-        self.guard = Guard(addresses, allowed, again)
+        self.guard = Guard(addresses, allowed, again, intentions=intentions)
         self._socket = PacketSocket(interface, keep=claims_and_frames_to())
 
     async def __aiter__(self) -> AsyncIterator[Sighting]:
@@ -200,7 +218,7 @@ async def sightings(
             watch = await _back(interface, watch.guard)
             say(f"{interface}: listening again")
 
-    watches = {name: Watch(name, addresses, allowed) for name in interfaces}
+    watches = {name: Watch(name, addresses, allowed, intentions=True) for name in interfaces}
     tasks = [asyncio.create_task(follow(*each)) for each in watches.items()]
     try:
         while True:

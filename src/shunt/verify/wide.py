@@ -39,6 +39,11 @@ def beside(address: Address, held: Collection[Address] = ()) -> tuple[Address, .
     return tuple(each for each in free if each is not None)
 
 
+def across(address: Address, held: Collection[Address] = ()) -> tuple[Address, ...]:
+    """Return the one address of `beside` that tells the most: of all masks, or of all but /31."""
+    return beside(address, held)[-1:]
+
+
 def around(address: Address, network: Network | None) -> tuple[Address, ...]:
     """Return addresses outside of the segment's `network`, within wider ones.
 

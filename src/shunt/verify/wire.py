@@ -139,7 +139,8 @@ class Wire:
                 )
             running = any(not task.done() for task in tasks)
             idle = not (self._due or self._segments or running)
-            if idle and (phase.settled() or now >= last + phase.patience):
+            over = now >= max(last + phase.patience, begin + phase.least)
+            if idle and (phase.settled() or over):
                 return
             if wait := self._pace.wait(now):
                 await self._rest(wait)
@@ -159,7 +160,7 @@ class Wire:
         """Return the seconds that a phase may take, with others' frames in between."""
         frames = len(phase.outgoing) + _FRAMES_A_REQUEST * len(phase.requests)
         last = max((each.at for each in phase.outgoing), default=0.0)
-        return last + phase.patience + 4 * frames / self._rate + _GRACE
+        return max(last + phase.patience, phase.least) + 4 * frames / self._rate + _GRACE
 
     def _next(self, now: float) -> tuple[bytes | Request | None, bool]:
         """Return what goes next, and whether it is the procedure's; each kind has its turn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 
 import pytest
 from hypothesis import given, settings
@@ -65,12 +65,30 @@ def test_home_is_where_the_servers_are() -> None:
 
 
 def test_what_is_taken_is_not_chosen() -> None:
-    one, two, three = (ip_address(f"192.0.2.{number}") for number in (1, 2, 3))
+    one, two, three, four = (ip_address(f"192.0.2.{number}") for number in (1, 2, 3, 4))
     offered = {4: (one, two, three), 6: ()}
-    assert choose(offered, {one}) == ({4: two}, {4: three}, {})
-    assert choose(offered, {one, three}) == ({4: two}, {4: two}, {})
-    assert choose(offered, {one, two, three}) == ({}, {}, {})
-    assert choose(offered, set()) == ({4: one}, {4: two}, {4: three})
+    assert choose(offered, {one}) == ({4: two}, {4: three}, {}, {})
+    assert choose(offered, {one, three}) == ({4: two}, {4: two}, {}, {})
+    assert choose(offered, {one, two, three}) == ({}, {}, {}, {})
+    assert choose(offered, set()) == ({4: one}, {4: two}, {4: three}, {})
+    assert choose({4: (one, two, three, four)}, set()) == (
+        {4: one},
+        {4: two},
+        {4: four},
+        {4: three},
+    )
+
+
+@pytest.mark.parametrize("cluster", ["198.18.0.100", "198.18.1.100"])
+@pytest.mark.parametrize("seed", range(5))
+def test_packets_come_from_the_half_without_cluster_addresses(cluster: str, seed: int) -> None:
+    """Else an alias whose network is that half would swallow all that is sent from there."""
+    where, address = ip_interface("198.18.0.1/23"), ip_address(cluster)
+    found = candidates(where, {where.ip, address}, random.Random(seed))
+    packets, _, spare, _ = choose({4: found}, (), (address,))
+    half = ip_network(f"{cluster}/24", strict=False)
+    assert packets[4] not in half
+    assert spare[4] in half, "what swallows the one leaves the other"
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,6 @@ async def _listen(
     def say(words: str) -> None:
         out.err.print(words, markup=False)
 
-    say(f"watching {', '.join(map(str, addresses))} on {', '.join(interfaces)}")
     async for interface, sighting in sightings(interfaces, addresses, allowed, say):
         _tell(sighting, out, interface)
         if once:

@@ -200,7 +200,8 @@ async def sightings(
 ) -> AsyncIterator[tuple[str, Sighting]]:
     """Yield sightings and where they were made, for ever; interfaces may go down and come back.
 
-    `say` is told, in words for a person, when one is not listened to and when it is again.
+    `say` is told, in words for a person, when all are listened to, when one is not, and when it is
+    again.
 
     Raises:
         HostError: no CAP_NET_RAW, or no such interface, at the beginning.
@@ -219,6 +220,7 @@ async def sightings(
             say(f"{interface}: listening again")
 
     watches = {name: Watch(name, addresses, allowed, intentions=True) for name in interfaces}
+    say(f"watching {', '.join(map(str, addresses))} on {', '.join(interfaces)}")
     tasks = [asyncio.create_task(follow(*each)) for each in watches.items()]
     try:
         while True:

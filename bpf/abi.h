@@ -38,6 +38,7 @@
 	X(passed_not_ours, "IP for no cluster address; the host's own business.")                  \
 	X(passed_other_mac, "Sent to another machine's MAC or to many; not a request to us.")      \
 	X(passed_truncated, "Cut off or malformed before its addresses; the host may complain.")   \
+	X(passed_no_headers, "Its driver hides its headers from the program: set mode: generic.")  \
 	X(passed_claim, "Another machine claims a cluster address: find it, it steals traffic.")   \
 	X(passed_unknown_port, "Came in by an interface that the dispatcher does not serve.")      \
 	X(dropped_no_service, "For a cluster address, but no service has that port.")              \

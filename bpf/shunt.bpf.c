@@ -65,13 +65,26 @@ static __always_inline int handle_transport(struct xdp_md *ctx, struct packet *p
 	return forward(ctx, r);
 }
 
+/*
+ * What is cut off before its addresses; or seems so, since the driver leaves the first buffer empty
+ * where frames take several.
+ */
+static __noinline int pass_truncated(struct xdp_md *ctx, struct request *r)
+{
+	__u32 first = ctx->data_end - ctx->data;
+
+	r->cause =
+	    first < bpf_xdp_get_buff_len(ctx) ? CAUSE_passed_no_headers : CAUSE_passed_truncated;
+	return XDP_PASS;
+}
+
 static __always_inline int handle_ip(struct xdp_md *ctx, struct packet *p, struct request *r,
 				     struct port *port, int protocol)
 {
 	int verdict;
 
 	if (protocol < 0)
-		return end(r, CAUSE_passed_truncated, XDP_PASS);
+		return pass_truncated(ctx, r);
 	if (r->version == 6 && is_extension(protocol)) {
 		protocol = parse_extensions(ctx, p, r);
 		if (protocol < 0)
@@ -94,7 +107,7 @@ static __always_inline int dispatch(struct xdp_md *ctx, struct request *r, __u32
 
 	switch (parse_ethernet(&p, r)) {
 	case -1:
-		return end(r, CAUSE_passed_truncated, XDP_PASS);
+		return pass_truncated(ctx, r);
 	case ETH_P_ARP:
 		return answer_arp(&p, r, port);
 	case ETH_P_IP:

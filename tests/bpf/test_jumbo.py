@@ -9,9 +9,10 @@ from scapy.layers.inet import ICMP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest
 from scapy.layers.l2 import Dot1Q
 
+from shunt.dataplane.kernel import Verdict
 from tests.bpf.answers import is_answer
 from tests.bpf.segment import DOWN, FAMILIES, V4, WEB, A, B, Family, ether
-from tests.bpf.world import OWN, Tally
+from tests.bpf.world import INTERFACE, OWN, Tally
 
 if TYPE_CHECKING:
     from tests.bpf.world import World
@@ -68,3 +69,16 @@ def test_resets_are_cut_to_their_headers(segment: World, family: Family, size: i
     assert sent.cause == "answered_reset"
     assert is_answer(frame, sent.frame)
     assert len(sent.frame) == 14 + (20 if family is V4 else 40) + 20
+
+
+@families
+def test_a_frame_whose_headers_are_hidden_goes_to_the_host_and_is_told(
+    segment: World, family: Family
+) -> None:
+    """Some drivers leave the first buffer empty where frames take several."""
+    frame = bytes(ether() / family.ip(WEB) / TCP(dport=80, flags="A") / bytes(8000))
+    for first in (0, 14, 33):
+        sent = segment.send(frame, ifindex=INTERFACE, first_buffer=first)
+        assert (sent.verdict, sent.cause) == (Verdict.PASS, "passed_no_headers")
+        assert sent.frame == frame
+    assert segment.send(frame[:14]).cause == "passed_truncated"

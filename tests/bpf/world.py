@@ -181,10 +181,10 @@ class World:
 
     # Frames.
 
-    def send(self, frame: bytes, *, ifindex: int = 0) -> Sent:
+    def send(self, frame: bytes, *, ifindex: int = 0, first_buffer: int | None = None) -> Sent:
         """Run the program on a frame; exactly one cause must have grown, by one."""
         before = self._causes()
-        result = run(self.plane.program, frame, ifindex=ifindex)
+        result = run(self.plane.program, frame, ifindex=ifindex, first_buffer=first_buffer)
         grown = self._causes() - before
         assert grown.sum() == 1, f"one packet was counted as {self._named(grown)}"
         return Sent(Verdict(result.verdict), result.frame, self._names["cause"][grown.argmax()])

@@ -195,6 +195,16 @@ def test_the_dispatchers_own_traffic_is_left_alone(scene: Scene) -> None:
     scene.client.call(refused)
 
 
+def test_the_dispatchers_own_requests_get_nowhere(scene: Scene) -> None:
+    """The program sees frames that come in; nobody answers the host's question for the address."""
+
+    def refused() -> None:
+        with pytest.raises(OSError, match="No route to host"):
+            socket.create_connection((str(FOUR), 80), timeout=DEADLINE)
+
+    scene.dispatcher.call(refused)
+
+
 @families
 def test_a_ping_to_a_cluster_address_is_answered(scene: Scene, cluster: Address) -> None:
     scene.client.run(["ping", "-n", "-c2", "-i0.1", "-W5", str(cluster)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import structlog
@@ -40,6 +40,7 @@ def test_a_sound_interface_has_no_problem() -> None:
         ({"link": replace(LINK, up=False, running=False)}, "down", "ip link set dev eth0 up"),
         ({"link": replace(LINK, running=False)}, "no_carrier", "no carrier"),
         ({"closed": "nobody listens"}, "closed", "lets no frame out: nobody listens"),
+        ({"hides": True}, "no_headers", "set mode: generic"),
         ({"not_sent": 9000, "not_sent_lately": 7000}, "lost", "could not send 7,000 frames"),
         ({"tags_off": ("rxvlan",), "vlans": ("eth0.7",)}, "vlan_tags", "has eth0.7: tagged"),
     ],
@@ -103,23 +104,57 @@ def test_frames_leave_a_veth_only_by_another_native_program(
     assert bool(found) == bool(words)
 
 
+class Looked:
+    """A monitor of one native interface, and what it told at each look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, link: Link = LINK) -> None:
+        self.lost = self.headless = 0
+        self.monitor = InterfaceMonitor()
+        module = "shunt.dispatcher.interfaces"
+        monkeypatch.setattr(f"{module}.links", lambda: (link,))
+        monkeypatch.setattr(f"{module}.frames_not_sent", lambda _: self.lost)
+        monkeypatch.setattr(f"{module}.tags_taken_off", lambda _: ())
+        monkeypatch.setattr(f"{module}._attached", lambda _: {"eth0": (2, Mode.NATIVE, "")})
+
+    def causes(self) -> dict[str, int]:
+        return {"passed_no_headers": self.headless}
+
+    def look(self, at: float) -> list[tuple[str, str]]:
+        with structlog.testing.capture_logs() as logs:
+            self.monitor.look(cast("Plane", self), at)
+        return [(each["log_level"], each["problem"]) for each in logs]
+
+
 def test_what_was_lost_is_news_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each problem is logged when it comes and when it goes, and not in between."""
-    lost = iter([5, 5, 7, 8, 8, 8])
-    plane: Plane = None  # type: ignore[assignment]
-    monkeypatch.setattr("shunt.dispatcher.interfaces.links", lambda: (LINK,))
-    monkeypatch.setattr("shunt.dispatcher.interfaces.frames_not_sent", lambda _: next(lost))
-    monkeypatch.setattr("shunt.dispatcher.interfaces.tags_taken_off", lambda _: ())
-    monkeypatch.setattr(
-        "shunt.dispatcher.interfaces._attached", lambda _: {"eth0": (2, Mode.NATIVE, "")}
-    )
-    monitor = InterfaceMonitor()
-    told = []
-    for at in (0, 1, 2, 3, 3 + LATELY, 4 + LATELY):
-        with structlog.testing.capture_logs() as logs:
-            monitor.look(plane, at)
-        told.append([(each["log_level"], each["problem"]) for each in logs])
-    assert told[0] == told[1] == []
-    assert told[2] == [("warning", "could not send 2 frames in the last minute")]
-    assert told[3] == told[4] == []
-    assert told[5] == [("info", "lost")]
+    looked = Looked(monkeypatch)
+    looked.lost = 5
+    assert looked.look(0) == looked.look(1) == []
+    looked.lost = 7
+    assert looked.look(2) == [("warning", "could not send 2 frames in the last minute")]
+    looked.lost = 8
+    assert looked.look(3) == looked.look(2 + LATELY) == []
+    assert looked.look(4 + LATELY) == [("info", "lost")]
+
+
+def test_a_driver_that_hides_headers_is_not_fit_for_native_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked = Looked(monkeypatch, replace(LINK, mtu=9000))
+    looked.headless = 100
+    assert looked.look(0) == [], "they were counted before"
+    assert not looked.monitor.unfit
+    looked.headless = 101
+    ((level, problem),) = looked.look(1)
+    assert (level, "no headers of jumbo frames" in problem) == ("warning", True)
+    assert list(looked.monitor.unfit) == ["eth0"]
+    assert looked.look(2 + LATELY) == [("info", "no_headers")]
+    assert not looked.monitor.unfit
+
+
+def test_without_jumbo_frames_no_driver_hides_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Looked(monkeypatch)
+    looked.look(0)
+    looked.headless = 1
+    assert looked.look(1) == []
+    assert not looked.monitor.unfit

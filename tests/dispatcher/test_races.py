@@ -115,7 +115,7 @@ async def test_a_reload_meanwhile_is_not_undone_by_who_attaches_anew(
     engine = SimpleNamespace(
         config=before,
         attached=dict,
-        attach=lambda found, _: attached.append(tuple(link.name for link in found)),
+        attach=lambda found, *_: attached.append(tuple(link.name for link in found)),
         write_addresses=lambda: None,
         plane=None,
     )
@@ -127,7 +127,7 @@ async def test_a_reload_meanwhile_is_not_undone_by_who_attaches_anew(
         engine=engine, work=work, addresses=tuple, places=SimpleNamespace(groups=None),
         reloading=SimpleNamespace(lock=asyncio.Lock()), wake=lambda: None,
         announcer=SimpleNamespace(take=lambda _: None),
-        interfaces=SimpleNamespace(look=lambda *_: None, closed=frozenset()),
+        interfaces=SimpleNamespace(look=lambda *_: None, unfit={}),
     )  # fmt: skip
     following = Following(cast("Any", daemon))
     async with daemon.reloading.lock:

@@ -235,8 +235,16 @@ def test_tags_that_a_driver_takes_off_are_known_by_the_words_that_stop_it(machin
     assert machine.call(lambda: ethtool.tags_taken_off("absent0")) is None
 
 
-def test_frames_that_xdp_could_not_send_are_summed() -> None:
-    counters = {"rx_queue_0_xdp_tx_errors": 3, "rx_queue_1_xdp_tx_errors": 4, "rx_queue_0_drops": 9}
+@pytest.mark.parametrize(
+    "counters",
+    [
+        {"rx_queue_0_xdp_tx_errors": 3, "rx_queue_1_xdp_tx_errors": 4, "rx_queue_0_drops": 9},
+        {"tx0_xdp_tx": 9, "tx0_xdp_tx_drops": 3, "tx1_xdp_tx_drops": 4, "rx0_xdp_drops": 9},
+        {"rx_xdp_tx_xmit": 9, "rx_xdp_tx_full": 5, "rx_xdp_tx_err": 2, "rx0_xdp_tx_full": 5},
+    ],
+    ids=["veth", "virtio_net", "mlx5"],
+)
+def test_frames_that_xdp_could_not_send_are_summed(counters: dict[str, int]) -> None:
     assert ethtool.xdp_tx_errors(counters) == 7
 
 

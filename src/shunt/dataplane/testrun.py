@@ -61,7 +61,13 @@ class Batch:
 
 
 def run(
-    program: Program, frame: bytes, *, repeat: int = 1, ifindex: int = 0, mark: int = 0
+    program: Program,
+    frame: bytes,
+    *,
+    repeat: int = 1,
+    ifindex: int = 0,
+    mark: int = 0,
+    first_buffer: int | None = None,
 ) -> Result:
     """Run a program on one frame.
 
@@ -72,6 +78,8 @@ def run(
         ifindex: XDP only: the interface that it came in by, of the calling thread's namespace; 0
             leaves the kernel's choice, which is loopback.
         mark: tc only: the packet's mark.
+        first_buffer: XDP only, with `ifindex`: how much of the frame is in its first buffer (Linux
+            6.18).
 
     Raises:
         DataplaneError: the kernel does not take the frame (EINVAL), or the interface is absent.
@@ -79,7 +87,8 @@ def run(
     kind = program.info().kind
     frames = np.frombuffer(frame, np.uint8)[np.newaxis, :]
     room = np.zeros((1, len(frame) + _ROOM), np.uint8)
-    options, _keep = _options(kind, ifindex, mark, len(frame))
+    size = len(frame) if first_buffer is None else first_buffer
+    options, _keep = _options(kind, ifindex, mark, size)
     options.repeat = repeat
     options.data_in, options.data_size_in = frames.ctypes.data, len(frame)
     options.data_out, options.data_size_out = room.ctypes.data, room.shape[1]

@@ -20,7 +20,7 @@ from shunt.dispatcher import placing
 from shunt.dispatcher.arena import power_of_two
 from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.diagnoses import shared_macs
-from shunt.dispatcher.interfaces import why_closed
+from shunt.dispatcher.interfaces import NONE_UNFIT, why_closed
 from shunt.dispatcher.overrides import NOTHING, Overrides
 from shunt.dispatcher.snapshot import name_of
 from shunt.dispatcher.surroundings import host_addresses
@@ -265,9 +265,20 @@ class Engine:
             self.balancer.plane = self.plane.grown(sizes)
 
     def attach(
-        self, interfaces: tuple[Link, ...], settings: Dispatcher, *, replace: bool = False
+        self,
+        interfaces: tuple[Link, ...],
+        settings: Dispatcher,
+        unfit: Mapping[str, str] = NONE_UNFIT,
+        *,
+        replace: bool = False,
     ) -> None:
         """Attach to these interfaces and to no others; natively only where frames can leave.
+
+        Args:
+            interfaces: where to.
+            settings: of the configuration.
+            unfit: interfaces that native mode does not suit, each with the reason.
+            replace: take off whatever program of others is there.
 
         Raises:
             HostError: an interface carries someone else's program.
@@ -278,7 +289,7 @@ class Engine:
         for link in interfaces[:1]:
             self.balancer.change_settings(trace_ifindex=link.index)
         for link in interfaces:
-            avoid = why_closed(link) if mode is None else ""
+            avoid = unfit.get(link.name) or why_closed(link) if mode is None else ""
             self.plane.attach(link.name, link.index, mode, replace=replace, avoid_native=avoid)
         for name in self.plane.links.keys() - set(settings.interfaces):  # not one that went away
             self.plane.detach(name)

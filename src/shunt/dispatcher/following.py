@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from shunt.dispatcher.groups import Groups
+from shunt.dispatcher.interfaces import NONE_UNFIT
 from shunt.dispatcher.surroundings import Surroundings
 from shunt.errors import ShuntError
 from shunt.model.config import Mode
 from shunt.network.groups import memberships_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shunt.dispatcher.daemon import Daemon
     from shunt.network.addresses import LocalAddress
 
@@ -59,8 +62,8 @@ class Following:
         for each in before.held - now.held:
             daemon.events.held(each, released=True)
         new = now.unattached(await daemon.work(daemon.engine.attached))
-        closed = await self._closed()
-        if (new or closed) and not await self._attached(new, closed):
+        unfit = await self._unfit()
+        if (new or unfit) and not await self._attached(new, unfit):
             return _LOOK
         if now.own != before.own:
             await daemon.work(daemon.engine.write_addresses)
@@ -70,31 +73,31 @@ class Following:
         self._followed = now
         return _LOOK
 
-    async def _closed(self) -> frozenset[str]:
-        """Look at the interfaces; return those that must be attached in generic mode instead."""
+    async def _unfit(self) -> Mapping[str, str]:
+        """Look at the interfaces; return those to be attached in generic mode, with reasons."""
         daemon, now = self._daemon, asyncio.get_running_loop().time()
         await daemon.work(daemon.interfaces.look, daemon.engine.plane, now)
         auto = daemon.engine.config.dispatcher.mode is Mode.AUTO
-        return daemon.interfaces.closed if auto else frozenset()
+        return daemon.interfaces.unfit if auto else NONE_UNFIT
 
-    async def _attached(self, new: frozenset[str], closed: frozenset[str]) -> bool:
+    async def _attached(self, new: frozenset[str], unfit: Mapping[str, str]) -> bool:
         """Attach to what is there, and return whether that is all; not too often where refused."""
         time = asyncio.get_running_loop().time
         if time() < self._attach_again:
             return False
         try:
-            await self._attach()
+            await self._attach(unfit)
         except ShuntError as error:
-            log.error("not attached", interfaces=sorted(new | closed), reason=error.message)  # noqa: TRY400 - said in one line
+            log.error("not attached", interfaces=sorted(new | unfit.keys()), reason=error.message)  # noqa: TRY400 - said in one line
             self._attach_again = time() + _AGAIN
             return False
         if new:
             log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
-        if closed:
-            log.info("attached again, in generic mode", interfaces=sorted(closed))
+        for name, reason in unfit.items():
+            log.info("attached again, in generic mode", interface=name, reason=reason)
         return True
 
-    async def _attach(self) -> None:
+    async def _attach(self, unfit: Mapping[str, str]) -> None:
         daemon = self._daemon
         async with daemon.reloading.lock:
             # A reload may have held the lock, and named other interfaces: look at them now.
@@ -102,7 +105,7 @@ class Following:
             there = Surroundings.look(config).interfaces
             settings = config.dispatcher
             links = tuple(there[name] for name in settings.interfaces if name in there)
-            await daemon.work(daemon.engine.attach, links, settings)
+            await daemon.work(daemon.engine.attach, links, settings, unfit)
 
     async def _join(self, now: Surroundings) -> None:
         """Hear solicitations for the cluster addresses; without it, some switches withhold them."""

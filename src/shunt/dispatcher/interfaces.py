@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -25,7 +26,9 @@ log = structlog.get_logger()
 
 LATELY = 60.0  # seconds
 _NATIVE_MTU = 3498  # bytes: what one page holds beside headroom and skb_shared_info (linux/veth.c)
+NONE_UNFIT: Mapping[str, str] = MappingProxyType({})
 _VETH = "veth"
+_NO_HEADERS = "its driver shows the program no headers of jumbo frames"
 
 
 class Problem(NamedTuple):
@@ -50,6 +53,7 @@ class InterfaceState:
             tell.
         vlans: interfaces of VLANs on top of it.
         closed: why frames of a native program cannot leave; "" if they can.
+        hides: its driver lately let a native program see no headers of jumbo frames.
     """
 
     name: str
@@ -61,6 +65,7 @@ class InterfaceState:
     tags_off: tuple[str, ...] | None = None
     vlans: tuple[str, ...] = ()
     closed: str = ""
+    hides: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return it for `shunt status --json`."""
@@ -103,6 +108,8 @@ def problems(state: InterfaceState) -> Iterator[Problem]:
     elif state.not_sent_lately:
         lost = state.not_sent_lately
         yield Problem("lost", f"could not send {lost:,} frames in the last minute")
+    if state.hides:
+        yield Problem("no_headers", f"serves nobody: {_NO_HEADERS}; set mode: generic")
     if state.tags_off and state.vlans:
         yield Problem(
             "vlan_tags",
@@ -166,10 +173,12 @@ class InterfaceMonitor:
     """Looks at the interfaces, and says when one has a new problem or is rid of an old one.
 
     Attributes:
-        closed: interfaces whose native program lets no frame out, by the last look.
+        unfit: by the last look, interfaces that native mode does not suit, each with the reason.
     """
 
-    closed: frozenset[str] = frozenset()
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    _headless: tuple[int, float] | None = None
+    _hides: bool = False
     _lost: deque[tuple[float, dict[int, int]]] = field(default_factory=deque)
     _told: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -179,18 +188,26 @@ class InterfaceMonitor:
         Raises:
             NetworkError: the kernel did not tell.
         """
+        headless = plane.causes()["passed_no_headers"]
+        before, since = self._headless or (headless, -LATELY)
+        self._headless = headless, at if headless > before else since
+        self._hides = at - self._headless[1] < LATELY
+        while self._lost and self._lost[0][0] < at - LATELY:
+            self._lost.popleft()
         states = self.states(plane)
         indices = {state.link.index: state.not_sent for state in states if state.link}
         self._lost.append((at, indices))
-        while self._lost[0][0] < at - LATELY:
-            self._lost.popleft()
-        self.closed = frozenset(state.name for state in states if state.closed)
+        self.unfit = {
+            state.link.name: reason
+            for state in states
+            if state.link and (reason := state.closed or (_NO_HEADERS if state.hides else ""))
+        }
         found = {state.name: dict(problems(state)) for state in states}
         for name, there in found.items():
-            before = self._told.get(name, frozenset())
-            for kind in there.keys() - before:
+            told = self._told.get(name, frozenset())
+            for kind in there.keys() - told:
                 log.warning("interface", interface=name, problem=there[kind])
-            for kind in before - there.keys():
+            for kind in told - there.keys():
                 log.info("interface is rid of a problem", interface=name, problem=kind)
         self._told = {name: frozenset(there) for name, there in found.items()}
 
@@ -231,6 +248,7 @@ class InterfaceMonitor:
             tags_off=tags_taken_off(link.name),
             vlans=tuple(e.name for e in there if (e.kind, e.peer) == ("vlan", link.index)),
             closed=why_closed(link) if mode is Mode.NATIVE else "",
+            hides=self._hides and mode is Mode.NATIVE and link.mtu > _NATIVE_MTU,
         )
 
     def _lately(self, index: int, lost: int) -> int | None:

@@ -24,6 +24,8 @@ _GET_SIZES, _GET_FEATURES = 0x37, 0x3A
 _DRIVER_SIZE = 196  # struct ethtool_drvinfo
 _STRING = 32
 _STATISTICS, _FEATURES = 1, 4  # string sets
+_EACH_NOT_SENT = ("xdp_tx_errors", "xdp_tx_drops")  # one for each queue
+_SUMS_NOT_SENT = ("rx_xdp_tx_full", "rx_xdp_tx_err")  # beside one for each queue
 _TAGS_OFF = {
     "rx-vlan-hw-parse": "rxvlan",
     "rx-vlan-stag-hw-parse": "rx-vlan-stag-hw-parse",
@@ -71,10 +73,17 @@ def statistics(interface: str) -> Mapping[str, int]:
 def xdp_tx_errors(counters: Mapping[str, int]) -> int:
     """Return how many frames that an XDP program sent back did not leave, of `statistics`.
 
+    Drivers have words of their own for it: veth (`xdp_tx_errors`), virtio_net (`xdp_tx_drops`),
+    mlx4 and mlx5 (`rx_xdp_tx_full`, `rx_xdp_tx_err`); others do not count them.
+
     On a veth they are all of them while its other end runs no XDP program of its own, and has GRO
     off; with GRO on they are lost as well, and not counted.
     """
-    return sum(count for name, count in counters.items() if name.endswith("xdp_tx_errors"))
+    return sum(
+        count
+        for name, count in counters.items()
+        if name in _SUMS_NOT_SENT or name.endswith(_EACH_NOT_SENT)
+    )
 
 
 def frames_not_sent(interface: str) -> int:

@@ -33,6 +33,8 @@ BOOKWORM = Recipe(
     ("linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64", *MANAGERS, *DISPATCHER),
 )
 """Debian 12: its own kernel, 6.1, and the one that it has from Debian 13, 6.12."""
+TRIXIE = Recipe("trixie", ("linux-image-cloud-amd64", *MANAGERS))
+"""Debian 13: kernel 6.12, NetworkManager 1.52, systemd 257."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 600  # patience, not a requirement: the emulated CPU may have to share ours
 
 
+def _card(number: int) -> tuple[str, ...]:
+    """Return QEMU's words for a card; the first one's MAC ends with 05."""
+    device = f"virtio-net-pci,netdev=lan{number},mac=52:54:00:09:00:{number + 5:02x}"
+    tap = f"tap,id=lan{number},ifname=tap{number},script=no,downscript=no"
+    return ("-netdev", tap, "-device", device)
+
+
 @dataclass
 class Machine:
     """One machine with its own copy of the disk.
@@ -47,6 +54,7 @@ class Machine:
     kernel: str = "6.1"
     more_disks: Sequence[Path] = ()  # /dev/vdb and on, read only
     memory: int = 768  # MiB
+    cards: int = 1  # eth0 and on, all in the same segment
     client: Host = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,8 +64,9 @@ class Machine:
         self.client.ip("link", "set", "lo", "up")
         lab.join(self.client, "lan", addresses=["10.9.0.1/24"])
         self._switch = lab.segments["lan"]
-        self._switch.ip("tuntap", "add", "tap0", "mode", "tap")
-        self._switch.ip("link", "set", "tap0", "master", "br0", "up")
+        for number in range(self.cards):
+            self._switch.ip("tuntap", "add", f"tap{number}", "mode", "tap")
+            self._switch.ip("link", "set", f"tap{number}", "master", "br0", "up")
         self.directory = self.client.directory
         self._disk = CACHE / f"machine-{lab.ident}.img"
         self._prepare()
@@ -106,8 +115,7 @@ class Machine:
                     for disk in self.more_disks
                     for word in ("-drive", f"file={disk},if=virtio,format=raw,readonly=on")
                 ),
-                *("-netdev", "tap,id=lan,ifname=tap0,script=no,downscript=no"),
-                *("-device", "virtio-net-pci,netdev=lan,mac=52:54:00:09:00:05"),
+                *(word for number in range(self.cards) for word in _card(number)),
                 *("-display", "none", "-serial", "stdio", "-monitor", "none"),
             ],
             log="console.log",

@@ -128,7 +128,11 @@ class AixWpar:
         right = {n.address for n in own if n.is_host}
         steps += [_alias(name, address) for address in wish.clusters if address not in right]
         return Plan(tuple(steps)) + plan.routes(
-            observed.listings, wish, self.system, lambda v: command(self.system, v)
+            observed.listings,
+            wish,
+            self.system,
+            lambda v: command(self.system, v),
+            "ifconfig -a",
         )
 
 

@@ -11,7 +11,6 @@ from shunt.servers.drivers.unix.words import contents, has_line, write
 from shunt.servers.steps import Command, Driver, Plan, Step
 
 if TYPE_CHECKING:
-    from shunt.model.addresses import Address
     from shunt.servers.drivers.unix.observed import Host
     from shunt.servers.wish import Wish
 
@@ -39,12 +38,6 @@ class MacOs(BsdDriver):
         ),
     )
     kept_words = contents(PLIST)
-
-    def add(self, address: Address) -> str:
-        """Return the words that add the alias."""
-        if address.version == 4:
-            return f"ifconfig lo0 alias {address} 255.255.255.255"
-        return f"ifconfig lo0 inet6 {address} prefixlen 128 alias"
 
     def persistence(self, host: Host, wish: Wish) -> Plan:
         """Return the launch daemon, unless it says already all that it must."""

@@ -29,7 +29,9 @@ class Solaris11(IpadmDriver):
     def more(self, host: Host, wish: Wish) -> Plan:
         """Make the vni first."""
         result = super().more(host, wish)
-        missing = [a for a in wish.clusters4 if not any(h.silent for h in host.holders(a))]
+        missing = [
+            a for a in wish.clusters4 if not any(h.silent and h.is_host for h in host.holders(a))
+        ]
         if not missing or f"interface={VNI}" in host.kept:
             return result
         listing = "ipadm show-if -p -o ifname"

@@ -6,7 +6,7 @@ such rows at every boot and deletes them; where there are none it does nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.unix.words import has_line, when, write
@@ -93,11 +93,12 @@ def step(file: str, lines: Sequence[str], *, link: str | None = None) -> Step:
     unhook = (Command(("rm", "-f", link)),) if link else ()
     present = tuple(Command.sh(has_line(file, line)) for line in lines)
     linked = (Command.sh(f"test -h {link}"),) if link else ()
+    gone = when(has_line(file, _MARK), f"rm -f {file}")
     return Step(
         id="keep:boot-script",
         what=f"check at every boot for extra routes, and delete them ({file})",
         why="this system makes them anew at every boot",
         do=(write(file, content, mode="755"), *hook),
         check=(*present, *linked),
-        undo=(*unhook, when(has_line(file, _MARK), f"rm -f {file}")),
+        undo=(*unhook, replace(gone, file=file)),
     )

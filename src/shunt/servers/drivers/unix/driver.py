@@ -144,7 +144,11 @@ class UnixDriver(ABC):
         for address in wish.clusters:
             result += Plan(self._alias(observed, address))
         result += plan.routes(
-            observed.listings, wish, self.system, lambda v: command(self.system, v)
+            observed.listings,
+            wish,
+            self.system,
+            lambda v: command(self.system, v),
+            self.interfaces,
         )
         if not wish.persist:
             return result

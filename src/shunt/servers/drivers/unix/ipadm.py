@@ -82,7 +82,9 @@ class IpadmDriver(UnixDriver):
 
     def drop(self, held: Held) -> str:
         """Return the words that delete the object of an address, whatever its name."""
-        find = f"{_OBJECTS} | sed 's/\\\\//g' | sed -n 's|^\\([^:]*\\):{held.address}/.*|\\1|p'"
+        # Within backquotes the shell takes backslashes away: these are named by what they are not.
+        plain = "sed 's/[^0-9a-zA-Z:._/-]//g'"
+        find = f"{_OBJECTS} | {plain} | sed -n 's|^\\([^:]*\\):{held.address}/.*|\\1|p'"
         return f"ipadm delete-addr `{find}`"
 
     def give_back(self, held: Held) -> str:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers import default_route
-from shunt.servers.drivers.unix.words import false_is_right, listed, shown, unless, when
+from shunt.servers.drivers.unix.words import (
+    false_is_right,
+    held,
+    listed,
+    shown,
+    unless,
+    when,
+)
 from shunt.servers.routes.delete import deletion
 from shunt.servers.routes.rule import Surroundings, extra_routes, surroundings
 from shunt.servers.routes.sight import blind_spots, command
-from shunt.servers.steps import Finding, Item, Plan, Severity, Step
+from shunt.servers.steps import Command, Finding, Item, Plan, Severity, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,8 +112,12 @@ def routes(
     wish: Wish,
     system: OperatingSystem,
     listing_of: Callable[[int], str],
+    interfaces: str,
 ) -> Plan:
-    """Return the deletion of every extra route, and what the listings could not show."""
+    """Return the deletion of every extra route, and what the listings could not show.
+
+    `interfaces` are the words that list every address.
+    """
     steps: list[Step] = []
     found: list[Finding] = []
     for listing in listings:
@@ -119,7 +130,8 @@ def routes(
                 words = "route add default ROUTER, when the other one is deleted"
                 found.append(default_route.finding(extra.cluster, words))
             else:
-                steps.append(_delete(extra, system, listing_of(extra.route.address.version)))
+                rows = listing_of(extra.route.address.version)
+                steps.append(_delete(extra, system, rows, interfaces))
         found += [
             Finding(
                 Severity.ERROR,
@@ -145,7 +157,12 @@ def networks(listings: Sequence[Listing]) -> tuple[Item, ...]:
     )
 
 
-def _delete(extra: Extra, system: OperatingSystem, listing: str) -> Step:
+def _delete(extra: Extra, system: OperatingSystem, listing: str, interfaces: str) -> Step:
+    """Return the step that deletes an extra route.
+
+    It is given back only while the address is held that it leads to: else the address comes back
+    later, and brings its route.
+    """
     how = deletion(system, extra.route, extra.cluster)
     there = listed(extra.route, listing)
     covered = ", ".join(f"{what} {address}" for what, address in extra.covers)
@@ -157,9 +174,17 @@ def _delete(extra: Extra, system: OperatingSystem, listing: str) -> Step:
         why=f"{extra.rule}; it covers {covered or 'addresses that the server must reach'}",
         do=(when(there, words, asked=listing),),
         check=(false_is_right(there, asked=listing),),
-        undo=(unless(there, _undeleted(words), asked=listing),),
+        undo=(_give_back(extra, there, _undeleted(words), listing, interfaces),),
         note=how.note,
     )
+
+
+def _give_back(extra: Extra, there: str, words: str, listing: str, interfaces: str) -> Command:
+    if extra.route.gateway != extra.cluster:
+        return unless(there, words, asked=listing)
+    grouped = f"{{ {interfaces}; }}"
+    back = f"{listing} >/dev/null || exit 1; {there} || {words}"
+    return when(held(extra.cluster, grouped), back, asked=grouped)
 
 
 def _undeleted(words: str) -> str:

@@ -34,6 +34,13 @@ def shown(address: Address, listing: str = "ifconfig lo0", *, prefix: int | None
     return f"{listing} | egrep 'inet6 {name}(%[a-z0-9]*)?(/| prefix(len)? ){bits}' >/dev/null"
 
 
+def held(address: Address, listing: str) -> str:
+    """Return words: does `listing` show the address, under whatever mask?"""
+    name = str(address).replace(".", r"\.")
+    start = f"inet {name}" if address.version == 4 else f"inet6 {name}(%[a-z0-9]*)?"
+    return f"{listing} | egrep '{start}(/| netmask | prefix(len)? )' >/dev/null"
+
+
 def wide(address: Address, listing: str) -> str:
     """Return words: does `listing` show the address under another mask than a host's?"""
     name = str(address).replace(".", r"\.")

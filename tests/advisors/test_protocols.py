@@ -54,6 +54,10 @@ class Looks:
         return False
 
 
+def _mysql(number: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3, "little") + bytes((number,)) + content
+
+
 def _ldap(tag: int, code: int, number: int = 1) -> bytes:
     result = integer(code, ENUMERATED) + encoded(OCTETS) + encoded(OCTETS)
     return encoded(SEQUENCE, integer(number), encoded(tag, result))
@@ -75,7 +79,8 @@ def _postgres_error(state: str) -> bytes:
     return b"E" + (len(body) + 4).to_bytes(4, "big") + body
 
 
-MYSQL = b"\x0a11.4.2-MariaDB\0" + bytes(40)
+MYSQL = b"\x0a11.4.2-MariaDB\0" + bytes(40)  # without the protocol of 4.1
+MYSQL_41 = b"\x0a8.0.40\0" + bytes(13) + b"\xff\xff" + bytes(30)
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nheal\r\n3\r\nthy\r\n0\r\n\r\n"
 )
@@ -123,9 +128,15 @@ RIGHT: list[tuple[Advisor, bytes, str]] = [
     (Telnet(), b"\xff\xfd\x18", "negotiates"),
     (Telnet(expect=pattern("login:")), LOGIN, "login"),
     (Ldap(), LDAP, "bind"),
+    (Redis(), b"-NOPERM this user has no permissions\r\n", "does not let this user ping"),
     (Redis(), b"+PONG\r\n", "PONG"),
     (Redis(password="x"), b"+OK\r\n-NOAUTH Authentication required.\r\n", "password"),
     (Mysql(), len(MYSQL).to_bytes(3, "little") + b"\0" + MYSQL, "11.4.2"),
+    (Mysql(), _mysql(0, MYSQL_41) + _mysql(2, b"\0\0\0\2\0\0\0"), "greets as 8.0.40"),
+    (Mysql(), _mysql(0, MYSQL_41) + _mysql(2, b"\xff\x15\x04#28000Access denied"), "refuses shunt"),
+    (Mysql(), _mysql(0, MYSQL_41) + _mysql(2, b"\xfecaching_sha2_password\0x")
+     + _mysql(4, b"\xff\x15\x04no"), "refuses shunt"),
+    (Mysql(), _mysql(0, b"\xffi\x04Host is blocked"), "does not let this host in: error 1129"),
     (Postgres(), b"R\0\0\0\x08\0\0\0\x0a", "asks"),
     (Postgres(), _postgres_error("28P01"), "works"),
     (Grpc(), _grpc(1), "SERVING"),
@@ -160,6 +171,8 @@ WRONG: list[tuple[Advisor, bytes, str]] = [
     (Ldap(), b"HTTP/1.1", "no LDAP"),
     (Redis(), b"-LOADING\r\n", "LOADING"),
     (Mysql(), b"\x05\0\0\0\xff\x10\x04no", "error 1040"),
+    (Mysql(), _mysql(0, MYSQL_41) + _mysql(2, b"what"), "no answer to a log-in"),
+    (Mysql(), _mysql(0, MYSQL_41), "closed the connection"),
     (Postgres(), _postgres_error("53300"), "53300"),
     (Postgres(), b"HTTP/1.1 400", "no PostgreSQL"),
     (Grpc(), _grpc(0), "says UNKNOWN: no service by that name"),
@@ -240,6 +253,15 @@ def test_dns_answers_to_this_question_count(code: int, over: str) -> None:
     verdict = answer(Dns(query="www.example.org", record="A", over=over), server)
     assert verdict.up == (names[code] in {"NOERROR", "NXDOMAIN", "REFUSED"})
     assert names[code] in verdict.words
+
+
+def test_mysql_logs_in_for_who_leaves_before_is_an_error_that_the_server_counts() -> None:
+    other = _mysql(2, b"\xfecaching_sha2_password\0x") + _mysql(4, b"\0\0\0\2\0\0\0")
+    _, sent = talk(Mysql(user="check"), _mysql(0, MYSQL_41) + other)
+    head, body = sent[:4], sent[4 : 4 + int.from_bytes(sent[:3], "little")]
+    assert head[3] == 1
+    assert body[32:] == b"check\0\0mysql_native_password\0"
+    assert sent[4 + len(body) :] == b"\0\0\0\3" + b"\1\0\0\0\1"  # no password; leave
 
 
 def test_smtp_says_helo_where_ehlo_is_refused() -> None:

@@ -47,6 +47,8 @@ class Redis(StreamAdvisor):
             return up("PONG")
         if answer.startswith(b"-NOAUTH"):
             return up("works; it asks for a password")
+        if answer.startswith(b"-NOPERM"):
+            return up("works; it does not let this user ping")
         raise WrongAnswerError(answer)
 
 

@@ -28,6 +28,7 @@ SUBJECTS = {
     "health": "Health",
     "hostile": "Hostile servers",
     "tables": "Slot tables",
+    "status": "Status of many services",
 }
 
 

@@ -187,3 +187,16 @@ def test_a_daemon_that_cannot_tell_is_not_taken_for_none(
     monkeypatch.setattr("shunt.dispatcher.inspection.inspect", lambda _: {"daemon": None})
     asyncio.run(main())
     assert read(where) == {"daemon": None}, "without a daemon the kernel is looked at"
+
+
+def test_of_many_services_those_that_ail_are_shown() -> None:
+    row = ROW | {"reason": "does not answer ARP"}
+    many = [
+        SERVICE
+        | {"name": f"10.0.{n >> 8}.{n & 255}:80/tcp", "servers": [row if n == 9_000 else ROW]}
+        for n in range(10_000)
+    ]
+    text = shown(DOCUMENT | {"services": many})
+    assert "10.0.35.40:80/tcp" in text
+    assert "does not answer ARP" in text
+    assert "9,900 more services; --json has them all" in text

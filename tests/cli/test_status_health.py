@@ -20,13 +20,13 @@ def test_every_fact_is_shown() -> None:
         "a": ROW,
         "b": ROW | {"up": False, "words": "refuses", "falls": 3, "at": "server", "parts": {}},
         "d": ROW | {"untold": True, "words": "not checked: no route"},
-        "c": ROW | {"checked": False, "load": None, "falls": 1},
+        "c": ROW | {"checked": False, "up": None, "load": None, "falls": 1},
     }
     alert = "every server is down: traffic is spread over all of them"
     health = {"services": {"[2001:db8::10]:80/tcp": {"alert": alert, "servers": rows}}}
     console = Console(width=200)
     with console.capture() as shown:
-        console.print(Group(*tables(health)))
+        console.print(Group(*tables(health, health["services"].keys())))
     head, _, first, second, unknown, third = shown.get().splitlines()
     assert "checks of [2001:db8::10]:80/tcp  every server is down" in head
     assert all(

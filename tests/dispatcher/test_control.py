@@ -7,6 +7,8 @@ import contextlib
 import grp
 import json
 import os
+import resource
+import select
 import socket
 import stat
 import subprocess
@@ -17,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shunt.dispatcher import control
-from shunt.dispatcher.control_server import ControlServer
+from shunt.dispatcher.control_server import CONNECTIONS, IDLE, ControlServer, encoded
 from shunt.errors import ControlError, HostError, UsageError
+from tests.dispatcher.scene import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -67,11 +70,12 @@ def during(
     ask: Callable[[], Any],
     group: str | None = None,
     handlers: Mapping[str, Handler] = HANDLERS,
+    idle: float = IDLE,
 ) -> Any:
     """Return what `ask`, in a thread, returns while the socket is served."""
 
     async def main() -> Any:
-        server = ControlServer(path, group, handlers)
+        server = ControlServer(path, group, handlers, idle)
         try:
             return await asyncio.wait_for(asyncio.to_thread(ask), 20)
         finally:
@@ -316,3 +320,152 @@ def test_whether_a_daemon_is_there_is_known(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
         dead.bind(str(path.with_name("dead")))
     assert not control.is_served(path.with_name("dead"))
+
+
+def connected(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(20)
+    connection.connect(str(path))
+    return connection
+
+
+def test_who_says_nothing_is_hung_up_on_and_half_a_request_as_well(path: Path) -> None:
+    def ask() -> list[bytes]:
+        with connected(path) as idle, connected(path) as slow, connected(path) as good:
+            slow.sendall(b'{"command": ')
+            good.sendall(b'{"command": "echo"}\n')
+            assert b"ok" in good.recv(100)
+            return [idle.recv(100), slow.recv(100), good.recv(100)]
+
+    assert during(path, ask, idle=0.2) == [b"", b"", b""]
+
+
+def test_who_does_not_read_is_hung_up_on(path: Path) -> None:
+    async def much(_request: Mapping[str, Any], _client: Client) -> Any:
+        return ["x" * 1000] * 10_000
+
+    def ask() -> int:
+        with connected(path) as connection:
+            connection.sendall(b'{"command": "much"}\n')
+            eventually(lambda: closed(connection), "it is hung up on")
+        with connected(path) as reading:
+            reading.sendall(b'{"command": "much"}\n')
+            return len(reading.makefile("rb").readline())
+
+    assert during(path, ask, handlers={"much": much}, idle=0.5) > 10_000_000
+
+
+def closed(connection: socket.socket) -> bool:
+    with select.epoll() as hangups:
+        hangups.register(connection.fileno(), 0)
+        return bool(hangups.poll(0))
+
+
+_MANY = """
+import os, socket, sys, time
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+held = []
+for _ in range(12):
+    s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); held.append(s)
+for s in held:
+    s.sendall(b'{"command": "echo"}\\n')
+print([b'"ok"' in s.recv(1000) for s in held], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_member_holds_few_connections_and_root_always_finds_room(path: Path) -> None:
+    def ask() -> tuple[str, Any]:
+        path.chmod(0o666)
+        path.parent.chmod(0o755)
+        with subprocess.Popen(
+            [sys.executable, "-c", _MANY, path.name],
+            cwd=path.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as member:  # fmt: skip
+            assert member.stdout is not None
+            assert member.stdin is not None
+            said = member.stdout.readline()
+            answered = control.request(path, "echo")
+            member.stdin.close()
+        return said, answered
+
+    said, answered = during(path, ask)
+    assert said.count("True") == 8
+    assert said.count("False") == 4
+    assert answered == {"command": "echo"}
+
+
+def test_more_connections_than_there_is_room_for_are_refused(path: Path) -> None:
+    def ask() -> Any:
+        with contextlib.ExitStack() as stack:
+            for _ in range(CONNECTIONS):
+                stack.enter_context(connected(path))
+            with pytest.raises(ControlError, match="others ask at this moment"):
+                control.request(path, "echo")
+        eventually(lambda: answers(path), "there is room again")
+
+    during(path, ask)
+
+
+def answers(path: Path) -> bool:
+    try:
+        return bool(control.request(path, "echo"))
+    except ControlError:
+        return False
+
+
+def test_one_member_may_not_ask_without_pause(path: Path) -> None:
+    code = (
+        "import os, socket, sys\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); f = s.makefile()\n"
+        "for _ in range(200): s.sendall(b'{\"command\": \"echo\"}\\n'); print(f.readline(), end='')\n"
+    )
+
+    def ask() -> str:
+        path.chmod(0o666)
+        path.parent.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", code, path.name], cwd=path.parent, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    assert during(path, ask).count("asks too often") > 50
+
+
+def test_no_descriptors_for_a_connection_are_said_in_a_few_lines(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def ask() -> Any:
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(10)]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            try:
+                for each in waiting:
+                    each.connect(str(path))
+                eventually(lambda: said(capsys, "not taken for now"), "it is said")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            return control.request(path, "echo")
+
+    assert during(path, ask) == {"command": "echo"}
+    assert not said(capsys, "Traceback")
+
+
+def said(capsys: pytest.CaptureFixture[str], words: str) -> bool:
+    found = capsys.readouterr()
+    return words in found.out + found.err
+
+
+def test_a_reply_in_pieces_is_the_same_document() -> None:
+    document = {
+        "a": [], "b": {}, "c": [1, None, {"x": [True, "\u00e4\n"]}], "d": {"e": {"f": {"g": 7}}},
+        "h": 1.5, 3: "three",
+    }  # fmt: skip
+    for value in (document, [], {}, [[]], None, "x"):
+        parts = encoded({"ok": value})
+        assert json.loads(b"".join(parts)) == json.loads(json.dumps({"ok": value}))
+        assert b"\n" not in b"".join(parts)

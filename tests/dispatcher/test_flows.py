@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shunt.dispatcher.flows import Filter, budgets, flows
+from shunt.dispatcher.flows import Filter, Index, budgets, flows
 from shunt.dispatcher.wishes import Flag
 from shunt.model.config import Protocol
 from tests.bpf.flows import ACK, SYN, Flow
@@ -39,11 +39,11 @@ def test_all_flows_are_shown_and_what_was_refused_is_counted(world: World) -> No
         "affinities": {"recorded": 0, "refused": 0},
         "pings": {"recorded": 0, "refused": 0},
     }
-    found = flows(world.balancer, Filter(), NAMES)
+    found = flows(Index.of(world.balancer, NAMES), Filter())
     assert found["counts"] == [{"service": f"{ONE}:80/tcp", "server": "beta", "flows": 10}]
     assert {row["client_port"] // 1000 for row in found["flows"]} == {5, 6}
     world.settings(exceptions_rate=100)
     world.wait(2)
     send(6000, ACK)
     assert budgets(world.balancer)["newcomers"] == {"recorded": 5, "refused": 0}
-    assert flows(world.balancer, Filter(), NAMES)["total"] == 10
+    assert flows(Index.of(world.balancer, NAMES), Filter())["total"] == 10

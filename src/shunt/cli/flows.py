@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from shunt.cli.output import Output
 from shunt.errors import UsageError
 
+_MOST = 10_000  # that the daemon lists in one reply
 _FLAG = Parameter(negative="")
 
 
@@ -32,7 +33,7 @@ def flows(
         service: only of this service, such as 192.0.2.10:80/tcp.
         server: only those that go to this server.
         client: only those of this client address.
-        limit: list at most so many; all are counted.
+        limit: list at most so many, 10,000 at most; all are counted.
         count: only count.
         root: as for `shunt up`.
         json: print the result as JSON.
@@ -47,8 +48,8 @@ def flows(
             ip_address(client)
         except ValueError as error:
             raise UsageError(f"--client: {error}") from None
-    if limit < 0:
-        raise UsageError(f"--limit {limit}: a number of flows, 0 or more")
+    if not 0 <= limit <= _MOST:
+        raise UsageError(f"--limit {limit}: a number of flows, 0 to {_MOST}")
     out = Output(json=json)
     found = request(
         places(root).socket, "flows", service=service, server=server, client=client,

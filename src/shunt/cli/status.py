@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 _BARS = 12
+_MOST_SERVICES = 100  # that a person is shown
 _FLAG = Parameter(negative="")
 
 
@@ -112,9 +113,11 @@ def render(document: dict[str, Any]) -> Group:
             f"({claim['times']} times): find that machine\n",
             "red",
         )
-    services = [_service(service) for service in document["services"]]
-    checks = tables(document["health"]) if document.get("health") else ()
-    return Group(head, *services, *checks, _causes(document))
+    shown, left_out = _worth_showing(document["services"])
+    health = document.get("health")
+    checks = tables(health, {service["name"] for service in shown}) if health else ()
+    others = [Text(f"{left_out:,} more services; --json has them all\n")] if left_out else []
+    return Group(head, *map(_service, shown), *others, *checks, _causes(document))
 
 
 def _interface(name: str, link: dict[str, Any]) -> Text:
@@ -130,6 +133,18 @@ def _interface(name: str, link: dict[str, Any]) -> Text:
     for note in link["notes"]:
         told.append(f"interface {name} {note}\n", "dim")
     return told
+
+
+def _worth_showing(services: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Return the services to show, in their order, and how many are left out.
+
+    Of many, those come first in which a server is not as the file says.
+    """
+    if len(services) <= _MOST_SERVICES:
+        return services, 0
+    ailing = [bool(any(row["reason"] for row in each["servers"])) for each in services]
+    chosen = sorted(sorted(range(len(services)), key=lambda n: not ailing[n])[:_MOST_SERVICES])
+    return [services[number] for number in chosen], len(services) - _MOST_SERVICES
 
 
 def _happened(document: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from rich.table import Table
 
@@ -23,12 +23,14 @@ _HEADINGS = (
 _NUMBERS = {"load", "active", "new/s", "factor", "weight"}
 
 
-def tables(health: Mapping[str, Any]) -> Iterator[Table]:
-    """Yield a table for each service that the manager decides about."""
+def tables(health: Mapping[str, Any], shown: Collection[str]) -> Iterator[Table]:
+    """Yield a table for each service that the manager decides about, and that is to be shown."""
     from rich.markup import escape
     from rich.table import Table
 
     for name, service in health["services"].items():
+        if name not in shown:
+            continue
         alert = f"  [red]{escape(service['alert'])}[/]" if service["alert"] else ""
         title = f"checks of {escape(name)}{alert}"
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1),

@@ -14,7 +14,7 @@ from shunt.advisors.advisor import Transport
 from shunt.advisors.check import make
 from shunt.config import dump
 from shunt.dispatcher import snapshot
-from shunt.dispatcher.flows import Filter, budgets, flows
+from shunt.dispatcher.flows import MOST, Filter, Index, budgets, flows
 from shunt.dispatcher.tracing import Packet, trace
 from shunt.errors import UsageError
 from shunt.model.addresses import packed16, unpacked16
@@ -35,6 +35,7 @@ class Commands:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._reading = asyncio.Semaphore(1)  # big replies are made one at a time
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by command."""
@@ -58,7 +59,11 @@ class Commands:
         now = asyncio.get_running_loop().time()
         servers = daemon.engine.config.servers.values()
         pinned = frozenset(packed16(each.addresses[0]) for each in servers if each.mac)
-        kernel = await daemon.work(self._kernel, now, before, daemon.swept, self._names(), pinned)
+        async with self._reading:
+            kernel, taken = await daemon.work(
+                self._kernel, now, before, daemon.swept, self._names(), pinned
+            )
+            services = await asyncio.to_thread(snapshot.document, taken)
         return {
             "daemon": {
                 "process": os.getpid(),
@@ -83,13 +88,14 @@ class Commands:
                 each.document()
                 for each in (*daemon.engine.diagnoses, *daemon.sent_back.diagnoses())
             ],
-            "health": daemon.health.document(),
+            "health": await daemon.health.document(),
             "events": daemon.events.document(),
             "moved": {
                 "slots": daemon.engine.balancer.moved,
                 "last_minute": daemon.moved_lately,
             },
             **kernel,
+            **services,
         }
 
     def _kernel(
@@ -99,7 +105,7 @@ class Commands:
         swept: snapshot.Swept | None,
         names: Mapping[bytes, str],
         pinned: frozenset[bytes],
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], snapshot.Taken]:
         """Return what the kernel's maps say, all of one moment: nothing is written meanwhile."""
         engine = self._daemon.engine
         balancer, plane = engine.balancer, engine.plane
@@ -111,12 +117,12 @@ class Commands:
             names,
             pinned,
         )
-        return {
+        found = {
             "interfaces": self._daemon.interfaces.document(plane),
             "program": {"id": plane.program.info().id},
             "budgets": budgets(balancer),
-            **snapshot.document(balancer, context),
         }
+        return found, snapshot.take(balancer, context)
 
     async def reload(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Read the file again."""
@@ -181,14 +187,16 @@ class Commands:
                 request.get("service") or "",
                 request.get("server") or "",
                 ip_address(client) if client else None,
-                int(request["limit"]),
+                min(int(request["limit"]), MOST),
             )
         daemon = self._daemon
         config, balancer = daemon.engine.config, daemon.engine.balancer
         leaving = (str(unpacked16(identity)) for identity in balancer.leaving())
         _known("service", wanted.service, (service.name for service in config.services))
         _known("server", wanted.server, (*config.servers, *leaving))
-        return await daemon.work(flows, balancer, wanted, self._names())
+        index = await daemon.work(Index.of, balancer, self._names())
+        async with self._reading:
+            return await asyncio.to_thread(flows, index, wanted)
 
     async def advise(self, request: Mapping[str, Any], client: Client) -> dict[str, Any]:
         """Make one check at a server, and return its verdict and dialogue."""

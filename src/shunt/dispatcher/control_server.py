@@ -38,7 +38,7 @@ IDLE = 30.0  # seconds for a request to arrive, and for a reply to be read
 _PERIOD, _BURST = 0.1, 50  # requests of one user who is not trusted: ten a second for long
 _PAUSE = 0.01  # seconds after one who found no room
 _AGAIN = 0.5  # seconds after this host had no descriptor for a connection
-_PIECES_DEEP = 3  # levels of a reply that are encoded piece by piece
+_PIECES_DEEP = 4  # levels of a reply that are encoded piece by piece
 READINGS = frozenset({"status", "configuration", "trace", "flows"})
 
 
@@ -126,7 +126,7 @@ class ControlServer:
         try:
             if full:
                 self._log.warning("a control connection was refused", full, reason=full)
-                await self._send(writer, [_encoded(_error(full, "try again in a moment"))])
+                await self._send(writer, encoded(_error(full, "try again in a moment")))
             else:
                 await self._talk(reader, writer, client)
         except (ConnectionError, TimeoutError):
@@ -147,7 +147,7 @@ class ControlServer:
             if not line:
                 return
             reply = await self._answer(line, client)
-            await self._send(writer, await asyncio.to_thread(list, pieces(reply, _PIECES_DEEP)))
+            await self._send(writer, await asyncio.to_thread(encoded, reply))
 
     async def _send(self, writer: asyncio.StreamWriter, reply: list[bytes]) -> None:
         async with asyncio.timeout(self._idle):
@@ -198,7 +198,12 @@ class _Arguments(dict[str, Any]):
         raise UsageError(f"bad request: it says no {key!r}")
 
 
-def pieces(value: Any, depth: int) -> Iterator[bytes]:
+def encoded(reply: Any) -> list[bytes]:
+    """Return a reply as JSON, in pieces; for any thread."""
+    return list(_pieces(reply, _PIECES_DEEP))
+
+
+def _pieces(value: Any, depth: int) -> Iterator[bytes]:
     """Yield a document as JSON, in pieces: the interpreter is held for no more than one of them.
 
     Args:
@@ -209,14 +214,14 @@ def pieces(value: Any, depth: int) -> Iterator[bytes]:
         opening = b"{"
         for key, each in value.items():
             yield opening + _encoded(str(key)) + b": "
-            yield from pieces(each, depth - 1)
+            yield from _pieces(each, depth - 1)
             opening = b", "
         yield b"}" if value else b"{}"
     elif depth and isinstance(value, list):
         opening = b"["
         for each in value:
             yield opening
-            yield from pieces(each, depth - 1)
+            yield from _pieces(each, depth - 1)
             opening = b", "
         yield b"]" if value else b"[]"
     else:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from shunt.dataplane.maps import Map
     from shunt.dispatcher.balancer import Balancer
     from shunt.model.addresses import Address
 
-_BATCH = 1 << 16
+MOST = 10_000  # flows that are listed in one reply; all are counted
+_BATCH = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,48 @@ class Filter:
     limit: int = 100
 
 
-def flows(balancer: Balancer, wanted: Filter, names: Mapping[bytes, str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What numbers in the maps of flows stand for, of one moment.
+
+    Attributes:
+        services: names by number.
+        servers: names by (service's number, local number).
+        maps: of flows; reading them disturbs nobody.
+        now: seconds of the data plane's clock.
+    """
+
+    services: Mapping[int, str]
+    servers: Mapping[tuple[int, int], str]
+    maps: tuple[Map, ...]
+    now: int
+
+    @classmethod
+    def of(cls, balancer: Balancer, names: Mapping[bytes, str]) -> Index:
+        """Return it; for the thread that writes."""
+        placed = balancer.placed.values()
+        servers = {
+            (each.number, local): names.get(identity) or str(unpacked16(identity))
+            for each in placed
+            for identity, local in each.table.locals.items()
+        }
+        maps = tuple(balancer.plane.maps[name] for name in FLOWS)
+        services = {each.number: name_of(each.place) for each in placed}
+        return cls(services, servers, maps, balancer.plane.now())
+
+
+def flows(index: Index, wanted: Filter) -> dict[str, Any]:
     """Return how many remembered flows each server of each service has, and the first few of them.
+
+    For any thread: a million flows take a while, and no writing waits for them.
 
     Raises:
         DataplaneError: the kernel did not tell.
     """
-    services = {placed.number: placed for placed in balancer.placed.values()}
-    servers = {
-        (placed.number, local): names.get(identity) or str(unpacked16(identity))
-        for placed in services.values()
-        for identity, local in placed.table.locals.items()
-    }
-    now = balancer.plane.now()
+    services, servers, now = index.services, index.servers, index.now
     counts: Counter[tuple[str, str]] = Counter()
     shown: list[dict[str, Any]] = []
-    for keys, values in _remembered(balancer):
+    for keys, values in _remembered(index):
         mine = _of_client(keys, wanted.client)
         pairs, which = np.unique(
             values["service"][mine].astype(np.uint64) << np.uint64(16) | values["member"][mine],
@@ -58,7 +86,7 @@ def flows(balancer: Balancer, wanted: Filter, names: Mapping[bytes, str]) -> dic
         rows = np.flatnonzero(mine)
         for place, pair in enumerate(pairs.tolist()):
             number, local = pair >> 16, pair & 0xFFFF
-            service = name_of(services[number].place) if number in services else "gone"
+            service = services.get(number, "gone")
             server = servers.get((number, local), "gone")
             if wanted.service not in ("", service) or wanted.server not in ("", server):
                 continue
@@ -78,9 +106,9 @@ def flows(balancer: Balancer, wanted: Filter, names: Mapping[bytes, str]) -> dic
     }
 
 
-def _remembered(balancer: Balancer) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    for name in FLOWS:
-        yield from balancer.plane.maps[name].items_batch(_BATCH)
+def _remembered(index: Index) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    for each in index.maps:
+        yield from each.items_batch(_BATCH)
 
 
 def budgets(balancer: Balancer) -> dict[str, dict[str, int]]:

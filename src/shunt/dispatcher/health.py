@@ -50,6 +50,7 @@ log = structlog.get_logger()
 
 LATEST = 10.0  # seconds by which a check may be late before checking has ended
 _GATHER = 0.01  # seconds in which turns are gathered, for a whole rack may fail at once
+_AT_ONCE = 100  # services that are documented before others have their turn
 _GLANCE = 0.05  # seconds between looks for unanswered connections
 _GLANCE_COST = 20  # a look may take one part in so many of a processor
 
@@ -364,22 +365,24 @@ class HealthWatch:
         last = self._rounds.last
         return Age(None if last is None else now - last, LATEST, late=self._rounds.late(now))
 
-    def document(self) -> dict[str, Any]:
-        """Return what was seen and decided, by service and server."""
-        return {
-            "checks": self._rounds.checks,
-            "services": {
-                name: {
-                    "alert": decided.alert,
-                    "servers": {
-                        server: self.findings.row(key, decision, self._jobs.get(key))
-                        for server, decision in decided.servers.items()
-                        for key in (Key(name, server),)
-                    },
-                }
-                for name, decided in self.decided.items()
-            },
-        }
+    async def document(self) -> dict[str, Any]:
+        """Return what was seen and decided, by service and server.
+
+        Of many services it takes a while, and checks go on between them.
+        """
+        services = {}
+        for number, (name, decided) in enumerate(tuple(self.decided.items())):
+            services[name] = {
+                "alert": decided.alert,
+                "servers": {
+                    server: self.findings.row(key, decision, self._jobs.get(key))
+                    for server, decision in decided.servers.items()
+                    for key in (Key(name, server),)
+                },
+            }
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return {"checks": self._rounds.checks, "services": services}
 
 
 def managed(config: Config) -> frozenset[str]:

@@ -27,9 +27,8 @@ def inspect(places: Places) -> dict[str, Any] | None:
         return None
     plane = Plane.inspect(pins)
     balancer = Balancer(plane)
-    found = snapshot.document(
-        balancer, snapshot.Context(snapshot.sample(balancer, time.monotonic()))
-    )
+    context = snapshot.Context(snapshot.sample(balancer, time.monotonic()))
+    found = snapshot.document(snapshot.take(balancer, context))
     return {
         "daemon": None,
         "interfaces": InterfaceMonitor().document(plane),

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shunt.dispatcher.balancer import Balancer
-    from shunt.dispatcher.ledger import Place, Placed
+    from shunt.dispatcher.ledger import Place, Table
     from shunt.dispatcher.sweep import Report
     from shunt.dispatcher.wishes import Claim
+    from shunt.model.config import Service
 
 _BYTES_PER_SLOT = 4 + 8  # the slot and its sight
 COUNTERS = ("packets", "bytes", "opened", "closed", "loops")
@@ -95,27 +96,86 @@ class Context:
     pinned: frozenset[bytes] = frozenset()
 
 
-def document(balancer: Balancer, context: Context) -> dict[str, Any]:
-    """Return services with their servers, and the causes with their sentences."""
-    words = sentences(balancer.plane.layouts, "cause")
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """What a slot table says: slots by local number, and how many are not settled."""
+
+    counts: NDArray[np.int64]
+    size: int
+    unsettled: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A service as it stood; its claims and its table's numbers cannot change any more."""
+
+    place: Place
+    service: Service | None
+    claims: Mapping[bytes, Claim]
+    locals: tuple[tuple[bytes, int], ...]  # (identity, local number), by number
+    base: int
+    slots: _Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """All that a document needs, of one moment; nobody writes to it."""
+
+    context: Context
+    services: tuple[_Service, ...]
+    members: NDArray[Any]
+    words: Mapping[str, str]
+    memory: Mapping[str, Any]
+
+
+def take(balancer: Balancer, context: Context) -> Taken:
+    """Read what a document is made of; for the thread that writes. Short: it copies, no more."""
+    tables: dict[int, tuple[_Slots, tuple[tuple[bytes, int], ...]]] = {}
+    services = []
+    for placed in balancer.placed.values():
+        found = tables.get(id(placed.table))
+        if found is None:
+            found = tables[id(placed.table)] = _table(balancer, placed.table)
+        slots, local = found
+        claims = {claim.identity: claim for claim in placed.claims}
+        services.append(
+            _Service(placed.place, placed.service, claims, local, placed.members.base, slots)
+        )
+    plane = balancer.plane
+    return Taken(
+        context, tuple(services), plane.maps["members"].view().copy(),
+        sentences(plane.layouts, "cause"), memory(balancer),
+    )  # fmt: skip
+
+
+def _table(balancer: Balancer, table: Table) -> tuple[_Slots, tuple[tuple[bytes, int], ...]]:
+    words = balancer.slots_of(table)
+    local = tuple(sorted(table.locals.items(), key=lambda item: item[1]))
+    counts = np.bincount(
+        transitions.current_of(words), minlength=1 + max((n for _, n in local), default=0)
+    )
+    unsettled = int((transitions.elder_of(words) != transitions.SETTLED).sum())
+    return _Slots(counts, len(words), unsettled), local
+
+
+def document(taken: Taken) -> dict[str, Any]:
+    """Return services with their servers, and the causes with their sentences; for any thread."""
     return {
-        "services": [_service(balancer, placed, context) for placed in balancer.placed.values()],
+        "services": [_service(taken, each) for each in taken.services],
         "causes": {
-            name: {"packets": count, "meaning": words[name]}
-            for name, count in context.now.causes.items()
+            name: {"packets": count, "meaning": taken.words[name]}
+            for name, count in taken.context.now.causes.items()
         },
-        "memory": memory(balancer),
+        "memory": taken.memory,
     }
 
 
-def _service(balancer: Balancer, placed: Placed, context: Context) -> dict[str, Any]:
-    slots = balancer.slots_of(placed.table)
-    counts = np.bincount(transitions.current_of(slots), minlength=transitions.NONE + 1)
-    service = placed.service
+def _service(taken: Taken, placed: _Service) -> dict[str, Any]:
+    slots, service = placed.slots, placed.service
     address, protocol, port = placed.place
     servers = [
-        _member(balancer, placed, identity, context) | {"share": int(counts[local]) / len(slots)}
-        for identity, local in sorted(placed.table.locals.items(), key=lambda item: item[1])
+        _member(taken, placed, identity, local) | {"share": int(slots.counts[local]) / slots.size}
+        for identity, local in placed.locals
     ]
     return {
         "name": name_of(placed.place),
@@ -125,23 +185,19 @@ def _service(balancer: Balancer, placed: Placed, context: Context) -> dict[str, 
         "port": port,
         "forward": str(service.forward) if service else None,
         "track": str(service.track) if service else None,
-        "slots": len(slots),
-        "unsettled": int((transitions.elder_of(slots) != transitions.SETTLED).sum()),
-        "exceptions": sum(row["exceptions"] for row in servers) if context.report else None,
+        "slots": slots.size,
+        "unsettled": slots.unsettled,
+        "exceptions": sum(row["exceptions"] for row in servers) if taken.context.report else None,
         "servers": servers,
     }
 
 
-def _member(
-    balancer: Balancer, placed: Placed, identity: bytes, context: Context
-) -> dict[str, Any]:
-    local = placed.table.locals[identity]
-    index = placed.members.base + local
-    row = balancer.plane.maps["members"].view()[index]
-    claim = next((c for c in placed.claims if c.identity == identity), None)
-    mac = row["mac"].tobytes()
+def _member(taken: Taken, placed: _Service, identity: bytes, local: int) -> dict[str, Any]:
+    context, report = taken.context, taken.context.report
+    index = placed.base + local
+    claim = placed.claims.get(identity)
+    mac = taken.members[index]["mac"].tobytes()
     key = (placed.place, identity)
-    report = context.report
     return {
         "server": claim.server if claim else context.names.get(identity),
         "address": str(unpacked16(identity)),
@@ -159,7 +215,7 @@ def _member(
     }
 
 
-def _reason(placed: Placed, claim: Claim | None) -> str | None:
+def _reason(placed: _Service, claim: Claim | None) -> str | None:
     if claim is not None:
         return claim.reason
     return "left the service: its flows finish" if placed.service else None

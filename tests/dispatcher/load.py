@@ -26,6 +26,11 @@ class Load:
         url = requests.url(FOUR)
         self.result = requests.wrk(self._scene.client, url, seconds=self._seconds, connections=16)
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether requests are still made."""
+        return self._thread.is_alive()
+
     def _opened(self) -> int:
         return sum(row["opened"] for row in self._scene.servers().values())
 

@@ -419,7 +419,8 @@ def test_one_member_may_not_ask_without_pause(path: Path) -> None:
         "import os, socket, sys\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); f = s.makefile()\n"
-        "for _ in range(200): s.sendall(b'{\"command\": \"echo\"}\\n'); print(f.readline(), end='')\n"
+        "for _ in range(200):\n"
+        "    s.sendall(b'{\"command\": \"echo\"}\\n'); print(f.readline(), end='')\n"
     )
 
     def ask() -> str:
@@ -465,7 +466,12 @@ def test_a_reply_in_pieces_is_the_same_document() -> None:
         "a": [], "b": {}, "c": [1, None, {"x": [True, "\u00e4\n"]}], "d": {"e": {"f": {"g": 7}}},
         "h": 1.5, 3: "three",
     }  # fmt: skip
-    for value in (document, [], {}, [[]], None, "x"):
+    values: list[object] = [document, [], {}, [[]], None, "x"]
+    for value in values:
         parts = encoded({"ok": value})
         assert json.loads(b"".join(parts)) == json.loads(json.dumps({"ok": value}))
         assert b"\n" not in b"".join(parts)
+    for count in range(3):
+        assert json.loads(b"".join(encoded({"rows": iter(range(count))})))["rows"] == [
+            *range(count)
+        ]

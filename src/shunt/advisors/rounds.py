@@ -48,6 +48,7 @@ class Rounds(Generic[Key]):
     Attributes:
         checks: made so far.
         last: when the last one ended, by the event loop's clock; None: none has yet.
+        latest: the seconds by which any check has begun after its time, at most.
     """
 
     def __init__(self, report: Callable[[Key, Verdict], None]) -> None:
@@ -59,6 +60,7 @@ class Rounds(Generic[Key]):
         self._checker = Checker()
         self.checks = 0
         self.last: float | None = None
+        self.latest = 0.0
 
     def take(self, jobs: Mapping[Key, Job]) -> None:
         """Run these jobs and no others; a job that is the same goes on as it was."""
@@ -110,6 +112,7 @@ class Rounds(Generic[Key]):
         while True:
             self._owed[key] = due
             haste = await self._wait(loop, key, due)
+            self.latest = max(self.latest, loop.time() - due)
             due = min(due, loop.time()) + interval  # a check that was hurried begins a new rhythm
             check = _hasty(job) if haste else job.check
             self._owed[key] = loop.time() + check.longest

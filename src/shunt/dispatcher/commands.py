@@ -63,7 +63,6 @@ class Commands:
             kernel, taken = await daemon.work(
                 self._kernel, now, before, daemon.swept, self._names(), pinned
             )
-            services = await asyncio.to_thread(snapshot.document, taken)
         return {
             "daemon": {
                 "process": os.getpid(),
@@ -95,7 +94,7 @@ class Commands:
                 "last_minute": daemon.moved_lately,
             },
             **kernel,
-            **services,
+            **snapshot.document(taken),
         }
 
     def _kernel(

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from shunt.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     Handler = Callable[[Mapping[str, Any], Client], Awaitable[Any]]
@@ -57,6 +58,7 @@ class ControlServer:
         self._handlers = handlers
         self._idle = idle
         self._log = LimitedLog()
+        self._encoding = asyncio.Semaphore(1)  # big replies take turns, beside the event loop
         self._talks: dict[asyncio.Task[None], Client] = {}
         self._limiters: dict[int, RateLimiter] = {}
         self._listener = listener(path, group)
@@ -147,7 +149,9 @@ class ControlServer:
             if not line:
                 return
             reply = await self._answer(line, client)
-            await self._send(writer, await asyncio.to_thread(encoded, reply))
+            async with self._encoding:
+                made = await asyncio.to_thread(encoded, reply)
+            await self._send(writer, made)
 
     async def _send(self, writer: asyncio.StreamWriter, reply: list[bytes]) -> None:
         async with asyncio.timeout(self._idle):
@@ -207,7 +211,7 @@ def _pieces(value: Any, depth: int) -> Iterator[bytes]:
     """Yield a document as JSON, in pieces: the interpreter is held for no more than one of them.
 
     Args:
-        value: of dictionaries with text as keys, lists, and what JSON knows.
+        value: of dictionaries with text as keys, lists, iterators, and what JSON knows.
         depth: levels that are taken apart; what is below is encoded at once.
     """
     if depth and isinstance(value, dict):
@@ -217,13 +221,14 @@ def _pieces(value: Any, depth: int) -> Iterator[bytes]:
             yield from _pieces(each, depth - 1)
             opening = b", "
         yield b"}" if value else b"{}"
-    elif depth and isinstance(value, list):
+    elif isinstance(value, Iterator) or (depth and isinstance(value, list)):
+        value = iter(value)
         opening = b"["
         for each in value:
             yield opening
             yield from _pieces(each, depth - 1)
             opening = b", "
-        yield b"]" if value else b"[]"
+        yield b"]" if opening == b", " else b"[]"
     else:
         yield _encoded(value)
 

@@ -382,7 +382,11 @@ class HealthWatch:
             }
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
-        return {"checks": self._rounds.checks, "services": services}
+        return {
+            "checks": self._rounds.checks,
+            "latest": self._rounds.latest,
+            "services": services,
+        }
 
 
 def managed(config: Config) -> frozenset[str]:

@@ -35,4 +35,5 @@ def inspect(places: Places) -> dict[str, Any] | None:
         "diagnoses": [],
         "program": {"id": plane.program.info().id},
         **found,
+        "services": list(found["services"]),
     }

@@ -78,8 +78,11 @@ def remove_places(places: Places) -> None:
         HostError, NetworkError: something would not go.
     """
     Groups(places.groups).give_up()
-    if places.bpffs != BPFFS and places.bpffs.is_mount() and is_bpffs(places.bpffs):
-        unmount_bpffs(places.bpffs)
+    if places.bpffs != BPFFS:
+        if places.bpffs.is_mount() and is_bpffs(places.bpffs):
+            unmount_bpffs(places.bpffs)
+        with contextlib.suppress(OSError):  # not empty, or not there: not ours
+            places.bpffs.rmdir()
     try:
         is_changed = bool(overrides.read(places.overrides).entries)
     except ParseError:  # the next start says what is wrong with it

@@ -159,9 +159,13 @@ def _table(balancer: Balancer, table: Table) -> tuple[_Slots, tuple[tuple[bytes,
 
 
 def document(taken: Taken) -> dict[str, Any]:
-    """Return services with their servers, and the causes with their sentences; for any thread."""
+    """Return services with their servers, and the causes with their sentences; for any thread.
+
+    The services are an iterator: of ten thousand, one is made at a time, and encoded, and dropped.
+    All of them at once would have the interpreter look for garbage among a million objects.
+    """
     return {
-        "services": [_service(taken, each) for each in taken.services],
+        "services": (_service(taken, each) for each in taken.services),
         "causes": {
             name: {"packets": count, "meaning": taken.words[name]}
             for name, count in taken.context.now.causes.items()

@@ -94,10 +94,10 @@ def test_the_daemon_lives_and_checks_whatever_is_done_to_it(scene: Scene) -> Non
 
 def as_it_was(scene: Scene, usual: str) -> None:
     """All that was changed is taken back, and all goes well again."""
+    eventually(lambda: "eth2" in scene.dispatcher.ip("link"), "the interface is there")
+    scene.reload(usual)
     for name in "abc":
         scene.ask("unquiesce", server=name)
         scene.ask("weight", server=name, weight=None)
-    eventually(lambda: "eth2" in scene.dispatcher.ip("link"), "the interface is there")
-    scene.reload(usual)
     eventually(lambda: {r["weight"] for r in scene.servers().values()} == {10}, "all are up")
     assert scene.fetch(60).keys() == {"a", "b", "c"}

@@ -123,7 +123,9 @@ struct service {
 	__u32 sticky;	    /* seconds of client affinity; 0: none */
 	__u32 affinity;	    /* services with one number here share affinities */
 	enum track track;
-	__u32 flags; /* enum service_flags */
+	__u32 flags;  /* enum service_flags */
+	__u32 before; /* its flows may still be remembered under this number, too; 0: none */
+	__u32 zero;
 	struct address sticky_mask;
 };
 

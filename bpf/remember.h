@@ -124,14 +124,20 @@ static __noinline struct flow *find_exception(const struct request *r)
 }
 
 /* What is remembered of this flow in this service; one that is gone hides none. */
+static __always_inline int is_flow_of(const struct flow *flow, const struct service *service)
+{
+	return flow->service == service->number ||
+	       (service->before && flow->service == service->before);
+}
+
 static __always_inline struct flow *find_flow(const struct request *r,
 					      const struct service *service)
 {
 	struct flow *flow = find_exception(r);
 
-	if (!flow || flow->service != service->number)
+	if (!flow || !is_flow_of(flow, service))
 		flow = find_newcomer(r);
-	return flow && flow->service == service->number ? flow : NULL;
+	return flow && is_flow_of(flow, service) ? flow : NULL;
 }
 
 #endif

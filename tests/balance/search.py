@@ -21,7 +21,7 @@ import numpy as np
 
 from shunt.balance import transitions
 from shunt.balance.transitions import GONE, NONE, SETTLED
-from shunt.dispatcher.sweep import FLOWS
+from shunt.dispatcher.sweep_maps import FLOWS
 from shunt.model.config import OnDown
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from shunt.balance.tables import Share, build, table_size
 from shunt.dataplane.grace import wait_for_packets
 from shunt.dataplane.sights import catch_up
 from shunt.dispatcher import placing
+from shunt.dispatcher.adopting import adopt
 from shunt.dispatcher.arena import Region, find_room, power_of_two
 from shunt.dispatcher.ledger import (
     Placed,
@@ -32,9 +33,9 @@ from shunt.dispatcher.ledger import (
     services_map,
     shares_of,
 )
-from shunt.dispatcher.wishes import Flag, Wish
+from shunt.dispatcher.member_rows import Rows, wished_members
+from shunt.dispatcher.wishes import Wish
 from shunt.errors import DataplaneError
-from shunt.model.addresses import ZERO
 from shunt.model.config import OnDown, Track
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from shunt.dataplane.plane import Plane
     from shunt.dispatcher.ledger import Place, Shares
     from shunt.dispatcher.wishes import Claim, Way
-    from shunt.model.addresses import Mac
 
 _TRACKS = {Track.AUTO: "TRACK_AUTO", Track.ALL: "TRACK_ALL", Track.NONE: "TRACK_NONE"}
 _CACHED_TABLES = 64
@@ -114,8 +114,14 @@ class Balancer:
         for split in placement.splits:
             self._split(split)
         groups = placing.linked(wishes)
+        inherited: dict[Table, _Copied] = {}
+        for wish, wider in placement.heirs:
+            copy, inherited_from = self._copy_of(wider.table)
+            inherited[copy] = inherited_from
+            self._add([wish], claims, groups, copy, heir_to=wider)
         for group in placement.added:
-            self._add(group, claims, groups)
+            room = self._room("slots", table_size(len(claims[place_of(group[0].service)])))
+            self._add(group, claims, groups, self._empty(room))
         for wish in wishes:
             placed = self.placed[place_of(wish.service)]
             placed.service, placed.claims = wish.service, claims[placed.place]
@@ -126,8 +132,12 @@ class Balancer:
             copied = self._make(table, users, ways)
             for placed in users:  # at once: the next table may take seconds, or the room just left
                 self._write_service(placed)
-            if copied:
+            copied = inherited.get(table, copied)
+            if copied is not None:
                 self._catch_up(table, copied)
+            for placed in users:
+                if placed.before:
+                    self._adopt(placed)
         return self.moved - moved_before
 
     # Room.
@@ -163,14 +173,24 @@ class Balancer:
         del self.placed[placed.place]
 
     def _split(self, split: placing.Split) -> None:
-        copy = Table(self._room("slots", split.table.slots.size), dict(split.table.locals))
-        copied = _Copied(split.table.slots, self.sights_of(split.table).copy())
-        self.sights_of(copy)[:] = copied.sights
-        self.slots_of(copy)[:] = self.slots_of(split.table)
+        copy, copied = self._copy_of(split.table)
         for placed in split.services:
             placed.table = copy
             self._point_to_table(placed)
         self._catch_up(copy, copied)
+
+    def _copy_of(self, table: Table) -> tuple[Table, _Copied]:
+        copy = Table(self._room("slots", table.slots.size), dict(table.locals))
+        copied = _Copied(table.slots, self.sights_of(table).copy())
+        self.sights_of(copy)[:] = copied.sights
+        self.slots_of(copy)[:] = self.slots_of(table)
+        return copy, copied
+
+    def _empty(self, room: Region) -> Table:
+        table = Table(room)
+        self.sights_of(table)[:] = 0
+        self.slots_of(table)[:] = transitions.word(transitions.NONE, transitions.SETTLED)
+        return table
 
     def _point_to_table(self, placed: Placed) -> None:
         """Let a service use its table; all else stays, and may not be known yet after a restart."""
@@ -193,23 +213,31 @@ class Balancer:
         group: Sequence[Wish],
         claims: dict[Place, tuple[Claim, ...]],
         groups: dict[Place, frozenset[Place]],
+        table: Table,
+        *,
+        heir_to: Placed | None = None,
     ) -> None:
-        first = claims[place_of(group[0].service)]
-        table = Table(self._room("slots", table_size(len(first))))
+        needed = max(len(claims[place_of(group[0].service)]), len(table.locals))
+        size = max(_LEAST_MEMBERS, power_of_two(2 * needed), heir_to.members.size if heir_to else 0)
         numbers: dict[frozenset[Place], int] = {}
         for wish in group:
             place = place_of(wish.service)
             number, self._next_number = self._next_number, self._next_number + 1
-            placed = Placed(
-                place, number, numbers.setdefault(groups[place], number), table, Region(0, 0)
-            )
-            size = max(_LEAST_MEMBERS, power_of_two(2 * len(first)))
+            affinity = numbers.setdefault(groups[place], number)
+            placed = Placed(place, number, affinity, table, Region(0, 0))
             placed.members = self._room("members", size)
             self.placed[place] = placed
             self._clear(placed.members)
-            if wish is group[0]:
-                self.sights_of(table)[:] = 0
-                self.slots_of(table)[:] = transitions.word(transitions.NONE, transitions.SETTLED)
+            if heir_to is not None:  # also who has left, and still has flows
+                placed.before = heir_to.number
+                rows = self.plane.maps["members"].view()[heir_to.members.span].copy()
+                self.plane.maps["members"].store(placed.members.base + np.arange(len(rows)), rows)
+
+    def _adopt(self, placed: Placed) -> None:
+        """Let a service's flows be its own, that were remembered as another's."""
+        adopt(self.plane, placed)
+        placed.before = 0
+        self._write_service(placed)
 
     def _clear(self, region: Region) -> None:
         """Forget the members and tallies of whoever had the region before."""
@@ -229,7 +257,7 @@ class Balancer:
             table.number_of(claim.identity)
         self._fit_members(table, services)
         copied = self._fit_slots(table, services)
-        rows: _Rows | None = None
+        rows: Rows | None = None
         for placed in services:
             rows = self._write_members(placed, rows, ways)
         made_for = shares_of(claims), placing.gone(_in_force(services))
@@ -299,17 +327,15 @@ class Balancer:
         self.slots_of(table)[:] = slots
         return copied
 
-    def _write_members(
-        self, placed: Placed, like: _Rows | None, ways: Mapping[bytes, Way]
-    ) -> _Rows:
+    def _write_members(self, placed: Placed, like: Rows | None, ways: Mapping[bytes, Way]) -> Rows:
         """Write a service's members; `like`: another's of the same table, mostly the same."""
         members = self.plane.maps["members"]
         present = members.view()[placed.members.span].copy()
-        rows = _Rows(placed.claims, present, present)
+        rows = Rows(placed.claims, present, present)
         if like and like.claims == rows.claims and like.present.tobytes() == present.tobytes():
             rows = like
         else:
-            rows.wished = _wished_members(placed, present, ways)
+            rows.wished = wished_members(placed, present, ways)
         changed = np.flatnonzero(rows.wished != present)
         members.store(placed.members.base + changed, rows.wished[changed])
         return rows
@@ -329,6 +355,7 @@ class Balancer:
             sticky=service.sticky.time if service.sticky else 0,
             affinity=placed.affinity,
             track=self._tracks[_TRACKS[service.track]],
+            before=placed.before,
             flags=self._reset if service.on_down is OnDown.RESET else 0,
         )
         record["sticky_mask"]["halves"] = np.frombuffer(mask_of(service), np.uint64)
@@ -339,6 +366,7 @@ class Balancer:
         if placed.hashed_as_before:  # else every flow that is not remembered would change its slot
             for field in ("sticky", "sticky_mask"):
                 record[field] = present[field]
+        placed.by_client = bool(record["sticky"])
         if present is None or present != record:
             services.put(key, record)
 
@@ -371,37 +399,6 @@ class _Copied:
     sights: Any
 
 
-@dataclass(slots=True)
-class _Rows:
-    """A service's members as they were and as they shall be."""
-
-    claims: tuple[Claim, ...]
-    present: NDArray[Any]
-    wished: NDArray[Any]
-
-
-def _wished_members(
-    placed: Placed, present: NDArray[Any], ways: Mapping[bytes, Way]
-) -> NDArray[Any]:
-    """Return a service's members as its claims want them, and where those who left are now."""
-    wished = present.copy()
-    claimed = {claim.identity: claim for claim in placed.claims}
-    for identity, local in placed.table.locals.items():
-        row = wished[local]
-        row["address"]["halves"] = np.frombuffer(identity, np.uint64)
-        claim = claimed.get(identity)
-        if claim is None:  # has left the service: takes its old flows, and no others
-            row["flags"] |= Flag.AVOID
-            way = ways.get(identity)
-            if way is not None and way.mac is not None:
-                _lead(row, way.mac, way.ifindex)
-            continue
-        row["flags"] = claim.flags
-        if claim.mac != ZERO:
-            _lead(row, claim.mac, claim.ifindex)
-    return wished
-
-
 def _slots_fields(table: Table) -> tuple[int, int]:
     """Return base and mask of a table's slots."""
     return table.slots.base, table.slots.size - 1
@@ -417,8 +414,3 @@ def _in_force(services: Iterable[Placed]) -> Iterator[Wish]:
 def _hashed(record: Any) -> tuple[bool, bytes]:
     """Return what decides which bytes of a packet choose its slot."""
     return bool(record["sticky"]), record["sticky_mask"].tobytes()
-
-
-def _lead(row: Any, mac: Mac, ifindex: int) -> None:
-    row["mac"] = np.frombuffer(mac.octets, np.uint8)
-    row["ifindex"] = ifindex

@@ -10,7 +10,7 @@ import numpy as np
 
 from shunt.dataplane.plane import address_key, address_of
 from shunt.dispatcher.snapshot import name_of
-from shunt.dispatcher.sweep import FLOWS
+from shunt.dispatcher.sweep_maps import FLOWS
 from shunt.model.addresses import unpacked16
 
 if TYPE_CHECKING:

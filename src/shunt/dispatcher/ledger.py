@@ -60,6 +60,8 @@ class Placed:
 
     Attributes:
         service, claims: of the last change that was applied.
+        by_client: what chooses a slot is the client, not the flow: affinity is in force.
+        before: the number of the service whose flows are being taken over; 0: none.
         hashed_as_before: the file's `sticky` would send flows to other slots, and is not in force.
     """
 
@@ -71,6 +73,8 @@ class Placed:
     service: Service | None = None
     claims: tuple[Claim, ...] = ()
     hashed_as_before: bool = False
+    by_client: bool = False
+    before: int = 0
 
 
 def place_of(service: Service) -> Place:
@@ -114,7 +118,10 @@ def read_ledger(plane: Plane) -> dict[Place, Placed]:
             if halves.any():
                 table.locals[address_of(halves)] = local
         place = _place(key)
-        placed[place] = Placed(place, int(value["number"]), int(value["affinity"]), table, region)
+        placed[place] = Placed(
+            place, int(value["number"]), int(value["affinity"]), table, region,
+            by_client=bool(value["sticky"]), before=int(value["before"]),
+        )  # fmt: skip
     return placed
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from shunt.dispatcher.ledger import Placed, Shares, Table, place_of, shares_of
@@ -36,12 +37,14 @@ class Split:
 class Placement:
     """What is to be done before slots are written.
 
-    `removed` services go, `splits` take place, and each group of `added` gets a new table.
+    `removed` services go, `splits` take place, and each group of `added` gets a new table; but
+    those of `heirs` begin with a copy of what a less exact service has, for it has their flows.
     """
 
     removed: tuple[Placed, ...]
     splits: tuple[Split, ...]
     added: tuple[tuple[Wish, ...], ...]
+    heirs: tuple[tuple[Wish, Placed], ...] = ()
 
 
 def linked(wishes: Sequence[Wish]) -> dict[Place, frozenset[Place]]:
@@ -145,16 +148,34 @@ def plan(wishes: Sequence[Wish], placed: Mapping[Place, Placed]) -> Placement:
     standing: dict[int, dict[Spec, list[Placed]]] = defaultdict(lambda: defaultdict(list))
     tables: dict[int, Table] = {}
     fresh: dict[Spec, list[Wish]] = defaultdict(list)
+    heirs: list[tuple[Wish, Placed]] = []
+    staying = {place: there for place, there in placed.items() if place in wanted}
     for place, wish in wanted.items():
         wished = specs[place]
         if place in placed:
             table = placed[place].table
             tables[id(table)] = table
             standing[id(table)][wished].append(placed[place])
+        elif (wider := _wider(place, staying)) is not None and wish.service.sticky is None:
+            heirs.append((wish, wider))
         else:
             fresh[wished].append(wish)
     splits = []
     for identity, by_spec in standing.items():
         leaving = sorted(by_spec.values(), key=len)[:-1]
         splits += [Split(tables[identity], tuple(services)) for services in leaving]
-    return Placement(removed, tuple(splits), tuple(tuple(group) for group in fresh.values()))
+    added = tuple(tuple(group) for group in fresh.values())
+    return Placement(removed, tuple(splits), added, tuple(heirs))
+
+
+def _wider(place: Place, placed: Mapping[Place, Placed]) -> Placed | None:
+    """Return the service that takes a place's packets while there is none for the place itself.
+
+    None if there is no such service, or it cannot be inherited: its slots are those of clients.
+    """
+    address, protocol, port = place
+    every = ip_address("0.0.0.0" if address.version == 4 else "::")  # noqa: S104 - a service's name
+    for found in ((address, protocol, 0), (every, protocol, port), (every, protocol, 0)):
+        if found in placed:
+            return None if placed[found].by_client else placed[found]
+    return None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shunt.balance import transitions
-from shunt.dispatcher.sweep_maps import SweepMaps
+from shunt.dispatcher.sweep_maps import FLOWS, SweepMaps
 from shunt.dispatcher.sweep_services import Services, Sharing, find, idle_of
 from shunt.model.config import Track
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from shunt.dispatcher.balancer import Balancer
     from shunt.dispatcher.ledger import Place, Table
 
-FLOWS = ("newcomers", "flows")  # the maps of `struct flow`, in the order in which a flow moves
 FIN = 60  # seconds that `track: all` remembers a finished flow for which its slot says the same
 _AGAIN = 128  # entries that are looked at again, and then removed, at once
 _BATCH = 1 << 16  # flows worked on at once: many, for each table looks at each batch

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shunt.dispatcher.balancer import Balancer
     from shunt.dispatcher.ledger import Table
 
+FLOWS = ("newcomers", "flows")  # the maps of `struct flow`, in the order in which a flow moves
 _READ = 1 << 12  # entries read at once: few, for a CPU may run nothing else meanwhile
 
 

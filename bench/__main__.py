@@ -29,6 +29,7 @@ SUBJECTS = {
     "hostile": "Hostile servers",
     "tables": "Slot tables",
     "status": "Status of many services",
+    "verify": "Proof from the wire",
 }
 
 

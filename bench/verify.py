@@ -1,11 +1,16 @@
 """Proving servers from the wire, beside the page's procedure by hand with arp, ping and curl.
 
-One segment of namespaces; every server is right, so both have to try everything.
+One segment of namespaces; every server is right, so both have to try everything. Then a few of
+them while a stranger claims a cluster address from a new MAC each time, as often as it can: each
+examination is a process of its own, and its greatest resident memory is compared with that of the
+same one without the stranger, in turns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 SERVERS, BY_HAND = 100, 5
 TARGET_SECONDS, RATE = 10.0, 200
+CLAIMS = 10_000  # a second, by one stranger
 CLUSTERS = tuple(map(IPv4Address, ("198.18.9.1", "198.18.9.2")))
 
 
@@ -43,14 +49,19 @@ class _Server(ThreadingTCPServer):
 
 
 @contextmanager
-def _segment(count: int) -> Iterator[tuple[Host, dict[str, Examined]]]:
-    """Yield a verifier, and right servers of both cluster addresses with HTTP on port 80."""
+def _segment(count: int) -> Iterator[tuple[Host, Host, dict[str, Examined]]]:
+    """Yield a verifier, a host for a stranger, and right servers of both cluster addresses.
+
+    They have HTTP on port 80.
+    """
     running: list[_Server] = []
     servers: dict[str, Examined] = {}
     with Lab.create() as lab:
         lab.segment("lan")
         verifier = lab.host("verifier")
         lab.join(verifier, "lan", addresses=["198.18.0.1/16"])
+        stranger = lab.host("stranger")
+        lab.join(stranger, "lan")
         for number in range(1, count + 1):
             host, own = lab.host(f"s{number}"), f"198.18.1.{number}"
             lab.join(host, "lan", addresses=[f"{own}/16"])
@@ -62,7 +73,7 @@ def _segment(count: int) -> Iterator[tuple[Host, dict[str, Examined]]]:
             running.append(server)
             servers[host.name] = Examined(host.name, (IPv4Address(own),))
         try:
-            yield verifier, servers
+            yield verifier, stranger, servers
         finally:
             for server in running:
                 server.shutdown()
@@ -95,13 +106,81 @@ def _by_hand(verifier: Host, servers: dict[str, Examined]) -> float:
     return time.monotonic() - began
 
 
+_STORM = """
+import os, socket, sys, time
+from ipaddress import IPv4Address
+from shunt.model.addresses import Mac
+from shunt.network.frames import gratuitous_arp
+address, rate = IPv4Address(sys.argv[1]), float(sys.argv[2])
+began, sent = time.monotonic(), 0
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sending:
+    sending.bind(("eth0", 0))
+    while True:
+        try:
+            sending.send(gratuitous_arp(Mac(b"\\x02" + os.urandom(5)), address)[0])
+            sent += 1
+        except OSError:
+            pass
+        if sent % 100 == 0:
+            time.sleep(max(0.0, began + sent / rate - time.monotonic()))
+"""
+_EXAMINE = """
+import json, resource, sys
+from shunt.cli.main import main
+sys.argv[1:1] = ["verify"]
+try:
+    main()
+except SystemExit as ended:
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"memory": memory, "status": ended.code}), file=sys.stderr)
+"""
+
+
+def _under_a_storm(verifier: Host, stranger: Host, servers: dict[str, Examined]) -> Figure:
+    """Examine in a process of its own, without and with a storm of made-up claimants."""
+    named = [
+        word
+        for name, server in servers.items()
+        for word in ("--server", f"{name}={server.addresses[0]}")
+    ]
+    command = [sys.executable, "-c", _EXAMINE, str(CLUSTERS[0]), *named, "--port", "80", "--json"]
+    rows: list[Row] = []
+    worst: dict[str, float] = {}
+    for _ in range(2):
+        for how in ("quiet", "storm"):
+            storm = None
+            if how == "storm":
+                words = [sys.executable, "-c", _STORM, str(CLUSTERS[0]), str(CLAIMS)]
+                storm = stranger.start(words)
+            done = verifier.run(command, check=False, timeout=120)
+            if storm is not None:
+                storm.kill()
+            report = json.loads(done.stdout)
+            memory = json.loads(done.stderr.splitlines()[-1])["memory"] / 1024
+            worst[how] = max(worst.get(how, 0.0), memory)
+            wrong = [each for each in report["findings"] if each["verdict"] == "wrong"]
+            rows.append(
+                {
+                    "segment": how,
+                    "frames heard": report["frames"]["heard"],
+                    "frames a second": report["frames"]["heard"] / report["seconds"],
+                    "wrong": len(wrong),
+                    "MB": memory,
+                }
+            )
+    note = f"{worst['storm'] / worst['quiet']:.2f} times the memory of the quiet segment."
+    return Figure("Memory of an examination while a stranger makes claims up", rows, [note])
+
+
 def run(*, quick: bool = False) -> list[Figure]:
-    """Examine many servers at once, and a few by hand."""
+    """Examine many servers at once, and a few by hand; and a few in bad company."""
     count, by_hand = (20, 1) if quick else (SERVERS, BY_HAND)
-    with _segment(count) as (verifier, servers):
+    with _segment(count) as (verifier, stranger, servers):
         report = _by_shunt(verifier, servers)
         few = dict(list(servers.items())[:by_hand])
         hand = _by_hand(verifier, few) / (by_hand * len(CLUSTERS))
+        some = dict(list(servers.items())[1:6])
+        company = _under_a_storm(verifier, stranger, some)
     pairs = count * len(CLUSTERS)
     sent = sum(event.sent for event in report.events)
     wrong = sum(finding.verdict is not Verdict.RIGHT for finding in report.findings)
@@ -127,4 +206,4 @@ def run(*, quick: bool = False) -> list[Figure]:
         f"{hand / ours:.0f} times faster than by hand.",
         f"{wrong} of {len(report.findings)} verdicts on right servers were not right.",
     ]
-    return [Figure("Time to prove a server at a cluster address", rows, notes)]
+    return [company, Figure("Time to prove a server at a cluster address", rows, notes)]

@@ -10,6 +10,7 @@ import pytest
 
 from shunt.lab import topology
 from shunt.lab.lab import Lab
+from shunt.model.config import Server
 from shunt.verify import wide
 from shunt.verify.examine import Manner, Report, examine
 from shunt.verify.findings import Cause, Verdict
@@ -53,7 +54,10 @@ def verifier() -> Iterator[Lab]:
 
 
 def _examined(lab: Lab, borrow: tuple[Address, ...]) -> Report:
-    servers = {f"h{place}": Examined(f"h{place}", (_own(place),)) for place in range(len(PLACES))}
+    servers = {
+        name: Examined(name, (own,), Server(name, (own,)))
+        for name, own in ((f"h{place}", _own(place)) for place in range(len(PLACES)))
+    }
     clusters = tuple(Cluster(name, _cluster(place), (name,)) for place, name in enumerate(servers))
     manner = Manner(rate=2000, borrow=borrow, listen=0.5)
     subject = Subject(servers, clusters)
@@ -123,3 +127,35 @@ def test_what_a_server_has_by_right_is_not_asked_for() -> None:
     assert other not in wide.beside(cluster, {other})
     assert wide.beside(cluster, {other})
     assert other not in wide.every(cluster, {other})
+
+
+@pytest.mark.parametrize("other", ["192.0.2.101", "192.0.2.103", "192.0.2.116", "192.0.3.100"])
+def test_a_second_alias_is_no_network(other: str) -> None:
+    """Whatever of it is asked for: only the one address answers, and that proves nothing."""
+    cluster, alias = IPv4Address("192.0.2.100"), IPv4Address(other)
+    every = wide.every(cluster)
+    asked = (*every, *wide.witnesses(cluster, every))
+    answered = {each for each in asked if each == alias}
+    assert not wide.proven(cluster, answered)
+    for mask in range(1, 30):
+        swallowed = IPv4Network((cluster, mask), strict=False)
+        assert wide.proven(cluster, [each for each in asked if each in swallowed])
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("others", [["198.18.1.101", "198.18.1.102", "198.18.1.108"]])
+def test_the_neighbour_of_a_cluster_address_is_no_wide_mask(lab: Lab, others: list[str]) -> None:
+    """A server of several clusters, of which one is examined: at worst it cannot be told."""
+    lab.segment("lan")
+    verifier, server = lab.host("verifier"), lab.host("a")
+    lab.join(verifier, "lan", addresses=["198.18.0.9/23"])
+    lab.join(server, "lan", addresses=["198.18.0.2/23"])
+    topology.silence(server)
+    for address in ("198.18.1.100", *others):
+        server.ip("address", "add", f"{address}/32", "dev", "lo")
+    clusters = (Cluster("web", ip_address("198.18.1.100"), ("a",)),)
+    subject = Subject({"a": Examined("a", (ip_address("198.18.0.2"),))}, clusters)
+    manner = Manner(rate=1000, listen=0.5)
+    report = verifier.call(lambda: asyncio.run(examine(subject, manner)))
+    doubts = {each.cause: each.verdict for each in report.findings if each.cause}
+    assert doubts == {Cause.WIDE_ALIAS: Verdict.UNKNOWN}

@@ -472,3 +472,14 @@ def test_who_forwards_is_warned_of_or_accepted(
     procedure = _procedure(subject)
     run(procedure, machines, noise=lambda: arp_request(machines[0].mac, asked, own))
     assert _troubles(procedure) == {(Check.FOREIGN, "s1"): (verdict, Cause.FORWARDS)}
+
+
+@pytest.mark.parametrize("listen", [4.5, 1.0])
+def test_late_answers_are_waited_for_from_the_first_question(listen: float) -> None:
+    subject, machines = _segment(1, ["192.0.2.100"])
+    procedure = Procedure(subject, ME, {4: SPARE[4]}, listen=listen)
+    cost = run(procedure, machines)
+    events = procedure.reading.transcript.events
+    first = next(event.at for event in events if event.phase == "silence")
+    assert 1000.0 + cost.seconds - first >= listen
+    assert cost.seconds < listen + 2.5

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.lab.lab import Lab
+from shunt.model.config import Server
 from shunt.verify.examine import Manner, Report, examine
 from shunt.verify.findings import Cause, Check, Finding, Verdict
 from shunt.verify.subject import Application, Cluster, Examined, Port, Subject
@@ -48,8 +49,11 @@ def segment() -> Iterator[tuple[Lab, dict[str, Place]]]:
 
 def _subject(places: dict[str, Place], *, live: bool = False) -> Subject:
     servers = {
-        name: Examined(name, (ip_address(place.own4), ip_address(place.own6)))
-        for name, place in places.items()
+        name: Examined(name, own, Server(name, own))
+        for name, own in (
+            (name, (ip_address(place.own4), ip_address(place.own6)))
+            for name, place in places.items()
+        )
     }
     clusters = tuple(
         Cluster(name, ip_address(address), (name,), (Port(80, application=Application.HTTP),))

@@ -71,9 +71,10 @@ def confirmed(ask: Questions) -> Iterator[bytes]:
         if pair not in ask.confirmed and (taken := ask.reading.swallowed(server, cluster)):
             ask.confirmed.add(pair)
             every = wide.every(cluster.address, ask.reading.held(server))
-            yield from ask.wide(server, cluster, every)
-            for address in taken:  # or is it on its card?
-                yield from ask.who_has(address)
+            more = wide.witnesses(cluster.address, every)
+            yield from ask.wide(server, cluster, (*every, *more))
+            for address in taken:  # or is it another alias, or on its card?
+                yield from ask.both_forms(address)
 
 
 def causes(ask: Questions) -> tuple[Outgoing, ...]:

@@ -285,7 +285,11 @@ def _wide(reading: Reading, server: Examined, version: int) -> Iterator[Finding]
         network = wide.network_of(address, taken)
         seen = f"it answers pings to {', '.join(map(str, most))}, as a holder of {network} does"
         where = Check.FOREIGN, server.name, address
-        yield Finding(*where, Verdict.WRONG, Cause.WIDE_ALIAS, evidence=(seen,))
+        verdict, doubt = Verdict.WRONG, list[str]()
+        if server.entry is None and not wide.proven(address, taken):
+            verdict = Verdict.UNKNOWN
+            doubt.append(f"or {taken[0]} is another cluster's: then name that, too")
+        yield Finding(*where, verdict, Cause.WIDE_ALIAS, evidence=(seen, *doubt))
 
 
 def _what_is_short(reading: Reading, version: int) -> Cause:

@@ -45,14 +45,20 @@ class Ledger:
     def __init__(self, first: int = 20000) -> None:
         self._next = first
         self._numbers: dict[Key, int] = {}
+        self._asked: dict[tuple[Purpose, str], list[Key]] = {}
 
     def number(self, key: Key) -> int:
         """Return the number of the question, the same one whenever it is asked again."""
         if key not in self._numbers:
             self._numbers[key] = self._next
+            self._asked.setdefault((key.purpose, key.server), []).append(key)
             self._next = self._next + 1 if self._next < 65535 else 1024
         return self._numbers[key]
 
     def known(self, key: Key) -> int | None:
         """Return the number if the question has been asked."""
         return self._numbers.get(key)
+
+    def asked(self, purpose: Purpose, server: str) -> tuple[Key, ...]:
+        """Return what a server has been asked for a purpose."""
+        return tuple(self._asked.get((purpose, server), ()))

@@ -65,18 +65,19 @@ class Reading:
     def swallowed(self, server: Examined, cluster: Cluster) -> tuple[Address, ...]:
         """Return the addresses that the server takes for its own beside the cluster's.
 
-        A single one, of all that were asked for, is an address of its card if that answers ARP.
+        What another machine says is its own is another cluster's address, that the server may
+        have as well. If it is only one, it may be the server's card's.
         """
-        owners = self.owners()
-        keys = [
-            Key(Purpose.WIDE, server.name, address)
-            for address in wide.every(cluster.address, self.held(server))
-        ]
-        found = [key.address for key in keys if key.address and self.echoes(key)]
-        if len(found) == 1 and all(self.ledger.known(key) is not None for key in keys):
-            speakers = {v.claim.said_by for v in self.transcript.claims.get(found[0], ())}
-            found = [a for a in found if not any(owners.get(m) == server.name for m in speakers)]
-        return tuple(found)
+        keys = self.ledger.asked(Purpose.WIDE, server.name)
+        answered = [key.address for key in keys if key.address and self.echoes(key)]
+        if not answered:
+            return ()
+        every = wide.every(cluster.address, self.held(server))
+        asked = {*every, *wide.witnesses(cluster.address, every)}
+        found = tuple(address for address in answered if address in asked)
+        if not found or wide.proven(cluster.address, found):
+            return found
+        return tuple(address for address in found if not self.transcript.claims.get(address))
 
     def acquainted(self) -> tuple[Mac, ...]:
         """Return the MACs that were heard and are neither servers' nor claim a cluster address."""

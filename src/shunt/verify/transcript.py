@@ -37,7 +37,7 @@ _CLAIMANTS = 64  # of an address, by speaker and subject; who is familiar is alw
 _CLAIMS = 4  # of such a pair in a phase
 _ANSWERS = 16  # different ones to a question
 _ASKED = 1024  # different questions by others
-_EVENTS = 50_000  # heard frames
+_EVENTS = 20_000  # heard frames
 
 
 @dataclass(frozen=True, slots=True)

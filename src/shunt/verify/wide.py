@@ -8,6 +8,7 @@ set. So a mask is asked for beside the cluster address and outside of the segmen
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Of IPv6, Linux makes nothing local but the address itself; a local route for a prefix does.
 _BITS6 = (0, 1, 8, 16, 32, 48, 63, 64, 80)
+_PATTERNS = (0x2AAAAAAA, 0x15555555)
 # Outside of every segment, in either half of the addresses: one is beyond any mask. TEST-NET-2
 # (RFC 5737), and the end of the carriers' shared space (RFC 6598).
 _FAR = (IPv4Address("198.51.100.77"), IPv4Address("100.127.255.77"))
@@ -62,6 +64,32 @@ def every(address: Address, held: Collection[Address] = ()) -> tuple[Address, ..
     bits = range(32) if isinstance(address, IPv4Address) else _BITS6
     found = dict.fromkeys((*beside(address, held), *_flipped(address, [1 << bit for bit in bits])))
     return tuple(each for each in found if each not in held)
+
+
+def witnesses(address: Address, answered: Collection[Address]) -> tuple[Address, ...]:
+    """Return two more addresses for each that answered, apart from the cluster address like it.
+
+    A network answers for them, too; a second alias that happens to be near does not.
+    """
+    flips: dict[int, None] = {}
+    for each in answered:
+        bit = _distance(address, each)
+        if bit > 1:
+            flips |= dict.fromkeys(1 << bit | ((1 << bit) - 1 & pattern) for pattern in _PATTERNS)
+    return tuple(_flipped(address, flips))
+
+
+def proven(address: Address, answered: Collection[Address]) -> bool:
+    """Say whether the addresses that answered are a network, and not a few aliases more.
+
+    A network of four is so small that this cannot be told.
+    """
+    distances = Counter(_distance(address, each) for each in answered)
+    return any(count > 1 for bit, count in distances.items() if bit > 1)
+
+
+def _distance(address: Address, other: Address) -> int:
+    return (int(address) ^ int(other)).bit_length() - 1
 
 
 def network_of(address: Address, swallowed: Collection[Address]) -> Network:

@@ -101,7 +101,8 @@ class Sweep(NamedTuple):
         begun: how long ago it noted the time.
         dead: the entry that it read as dead in the map that it is reading.
         foreign: it has found the flow alive and at another server than the slot's.
-        needless: it has found it at the slot's server, so that a settled slot says the same.
+        needless: the maps where it has found it at the slot's server, so that a settled slot says
+            the same.
         settles: the slot is to settle.
     """
 
@@ -109,7 +110,7 @@ class Sweep(NamedTuple):
     begun: int = 0
     dead: Entry | None = None
     foreign: bool = False
-    needless: bool = False
+    needless: tuple[str, ...] = ()
     settles: bool = False
 
 
@@ -424,17 +425,17 @@ class Search:
             case 7:
                 released = state._replace(hold=False)
                 if Rule.READ_AGAIN in self.rules:
-                    following = following._replace(needless=False)
+                    following = following._replace(needless=())
                     yield "release", released._replace(sweep=following)
                 else:
                     yield "release", self._next(released, sweep, 10)
             case 8 | 9:
                 name = FLOWS[sweep.step - 8]
-                found = self._found(state, following, getattr(state, name))
+                found = self._found(state, following, name)
                 yield f"read {name} again", state._replace(sweep=found)
             case _:
                 name = FLOWS[sweep.step - 10]
-                drops = sweep.needless and state.elder == SETTLED
+                drops = name in sweep.needless and state.elder == SETTLED
                 dropped = self._without(state, name) if drops else state
                 done = sweep.step == 11
                 yield f"drop {name}", dropped._replace(sweep=None if done else following)
@@ -458,16 +459,19 @@ class Search:
             return sweep._replace(dead=None)
         alive = entry.age - sweep.begun <= self.setting.stale
         if alive and not self._moves(state, entry.member):
-            return self._found(state, sweep, entry)
+            return self._found(state, sweep, name)
         return sweep._replace(dead=entry)
 
-    def _found(self, state: State, sweep: Sweep, entry: Entry | None) -> Sweep:
+    def _found(self, state: State, sweep: Sweep, name: str) -> Sweep:
+        entry: Entry | None = getattr(state, name)
         if entry is None:
             return sweep
         own = entry.member == state.current
         needless = own and (entry.closed or not self.setting.track_all)
         return sweep._replace(
-            dead=None, foreign=sweep.foreign or not own, needless=sweep.needless or needless
+            dead=None,
+            foreign=sweep.foreign or not own,
+            needless=(*sweep.needless, name) if needless else sweep.needless,
         )
 
     def _taken(self, state: State, sweep: Sweep, name: str) -> State:
@@ -475,7 +479,7 @@ class Search:
         if sweep.dead is None or entry is None:
             return state._replace(sweep=sweep._replace(dead=None))
         if entry != sweep.dead and Rule.LOOK_AGAIN in self.rules:
-            return state._replace(sweep=self._found(state, sweep, entry))
+            return state._replace(sweep=self._found(state, sweep, name))
         return self._without(state, name)._replace(sweep=sweep._replace(dead=None))
 
 

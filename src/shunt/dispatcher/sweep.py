@@ -70,10 +70,12 @@ class _Flows:
     """Remembered flows, or clients: arrays of one length.
 
     Attributes:
+        name: of the map that they were read from.
         which: the service's place in the list of services.
         done: finished so long ago that only a slot that says otherwise needs it.
     """
 
+    name: str
     keys: NDArray[Any]
     which: NDArray[np.int64]
     slot: NDArray[np.int64]
@@ -141,7 +143,7 @@ def _live_flows(maps: SweepMaps, services: Services, now: int, report: Report) -
             removed, revived = _forget_dead(maps, name, keys[~live], values[~live])
             report.forgotten += removed
             for each_keys, each_values in ((keys[live], values[live]), revived):
-                found = _flows(each_keys, each_values, services, now)
+                found = _flows(name, each_keys, each_values, services, now)
                 _count(found, services, report)
                 yield found
 
@@ -149,7 +151,7 @@ def _live_flows(maps: SweepMaps, services: Services, now: int, report: Report) -
 def _all_flows(maps: SweepMaps, services: Services, now: int) -> Iterator[_Flows]:
     for name in FLOWS:
         for keys, values in maps.read(name):
-            yield _flows(keys, values, services, now)
+            yield _flows(name, keys, values, services, now)
 
 
 def _live_affinities(
@@ -206,13 +208,15 @@ def _spread(of_some: NDArray[np.bool_], some: NDArray[np.bool_]) -> NDArray[np.b
     return result
 
 
-def _flows(keys: NDArray[Any], values: NDArray[Any], services: Services, now: int) -> _Flows:
+def _flows(
+    name: str, keys: NDArray[Any], values: NDArray[Any], services: Services, now: int
+) -> _Flows:
     """Return entries of `struct flow`, those of services that there are."""
     at, known = find(services.numbers, values["service"])
     keys, values, at = keys[known], values[known], at[known]
     slot = values["hash"].astype(np.int64) & services.masks[at] if len(at) else at
     done = (values["closed"] != 0) & (now - values["seen"].astype(np.int64) > FIN)
-    return _Flows(keys, at, slot, values["member"], done)
+    return _Flows(name, keys, at, slot, values["member"], done)
 
 
 def _clients(
@@ -222,7 +226,7 @@ def _clients(
     theirs = at >= 0
     keys, values, at = keys[theirs], values[theirs], at[theirs]
     slot = values["hash"].astype(np.int64) & services.masks[at] if len(at) else at
-    return _Flows(keys, at, slot, values["member"], np.zeros(len(at), np.bool_))
+    return _Flows("affinities", keys, at, slot, values["member"], np.zeros(len(at), np.bool_))
 
 
 def _count(flows: _Flows, services: Services, report: Report) -> None:
@@ -241,9 +245,12 @@ def _identity(table: Table, local: int) -> bytes | None:
 
 
 def _joined(batches: Iterable[_Flows]) -> Iterator[_Flows]:
-    """Put batches together until they have _BATCH flows or more."""
+    """Put batches of one map together until they have _BATCH flows or more."""
     waiting: list[_Flows] = []
     for batch in batches:
+        if waiting and waiting[0].name != batch.name:
+            yield _one(waiting)
+            waiting = []
         waiting.append(batch)
         if sum(len(each.which) for each in waiting) >= _BATCH:
             yield _one(waiting)
@@ -254,6 +261,7 @@ def _joined(batches: Iterable[_Flows]) -> Iterator[_Flows]:
 
 def _one(batches: Sequence[_Flows]) -> _Flows:
     return _Flows(
+        batches[0].name,
         np.concatenate([batch.keys for batch in batches]),
         np.concatenate([batch.which for batch in batches]),
         np.concatenate([batch.slot for batch in batches]),
@@ -360,8 +368,8 @@ def _forget_needless(
         at = np.flatnonzero(mine)
         words = balancer.slots_of(placed.table)[flows.slot[at]]
         needless[at] = words == transitions.word(flows.member[at], transitions.SETTLED)
-    for name in FLOWS:
-        report.forgotten += maps.drop(name, flows.keys[needless])
+    if needless.any():
+        report.forgotten += maps.drop(flows.name, flows.keys[needless])
 
 
 def _let_leave(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 from ipaddress import ip_address
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from shunt.lab.topology import Topology
+    from shunt.network.netlink import Listener
     from shunt.network.placeholder import Placeholder
 
 pytestmark = [pytest.mark.lab, pytest.mark.bpf]
@@ -157,6 +159,50 @@ def test_entries_that_are_cleared_are_put_back_at_once(
             bench.host.ip("neighbour", "flush", "dev", "eth0")
             assert not bench.entries()
             await eventually(lambda: len(bench.entries()) == 2)
+
+    bench.run(body)
+
+
+def test_an_address_that_this_host_takes_is_known_before_any_answer_is_believed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_path, "CONFIRM", 3600.0)
+
+    async def body(path: HealthPath) -> None:
+        assert not path.lead([FOUR, SIX], bench.ways, bench.tell)
+        bench.host.ip("address", "add", f"{FOUR}/32", "dev", "lo")
+        path.hear()  # as one does who got an answer, with no turn of the loop in between
+        assert path.missing.keys() == {FOUR}
+        assert f"ip address del {FOUR}/32 dev lo" in path.missing[FOUR]
+        assert bench.told == 1
+        bench.host.ip("address", "del", f"{FOUR}/32", "dev", "lo")
+        path.hear()
+        assert not path.missing
+
+    bench.run(body)
+
+
+def test_without_announcements_all_is_looked_up_until_there_are_some(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_path, "CONFIRM", 0.02)
+    refusals: list[int] = []
+
+    def refuse() -> Listener:
+        if len(refusals) < 20:
+            refusals.append(1)
+            raise NetworkError("netlink: Too many open files", errno=errno.EMFILE)
+        return placeholder.announcements()
+
+    monkeypatch.setattr(health_path, "announcements", refuse)
+
+    async def body(path: HealthPath) -> None:
+        path.lead([FOUR], bench.ways)
+        bench.host.ip("address", "add", f"{FOUR}/32", "dev", "lo")
+        await eventually(lambda: FOUR in path.missing)
+        bench.host.ip("address", "del", f"{FOUR}/32", "dev", "lo")
+        await eventually(lambda: not path.missing)
+        await eventually(lambda: path._listener is not None)
 
     bench.run(body)
 

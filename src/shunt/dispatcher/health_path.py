@@ -123,14 +123,18 @@ class HealthPath:
 
     async def keep(self) -> None:
         """Confirm the entries until cancelled, and put them back when somebody takes them away."""
-        with self._announced():
+        try:
             while True:
+                self._listen()
                 await asyncio.sleep(CONFIRM)
-                if self.missing or self._stray:
+                # Without announcements, all there may be to know is looked up.
+                if self.missing or self._stray or self._listener is None:
                     self._lay()
                 else:
                     self._say(self._refused())
                 self._tell()
+        finally:
+            self._listen_no_more()
 
     def close(self) -> None:
         """Take everything away."""
@@ -221,23 +225,21 @@ class HealthPath:
             self._stray = entries
             log.warning("entries for checks could not be removed", reason=error.message)
 
-    @contextlib.contextmanager
-    def _announced(self) -> Iterator[None]:
-        """Hear meanwhile what becomes of the entries."""
-        loop = asyncio.get_running_loop()
-        try:
-            listener = announcements()
-        except NetworkError as error:
-            log.warning("entries for checks are not watched", reason=error.message)
-            yield  # they are still confirmed in time
+    def _listen(self) -> None:
+        """Hear from now on what becomes of the entries, if that is to be had."""
+        if self._listener is not None:
             return
-        self._listener = listener
-        loop.add_reader(listener.fileno(), self.hear)
         try:
-            yield
-        finally:
-            self._listener = None
-            loop.remove_reader(listener.fileno())
+            listener = self._listener = announcements()
+        except NetworkError as error:
+            self._limited.warning("entries for checks are not watched", reason=error.message)
+            return  # they are still confirmed in time
+        asyncio.get_running_loop().add_reader(listener.fileno(), self.hear)
+
+    def _listen_no_more(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
             listener.close()
 
     def hear(self) -> None:
@@ -255,6 +257,7 @@ class HealthPath:
                 self._tell()
         except NetworkError as error:
             self._limited.warning("entries for checks cannot be heard of", reason=error.message)
+            self._listen_no_more()  # until `keep` begins anew
 
     def _wished(self) -> frozenset[Address]:
         return frozenset((*self._addresses, *(leg.address for leg in self._borrowed)))

@@ -267,6 +267,9 @@ def test_a_servers_agent_is_heard(direct_return: Topology, webs: dict[str, Nginx
     assert weights(running)["c"] == 0, "an agent that falls silent has not taken its wish back"
     word.write_text("up 100%\n")
     server.start([sys.executable, "-c", AGENT, str(word)])
+    until(lambda: "said before: up drain 100%" in health(running, "c")["machine"], "not heard")
+    assert weights(running)["c"] == 0, "only `ready` ends `drain`"
+    word.write_text("ready\n")
     until(lambda: weights(running)["c"] == 30, "the agent's return was not heard")
     running.shunt("down")
 

@@ -76,7 +76,7 @@ def test_what_a_servers_agent_wishes_is_its_weight(
     running = daemon.start(direct_return.dispatcher, text)
     eventually(lambda: weights(running) == {"a": 10, "b": 20, "c": 22}, "75% was heard")
     for says, weight in (
-        ("maint", 0), ("ready up", 30), ("drain", 0), ("up 50% #busy", 15), ("down", 0),
+        ("maint", 0), ("ready up", 22), ("drain", 0), ("ready up 50% #busy", 15), ("down", 0),
         ("up 100%", 30), ("stopped", 0), ("ready", 0), ("up", 30),
     ):  # fmt: skip
         word.write_text(f"{says}\n")

@@ -64,12 +64,21 @@ class Machine:
         self.client.ip("link", "set", "lo", "up")
         lab.join(self.client, "lan", addresses=["10.9.0.1/24"])
         self._switch = lab.segments["lan"]
-        for number in range(self.cards):
-            self._switch.ip("tuntap", "add", f"tap{number}", "mode", "tap")
-            self._switch.ip("link", "set", f"tap{number}", "master", "br0", "up")
+        self._wire()
         self.directory = self.client.directory
         self._disk = CACHE / f"machine-{lab.ident}.img"
         self._prepare()
+
+    def _wire(self) -> None:
+        """Plug its cards into the segment."""
+        for number in range(self.cards):
+            self._switch.ip("tuntap", "add", f"tap{number}", "mode", "tap")
+            self._switch.ip("link", "set", f"tap{number}", "master", "br0", "up")
+
+    @staticmethod
+    def mode(path: str) -> int:
+        """Return the mode of a file that the test writes; secrets are for root alone."""
+        return 0o644 if path.endswith((".network", "interfaces")) else 0o600
 
     def _prepare(self) -> None:
         """Copy the disk and write the files on it, without mounting anything."""
@@ -79,11 +88,10 @@ class Machine:
         commands = []
         for number, (path, text) in enumerate(self.files.items()):
             source = self.client.write(f"file-{number}", text)
-            mode = "0644" if path.endswith((".network", "interfaces")) else "0600"
             commands += [
                 f"rm {path}",
                 f"write {source} {path}",
-                f"set_inode_field {path} mode 0100{mode[1:]}",
+                f"set_inode_field {path} mode 0100{self.mode(path):o}",
             ]
         script = self.client.write("debugfs", "\n".join(commands) + "\n")
         self._debugfs("-w", "-f", str(script))

@@ -12,6 +12,7 @@ import pytest
 
 from shunt.network.frames import Arp, Frame, arp_request
 from shunt.network.packets import PacketSocket
+from tests.machines.container import Container
 from tests.machines.images import BOOKWORM, TRIXIE, image
 from tests.machines.machine import ADDRESS, Machine
 
@@ -121,11 +122,25 @@ def manager(request: pytest.FixtureRequest) -> Manager:
     return made
 
 
+# Under emulation, which takes minutes, what is not the same everywhere; in containers, all.
+EMULATED = {"networkd", "networkd-catch-all", "NetworkManager"}
+
+
+@pytest.fixture(params=[Container, Machine], ids=["container", "emulated"])
+def kind(request: pytest.FixtureRequest, manager: Manager) -> type[Machine]:
+    chosen: type[Machine] = request.param
+    if chosen is Machine and manager.name not in EMULATED:
+        pytest.skip("in a container only")
+    return chosen
+
+
 @pytest.fixture
-def machine(lab: Lab, manager: Manager, release: tuple[Recipe, str]) -> Iterator[Machine]:
+def machine(
+    lab: Lab, manager: Manager, release: tuple[Recipe, str], kind: type[Machine]
+) -> Iterator[Machine]:
     recipe, kernel = release
     line = f"systemd.wants={manager.unit}"
-    made = Machine(lab, image(recipe), manager.files, line, kernel, cards=manager.cards)
+    made = kind(lab, image(recipe), manager.files, line, kernel, cards=manager.cards)
     try:
         made.boot()
         yield made

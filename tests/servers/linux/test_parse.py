@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shunt.errors import ParseError
-from shunt.servers.drivers.linux import parse
+from shunt.servers.drivers.linux import facts, parse
 from shunt.servers.drivers.linux.observed import Held, Link, Proxy, Route, Rule, Setting
 from shunt.servers.steps import Output
 from tests.servers.drivers.golden import FOLDER, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shunt.servers.drivers.linux.observed import Host
 
 DONE = load(FOLDER / "linux" / "done.yaml").outputs
@@ -219,3 +222,30 @@ GARBAGE = st.text(max_size=60).filter(
 def test_garbage_never_passes_for_an_answer(name: str, text: str) -> None:
     with pytest.raises(ParseError):
         _host(**{name: text})
+
+
+@pytest.mark.parametrize(
+    ("mounts", "mode"),
+    [
+        ("proc /proc proc rw,nosuid 0 0", "rw"),
+        ("proc /proc proc rw 0 0\nproc /proc/sys proc ro,nosuid 0 0", "ro"),
+        # systemd-nspawn with a network of its own
+        (
+            "proc /proc proc rw 0 0\nproc /proc/sys proc ro 0 0\nproc /proc/sys/net proc rw 0 0",
+            "rw",
+        ),
+        ("proc /proc proc rw 0 0\nproc /proc/sysrq-trigger proc ro 0 0", "rw"),
+    ],
+)
+def test_the_deepest_mount_over_the_settings_decides(
+    mounts: str, mode: str, tmp_path: Path
+) -> None:
+    (asked,) = (f.command.text for f in facts.facts([]) if f.name == "values")
+    (tmp_path / "mounts").write_text(f"{mounts}\n")
+    done = subprocess.run(
+        ["sh", "-c", asked.replace("/proc/mounts", str(tmp_path / "mounts"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == f"mount:{mode}"

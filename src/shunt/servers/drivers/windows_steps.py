@@ -43,9 +43,11 @@ def adapter(name: str) -> Step:
     """Return the step that adds the loopback adapter and names it."""
     # By its kind and not by its name alone: a card may be called so, and would be removed.
     there = f"Get-NetAdapter -Name {quoted(name)} -ErrorAction Ignore | {_IS_LOOPBACK}"
+    named = f"Get-NetAdapter -Name {quoted(name)} -ErrorAction Ignore"
     add = (
         f"if (-not ({LOOPBACKS}))"
-        f" {{ if (Get-Command devcon.exe -ErrorAction Ignore) {{ {_INSTALL} }}"
+        f" {{ if ({named}) {{ throw 'a network card has the name of the loopback adapter' }};"
+        f" if (Get-Command devcon.exe -ErrorAction Ignore) {{ {_INSTALL} }}"
         f" else {{ {_NO_DEVCON} }} }}"
     )
     return Step(

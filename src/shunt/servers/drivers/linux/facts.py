@@ -22,10 +22,11 @@ _KEYS = (
     "ipv6/conf/all/forwarding",
     "ipv6/conf/lo/disable_ipv6",
 )
-# The last mount over /proc or /proc/sys decides; a container has it read-only.
+# The last mount over /proc, /proc/sys or /proc/sys/net decides. A container has them read-only, or
+# (systemd-nspawn with a network of its own) the last one writable again.
 _VALUES = f"""\
 cd /proc/sys/net && grep -sH . {" ".join(_KEYS)}
-awk '$2 == "/proc" || $2 == "/proc/sys" {{ split($4, option, ","); mode = option[1] }}
+awk '$2 ~ "^/proc(/sys(/net)?)?$" {{ split($4, option, ","); mode = option[1] }}
      END {{ print "mount:" mode }}' /proc/mounts
 """  # one pipeline reads best on one line
 _TOOLS = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from shunt.servers.drivers.linux import files
 from shunt.servers.drivers.linux.commands import dotted, ip
 from shunt.servers.steps import Item
 
@@ -44,10 +45,13 @@ def _route(route: Route) -> Item:
     first = route.destination.network_address
     single = route.destination.prefixlen == route.destination.max_prefixlen
     named = {first if single else None, route.gateway, route.source} - {None}
+    steps = _of(route.device) if route.device else frozenset[str]()
+    if (route.device, route.table) == ("lo", "main"):
+        steps |= {f"persist:{files.PROFILE}"}  # NetworkManager 1.52 adds such a one to a profile's
     return Item(
         f"the route {words}",
         frozenset(address for address in named if address is not None),
-        _of(route.device) if route.device else frozenset(),
+        steps,
         f"{ip(first)} route replace {words}",
     )
 

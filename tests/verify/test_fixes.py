@@ -33,7 +33,7 @@ def test_every_cause_is_explained_and_has_a_fix(cause: Cause) -> None:
     [
         (OperatingSystem.AIX, "ifconfig lo0 alias 192.0.2.10 netmask 255.255.255.255"),
         (OperatingSystem.FREEBSD, "ifconfig lo0 inet 192.0.2.10/32 alias"),
-        (OperatingSystem.MACOS, "ifconfig lo0 alias 192.0.2.10 255.255.255.255"),
+        (OperatingSystem.MACOS, "ifconfig lo0 alias 192.0.2.10 netmask 255.255.255.255"),
         (
             OperatingSystem.WINDOWS,
             "Set-NetIPInterface -InterfaceAlias 'dsr' -AddressFamily IPv4 -WeakHostSend Enabled",

@@ -239,10 +239,12 @@ def test_a_done_server_with_a_wide_mask_beside_is_not_right(lab: Lab, tmp_path: 
 
 
 @pytest.mark.lab
-def test_an_address_on_a_wire_stops_a_script(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["eth0", "dummy0", "lounge"])
+def test_an_address_on_a_wire_stops_a_script(lab: Lab, tmp_path: Path, name: str) -> None:
+    """Whatever the card is called."""
     script = _Script(lab, tmp_path)
-    (name,) = [link for link in _ip(script, "-br", "link").split() if "@" in link]
-    script.host.ip("address", "add", "192.0.2.10/32", "dev", name.partition("@")[0])
+    script.host.ip("link", "set", "eth0", "name", name)
+    script.host.ip("address", "add", "192.0.2.10/32", "dev", name)
     before = state(script.host)
     assert script.run("check")[0] == 1
     assert script.run("apply")[0] == 1

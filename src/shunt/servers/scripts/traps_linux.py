@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
 
 _SHOW = "ip -o address show"
-_SILENT = "/^(lo|dummy|ifb)/"
+# The loopback and dummies, by what they are: a card may be called `dummy0`. `-o` names `x@y` at a
+# device that has a peer, which these have not.
+_SILENT = (
+    'BEGIN { while ((words | getline line) > 0) { split(line, part, ": "); quiet[part[2]] = 1 }'
+    ' quiet["lo"] = 1 }'
+)
+_DUMMIES = "-v words='ip -o link show type dummy 2>/dev/null'"
 # An address as `ip address add` takes it: what stands before the lifetimes that -o puts behind `\`.
 _AS_ADDED = (
     'r = $4; for (i = 5; i <= NF; i++) { t = $i; sub(/\\\\.*/, "", t);'
@@ -29,8 +35,8 @@ class LinuxTraps:
 
     def first(self, address: Address) -> tuple[Step, ...]:
         """Return the refusal of an address on a wire."""
-        row = f"{_is(address)} && $2 !~ {_SILENT} {{ f = 1 }} END {{ exit f + 0 }}"
-        return (refusal(address, f"{_SHOW} >/dev/null && {_SHOW} | awk '{row}'"),)
+        row = f"{_SILENT} {_is(address)} && !($2 in quiet) {{ f = 1 }} END {{ exit f + 0 }}"
+        return (refusal(address, f"{_SHOW} >/dev/null && {_SHOW} | awk {_DUMMIES} '{row}'"),)
 
     def before_alias(self, address: Address) -> tuple[Step, ...]:
         """Return the end of a wide IPv6 prefix: an interface holds such an address once."""

@@ -26,7 +26,7 @@ from shunt.dispatcher.snapshot import name_of
 from shunt.dispatcher.surroundings import host_addresses
 from shunt.dispatcher.whereabouts import Whereabouts
 from shunt.dispatcher.wishes import Flag, Health, Way, watched, wishes
-from shunt.errors import LayoutError
+from shunt.errors import DataplaneError, LayoutError
 from shunt.model.addresses import Mac, packed16, unpacked16
 from shunt.model.config import Mode
 from shunt.network.addresses import addresses
@@ -256,7 +256,12 @@ class Engine:
             if ports.get(index) != record:
                 ports.put(index, record)
             if devices.get(index) is None:
-                devices.put(index, index)
+                try:
+                    devices.put(index, index)
+                except DataplaneError:
+                    if index in {link.index for link in links()}:
+                        raise
+                    # It went away since it was listed; frames for it have no way in any case.
 
     def _make_room_for_ports(self, highest: int) -> None:
         """Let the ports' array reach an interface's index: each new interface has a higher one."""

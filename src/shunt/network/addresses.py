@@ -63,8 +63,8 @@ def addresses() -> tuple[LocalAddress, ...]:
     """
     with Netlink() as netlink:
         told = netlink.dump(_GETADDR, _HEADER.pack(0, 0, 0, 0, 0))
-    found = (_local(message) for message in told if message.kind == _NEWADDR)
-    return tuple(local for local in found if not local.address.is_multicast)
+    found = (_local_or_gone(message) for message in told if message.kind == _NEWADDR)
+    return tuple(local for local in found if local and not local.address.is_multicast)
 
 
 def told(news: Iterable[Message]) -> frozenset[Address]:
@@ -103,6 +103,16 @@ def held_by_host(address: Address) -> Held | None:
 
 def _address(found: Mapping[int, bytes]) -> Address:
     return ip_address(found[_LOCAL] if _LOCAL in found else found[_ADDRESS])
+
+
+def _local_or_gone(message: Message) -> LocalAddress | None:
+    """Return an address; None if its interface went away since the kernel listed it."""
+    try:
+        return _local(message)
+    except NetworkError as error:
+        if error.errno in {errno.ENXIO, errno.ENODEV}:
+            return None
+        raise
 
 
 def _local(message: Message) -> LocalAddress:

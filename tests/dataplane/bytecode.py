@@ -107,6 +107,11 @@ def rounded(frame: int) -> int:
     return -(-max(frame, 1) // FRAME_ROUNDING) * FRAME_ROUNDING
 
 
+def reached(known: Mapping[str, Function], name: str) -> set[str]:
+    """Return the functions that a program consists of, itself among them."""
+    return {name}.union(*(reached(known, called) for called in known[name].calls))
+
+
 def deepest(known: Mapping[str, Function], name: str) -> tuple[int, tuple[str, ...]]:
     """Return the bytes of stack of the deepest chain of calls from `name`, and the chain."""
     below = max((deepest(known, called) for called in known[name].calls), default=(0, ()))

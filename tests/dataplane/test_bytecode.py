@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from shunt.dataplane.libbpf import libbpf
+from shunt.dataplane.object import Object
 from shunt.dataplane.plane import OBJECT
-from tests.dataplane.bytecode import deepest, functions, rounded
+from tests.dataplane.bytecode import deepest, functions, reached, rounded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +24,7 @@ CALL_DEPTH = 8
 INSTRUCTIONS = 6000
 LAST_HELPER = 209
 """bpf_user_ringbuf_drain, the last that Linux 6.1 has (enum bpf_func_id)."""
+_LOG_STATISTICS = 4  # BPF_LOG_STATS
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -36,6 +41,31 @@ def test_nothing_is_newer_than_the_oldest_kernel(path: Path) -> None:
     for each in known.values():
         assert max(each.helpers, default=0) <= LAST_HELPER, each.name
         assert each.newer == 0, each.name
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_verifier_counts_the_same_frames(program: str) -> None:
+    """It names the stack of each function in words of 8 bytes, in an order of its own."""
+    known = functions(OBJECT.read_bytes())
+    told = re.search(r"^stack depth ([\d+]+)$", _statistics(program), re.MULTILINE)
+    assert told
+    frames = [-(-known[name].frame // 8) * 8 for name in reached(known, program)]
+    assert sorted(map(int, told[1].split("+"))) == sorted(frames)
+
+
+def _statistics(program: str) -> str:
+    """Load the object, and return the verifier's statistics of a program."""
+    library = ctypes.CDLL("libbpf.so.1")
+    log = ctypes.create_string_buffer(1 << 16)
+    with Object.open(OBJECT) as opened:
+        found = ctypes.c_void_p(
+            libbpf().bpf_object__find_program_by_name(opened._handle, program.encode())
+        )
+        library.bpf_program__set_log_level(found, _LOG_STATISTICS)
+        library.bpf_program__set_log_buf(found, log, ctypes.c_size_t(len(log)))
+        opened.load()
+    return log.value.decode()
 
 
 def test_frames_calls_and_helpers_are_read_as_they_are(compiled: Path) -> None:

@@ -15,7 +15,7 @@ static __always_inline struct settings *get_settings(void)
 
 /*
  * What is looked up by a field of a struct that a global function was given is looked up by a copy:
- * before Linux 6.2 a map's key may lie on the stack, but not in such a function's argument. Handed
+ * for Linux 6.1 a map's key may lie on the stack, but not in such a function's argument. Handed
  * over by value, the key lives in a block of its own, and blocks share their place on the stack.
  */
 static __always_inline __u32 address_flags(struct address address)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 FRAME_ROUNDING = 32
-"""A frame's size is rounded up to this: kernels before 6.7, in check_max_stack_depth()."""
+"""What 6.1 rounds a frame's size up to, in check_max_stack_depth(); newer kernels take 16."""
 
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QII")

@@ -30,6 +30,7 @@ NETWORK = {
 SHUNT = Path(sys.executable).with_name("shunt")
 _QEMU = "qemu-system-x86_64"
 _BOOT_SECONDS = 600  # patience, not a requirement: the emulated CPU may have to share ours
+_CONNECT_SECONDS = 60  # the same, until SSH names itself
 
 
 def _card(number: int) -> tuple[str, ...]:
@@ -135,11 +136,11 @@ class Machine:
         self._switch.stop_processes()
         self._disk.unlink(missing_ok=True)
 
-    def ssh(self, line: str, *, check: bool = True, timeout: float = 120) -> Completed:
+    def ssh(self, line: str, *, check: bool = True, timeout: float = 300) -> Completed:
         """Run a line of shell on the machine, as root."""
         options = [
             *("-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "BatchMode=yes"),
-            *("-o", "ConnectTimeout=5", "-i", str(self.key)),
+            *("-o", f"ConnectTimeout={_CONNECT_SECONDS}", "-i", str(self.key)),
         ]
         command = ["ssh", "-F", "/dev/null", *options, f"root@{ADDRESS}", line]
         return self.client.run(command, check=check, timeout=timeout)

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.machines, pytest.mark.lab, pytest.mark.timeout(1800)]
 
 CLUSTER, CLUSTER6 = "10.9.0.100", "2001:db8:9::100"
 SERVERS = {"a": ("10.9.0.11", "2001:db8:9::11"), "b": ("10.9.0.12", "2001:db8:9::12")}
-PATIENCE = 120.0  # seconds: an emulated machine on a busy one
+PATIENCE = 300.0  # seconds: an emulated machine on a busy one
 
 
 class Site:

@@ -58,6 +58,7 @@ class Setting:
         stale: seconds after which an idle flow counts as dead; `udp_idle` of UDP.
         rules: those that are kept.
         quiesce: whether servers are quiesced at once, too.
+        sticky: seconds of client affinity; 0: none.
     """
 
     servers: int = 2
@@ -66,17 +67,19 @@ class Setting:
     on_down: OnDown = OnDown.KEEP
     stale: int = 2
     quiesce: bool = False
+    sticky: int = 0
     rules: frozenset[Rule] = frozenset(Rule)
 
     def __str__(self) -> str:
         words = [f"{self.servers} servers", "udp" if self.udp else "tcp", str(self.on_down)]
         words += ["track all"] * self.track_all + ["quiesce"] * self.quiesce
+        words += [f"sticky {self.sticky}"] * bool(self.sticky)
         return ", ".join([*words, f"stale {self.stale}"])
 
     @property
     def oldest(self) -> int:
         """Return the age that stands for itself and all greater ones."""
-        return self.stale + _RESTED + 1
+        return max(self.stale, self.sticky) + _RESTED + 1
 
 
 class Entry(NamedTuple):
@@ -124,6 +127,7 @@ class State(NamedTuple):
     statuses: tuple[Status, ...]
     flows: Entry | None = None
     newcomers: Entry | None = None
+    affinities: Entry | None = None
     life: Life | None = None
     hold: bool = False
     wanted: int | None = None
@@ -234,17 +238,39 @@ class Search:
             seen=min(state.seen + 1, oldest),
             flows=aged(state.flows),
             newcomers=aged(state.newcomers),
+            affinities=aged(state.affinities),
             life=state.life and state.life._replace(silent=state.life.silent + 1),
             sweep=sweep,
         )
 
     def _others(self, state: State) -> Iterator[tuple[str, State]]:
         """Other flows of the slot: they live at the elder, or begin there."""
+        if self.setting.sticky:
+            yield from self._of_client(state)
         if state.elder in (SETTLED, GONE) or self._moves(state, state.elder):
             return
         yield "another of the elder", state._replace(seen=0)
         if self.setting.udp and state.since <= self.setting.stale:
             yield "another is refused", state._replace(since=0, seen=0)
+
+    def _of_client(self, state: State) -> Iterator[tuple[str, State]]:
+        """Other flows of the same client: they have its affinity, or begin it."""
+        if (known := state.affinities) is not None:
+            for refused in (False, True):
+                for syn in (False, True):
+                    after, _ = self._follow_affinity(
+                        state, known, refused, syn=syn, end=False, reset=False
+                    )
+                    yield "another of the client", state._replace(affinities=after.affinities)
+            return
+        takers = {state.current} if state.elder in (SETTLED, GONE) else {state.current, state.elder}
+        for server in takers - {NONE}:
+            if not self._moves(state, server):
+                seen = 0 if server == state.elder else state.seen
+                yield (
+                    "a first one of the client",
+                    state._replace(affinities=Entry(server, 0), seen=seen),
+                )
 
     def _changes(self, state: State) -> Iterator[tuple[str, State]]:
         """The balancer writes flags, and wants the slot for somebody."""
@@ -327,17 +353,75 @@ class Search:
     ) -> tuple[State, int]:
         """Return the state after a packet, and the server that it goes to."""
         syn = syn and not self.setting.udp
-        if state.elder == SETTLED and not self.setting.track_all:
+        if state.elder == SETTLED and not self.setting.track_all and not self.setting.sticky:
             return state, state.current
         state, found = self._follow(state, refused, syn=syn, end=end)
         if found is not None:
-            return state, found
+            return self._renewed(state, found) if not reset else state, found
+        if self.setting.sticky:
+            if (known := state.affinities) is not None:
+                return self._follow_affinity(state, known, refused, syn=syn, end=end, reset=reset)
+            state, server = self._by_slot(state, refused, syn=syn, end=end, reset=reset)
+            return self._liked(state, server), server
+        return self._by_slot(state, refused, syn=syn, end=end, reset=reset)
+
+    def _by_slot(
+        self, state: State, refused: bool, *, syn: bool, end: bool, reset: bool
+    ) -> tuple[State, int]:
+        """`choose_unsettled`, and what goes before."""
         if state.elder == SETTLED:
-            return self._recorded(state, state.current, refused, end=end)[0], state.current
+            if self.setting.track_all:
+                state, _ = self._recorded(state, state.current, refused, end=end)
+            return state, state.current
         elder = GONE if state.elder != GONE and self._moves(state, state.elder) else state.elder
         if self.setting.udp:
             return self._choose_udp(state, elder, refused)
         return self._choose_tcp(state, elder, refused, syn=syn, end=end, reset=reset)
+
+    def _liked(self, state: State, server: int) -> State:
+        """`record_affinity`; it is not refused here."""
+        return state if server == NONE else state._replace(affinities=Entry(server, 0))
+
+    def _renewed(self, state: State, server: int) -> State:
+        """`renew_affinity`."""
+        known = state.affinities
+        if known is None or known.member != server or state.statuses[server] is not Status.UP:
+            return state
+        return state._replace(affinities=known._replace(age=0))
+
+    def _follow_affinity(
+        self, state: State, known: Entry, refused: bool, *, syn: bool, end: bool, reset: bool
+    ) -> tuple[State, int]:
+        """`follow_affinity` and what it calls."""
+        status, current = state.statuses[known.member], state.current
+        renewed = state if reset else state._replace(affinities=known._replace(age=0))
+        if self._moves(state, known.member):
+            return self._beside(state, refused, syn=syn, end=end)
+        if not self.setting.udp:
+            avoid = status is not Status.UP
+            if syn and (avoid or known.age > self.setting.sticky):
+                if current == NONE:
+                    return state, NONE
+                after, kept = self._recorded(state, current, refused, badly=avoid)
+                if kept:
+                    return after, current
+            return renewed, known.member
+        if status is Status.UP:
+            return renewed, known.member
+        early = known.age <= self.setting.stale
+        if early and (status is not Status.DOWN or current == NONE):
+            after, kept = self._recorded(state, known.member, refused)
+            return (after if kept else renewed), known.member
+        after, server = self._beside(state, refused, syn=syn, end=end)
+        return (after if early else self._liked(after, server)), server
+
+    def _beside(self, state: State, refused: bool, *, syn: bool, end: bool) -> tuple[State, int]:
+        """`go_beside`."""
+        if state.current == NONE:
+            return state, NONE
+        if syn or self.setting.udp:
+            state, _ = self._recorded(state, state.current, refused, badly=True, end=end)
+        return state, state.current
 
     def _follow(
         self, state: State, refused: bool, *, syn: bool, end: bool
@@ -403,47 +487,52 @@ class Search:
     # The sweep.
 
     def _sweep(self, state: State, sweep: Sweep) -> Iterator[tuple[str, State]]:
-        reading = FLOWS if Rule.ORDER in self.rules else FLOWS[::-1]
+        reading = (*(FLOWS if Rule.ORDER in self.rules else FLOWS[::-1]), "affinities")
         following = sweep._replace(step=sweep.step + 1)
         match sweep.step:
-            case 0 | 2:
+            case 0 | 2 | 4:
                 name = reading[sweep.step // 2]
                 yield f"read {name}", state._replace(sweep=self._read(state, following, name))
-            case 1 | 3:
+            case 1 | 3 | 5:
                 name = reading[sweep.step // 2]
-                yield f"take {name}", self._taken(state, following, name)
-            case 4:
-                yield "nothing settles", self._next(state, following, 10)
+                after = self._taken(state, following, name)
+                done = sweep.step == 3 and not self.setting.sticky
+                yield f"take {name}", self._next(after, after.sweep, 6) if done else after
+            case 6:
+                yield "nothing settles", self._next(state, following, 12)
                 if not sweep.foreign and self._ready(state, sweep):
                     yield "hold", state._replace(hold=True, sweep=following)
-            case 5:
+            case 7:
                 settles = self._ready(state, sweep)
                 yield "sights", state._replace(sweep=following._replace(settles=settles))
-            case 6:
+            case 8:
                 settled = state._replace(sweep=following)
                 yield "settle", settled._replace(elder=SETTLED) if sweep.settles else settled
-            case 7:
+            case 9:
                 released = state._replace(hold=False)
                 if Rule.READ_AGAIN in self.rules:
                     following = following._replace(needless=())
                     yield "release", released._replace(sweep=following)
                 else:
-                    yield "release", self._next(released, sweep, 10)
-            case 8 | 9:
-                name = FLOWS[sweep.step - 8]
+                    yield "release", self._next(released, sweep, 12)
+            case 10 | 11:
+                name = FLOWS[sweep.step - 10]
                 found = self._found(state, following, name)
                 yield f"read {name} again", state._replace(sweep=found)
             case _:
-                name = FLOWS[sweep.step - 10]
+                name = FLOWS[sweep.step - 12]
                 drops = name in sweep.needless and state.elder == SETTLED
                 dropped = self._without(state, name) if drops else state
-                done = sweep.step == 11
+                done = sweep.step == 13
                 yield f"drop {name}", dropped._replace(sweep=None if done else following)
 
-    def _next(self, state: State, sweep: Sweep, step: int) -> State:
+    def _next(self, state: State, sweep: Sweep | None, step: int) -> State:
+        assert sweep is not None
         return state._replace(sweep=sweep._replace(step=step))
 
     def _without(self, state: State, name: str) -> State:
+        if name == "affinities":
+            return state._replace(affinities=None)
         return state._replace(flows=None) if name == "flows" else state._replace(newcomers=None)
 
     def _ready(self, state: State, sweep: Sweep) -> bool:
@@ -457,7 +546,10 @@ class Search:
         entry: Entry | None = getattr(state, name)
         if entry is None:
             return sweep._replace(dead=None)
-        alive = entry.age - sweep.begun <= self.setting.stale
+        limit = self.setting.stale
+        if name == "affinities":
+            limit = max(limit, self.setting.sticky)
+        alive = entry.age - sweep.begun <= limit
         if alive and not self._moves(state, entry.member):
             return self._found(state, sweep, name)
         return sweep._replace(dead=entry)
@@ -468,6 +560,7 @@ class Search:
             return sweep
         own = entry.member == state.current
         needless = own and (entry.closed or not self.setting.track_all)
+        needless = needless and not self.setting.sticky  # beside an affinity it says more
         return sweep._replace(
             dead=None,
             foreign=sweep.foreign or not own,

@@ -23,6 +23,11 @@ MORE = tuple(
 LARGE = tuple(
     Setting(servers=3, udp=udp, on_down=on_down) for udp in (False, True) for on_down in OnDown
 )
+AFFINITY = tuple(
+    Setting(udp=udp, stale=1, sticky=1, on_down=on_down)
+    for udp in (False, True)
+    for on_down in (OnDown.KEEP, OnDown.MOVE)
+)
 
 
 def closed(setting: Setting) -> int:
@@ -56,4 +61,11 @@ def test_with_two_servers(setting: Setting) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("setting", LARGE, ids=str)
 def test_with_three_servers(setting: Setting) -> None:
+    assert closed(setting) > 100_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("setting", AFFINITY, ids=str)
+def test_with_affinity(setting: Setting) -> None:
     assert closed(setting) > 100_000

@@ -77,7 +77,8 @@ def test_what_the_daemon_gives_to_a_server(seen: dict[str, Any], served: set[obj
 )
 def test_what_interrupts(now: Examination, interrupts: bool) -> None:
     assert bool(interrupting(now, frozenset({FOUR}))) is interrupts
-    if any(str(OTHER) in one.id for one in (*now.stale, *now.plan.steps)):
+    names = [entry.id for entry in now.stale] + [step.id for step in now.plan.steps]
+    if any(str(OTHER) in name for name in names):
         assert interrupting(now, None)  # not known: it may get some
 
 

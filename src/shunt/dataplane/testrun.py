@@ -78,8 +78,7 @@ def run(
         ifindex: XDP only: the interface that it came in by, of the calling thread's namespace; 0
             leaves the kernel's choice, which is loopback.
         mark: tc only: the packet's mark.
-        first_buffer: XDP only, with `ifindex`: how much of the frame is in its first buffer (Linux
-            6.18).
+        first_buffer: XDP only, with `ifindex`: how much of the frame is in its first buffer.
 
     Raises:
         DataplaneError: the kernel does not take the frame (EINVAL), or the interface is absent.

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+import re2
 
 from shunt.advisors.check import make
 from shunt.advisors.dialogue import Offload
@@ -104,3 +105,31 @@ def test_a_pattern_of_a_label_is_refused_with_the_place_and_small() -> None:
         parse('sum(m{a=~"(?!x)"})')
     with pytest.raises(ParseError, match=r"is too large: \d+ instructions, and 250 are allowed"):
         parse('sum(m{a=~"a{300}b"})')
+
+
+def test_the_end_as_python_writes_it_is_not_known_here() -> None:
+    with pytest.raises(SettingError) as caught:
+        pattern(r"ok\Z")
+    assert r"has `\Z` at character 3, which is not known here" in str(caught.value)
+    assert r"the end of the text is `\z` or `$`" in str(caught.value)
+    assert "bound in time" not in str(caught.value)
+    assert pattern(r"ok\z").search(b"ok")
+
+
+@pytest.mark.parametrize("written", [r"(?i)" + r"\pL" * 60, r"(?i)(\pL{0,10}\pL{0,10}\pL{0,10})"])
+def test_what_is_too_large_is_not_compiled_in_full(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[int] = []
+    compile_ = re2.compile
+
+    def noted(pattern: bytes, options: re2.Options) -> object:
+        compiled.append(options.max_mem)
+        return compile_(pattern, options)
+
+    monkeypatch.setattr(re2, "compile", noted)
+    with pytest.raises(SettingError, match="too large"):
+        pattern(written)
+    assert compiled == [1 << 18]
+    assert pattern("healthy").search(b"very healthy")
+    assert compiled == [1 << 18, 1 << 18, 1 << 20]

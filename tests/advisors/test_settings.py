@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shunt.advisors import check, registry
+from shunt.advisors import settings as reading
 from shunt.advisors.check import At
 from shunt.advisors.protocols.http import Http, Https
-from shunt.advisors.settings import SettingsError, host_name, meanings, without_port
+from shunt.advisors.settings import SettingError, SettingsError, host_name, meanings, without_port
 from shunt.errors import UsageError
 from tests.advisors.driving import TARGET, talk
 
@@ -110,3 +111,65 @@ def test_the_name_for_tls_is_the_hosts_without_its_port(authority: str, name: st
     assert host_name(name) == name
     assert Https(host=authority).secure.server_name == name
     assert Https(host=authority, server_name="other.example").secure.server_name == "other.example"
+
+
+class Costly(str):
+    """Text that must not be worked on before its length is looked at."""
+
+    __slots__ = ()
+
+    def encode(self, *_args: str) -> bytes:
+        raise AssertionError("it was encoded")
+
+    def isprintable(self) -> bool:
+        raise AssertionError("each letter was looked at")
+
+
+@pytest.mark.parametrize(
+    "read", [host_name, reading.line, reading.authority, reading.words, reading.text]
+)
+def test_what_is_too_long_is_refused_before_it_is_read(read: reading.Read) -> None:
+    with pytest.raises(SettingError, match=r"is 60000 characters long; [0-9]+ are allowed"):
+        read(Costly("\u4e00" * 60_000))
+
+
+def test_a_hosts_name_has_253_letters_at_most() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
+    assert host_name(longest) == longest
+    for key, kind in (("server_name", "https"), ("server_name", "ssl")):
+        with pytest.raises(SettingsError, match=f"{key}: is 254 characters long; 253 are allowed"):
+            check.make(kind, {key: longest + "b"})
+    for key, kind in (("host", "http"), ("host", "https"), ("authority", "grpc")):
+        with pytest.raises(SettingsError, match=f"{key}: is 300 characters long"):
+            check.make(kind, {key: "a" * 300}, port=80)
+
+
+def test_a_list_is_as_long_as_a_text_may_be() -> None:
+    assert reading.words(("a",) * 4096) == ("a",) * 4096
+    with pytest.raises(SettingError, match="are 8194 characters together"):
+        reading.words(("a",) * 4097)
+    with pytest.raises(SettingError, match="are 20000 characters together"):
+        reading.words(("",) * 20_000)
+
+
+def test_more_settings_than_any_advisor_has_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_for: list[str] = []
+
+    def matches(word: str, *_args: object, **_named: object) -> list[str]:
+        looked_for.append(word)
+        return []
+
+    monkeypatch.setattr(reading, "get_close_matches", matches)
+    many = {f"connect_time{number}": "" for number in range(3000)}
+    with pytest.raises(SettingsError, match="3000 settings are given; 64 are allowed") as caught:
+        check.make("https", many)
+    assert looked_for == []
+    assert len(caught.value.mistakes) == 1
+    for kind, given in (("http", {"x" * 60_000: ""}), ("http", {"at": "cluster" * 1000}),
+                        ("https" * 10_000, {})):  # fmt: skip
+        with pytest.raises(UsageError) as refused:
+            check.make(kind, given)
+        assert len(str(refused.value)) < 1000
+    assert looked_for == []

@@ -22,14 +22,15 @@ MAX_LENGTH = 1000  # characters
 MAX_PROGRAM = 1000  # instructions
 AT_ONCE = 1 << 20  # instructions times bytes: some 5 ms at worst
 _MAX_MEMORY = 1 << 20  # bytes, for the states of one pattern
+_MAX_AT_FIRST = 1 << 18  # bytes: room for 2,730 instructions, which are compiled in some 10 ms
 _FRAGMENT = re.compile(r"(.*?): (.*)", re.DOTALL)
 _LACKING = (
     (re.compile(r"\(\?<?[=!]"), "looking ahead or behind"),
     (re.compile(r"\\[1-9]|\(\?P="), "a reference back to a group"),
     (re.compile(r"[*+?}]\+"), "a possessive quantifier"),
     (re.compile(r"\(\?>|\(\?\("), "an atomic or a conditional group"),
-    (re.compile(r"\\Z"), "`\\Z` (the end of the text is `\\z` or `$`)"),
 )
+_PYTHONS_END = re.compile(r"\\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,12 @@ def _compiled(written: str, encoding: str) -> Pattern:
     options.encoding = getattr(re2.Options.Encoding, encoding)
     options.log_errors = False
     options.never_capture = True
-    options.max_mem = _MAX_MEMORY
     try:
-        found = re2.compile(written.encode(), options)
+        for memory in (_MAX_AT_FIRST, _MAX_MEMORY):  # what is too large is refused early
+            options.max_mem = memory
+            found = re2.compile(written.encode(), options)
+            if found.programsize > MAX_PROGRAM:
+                break
     except re2.error as error:
         raise SettingError(_wrong(written, error.args[0].decode("utf-8", "replace"))) from None
     except UnicodeEncodeError:
@@ -105,6 +109,11 @@ def _wrong(written: str, error: str) -> str:
         if found := form.search(written):
             where = f"{found[0]} at character {found.start() + 1}"
             return f"`{written}` has {name} ({where}), which has no bound in time; leave it out"
+    if found := _PYTHONS_END.search(written):
+        return (
+            f"`{written}` has `\\Z` at character {found.start() + 1}, which is not known here; "
+            "the end of the text is `\\z` or `$`"
+        )
     found = _FRAGMENT.fullmatch(error)
     what, fragment = (found[1], found[2]) if found else (error, "")
     if what == "pattern too large - compile failed":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from difflib import get_close_matches
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from shunt import trust
 from shunt.advisors.advisor import Advisor
 from shunt.advisors.dialogue import shown
+from shunt.advisors.settings import nearest
 from shunt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def find(name: str) -> type[Advisor]:
         return found
     point = plug_ins().get(name)
     if point is None:
-        near = get_close_matches(name, names(), n=1)
-        right = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names())}"
-        raise UsageError(f"no advisor is called `{name}`; {right}")
+        near = nearest(name, names())
+        right = f"did you mean `{near}`?" if near else f"there is {', '.join(names())}"
+        raise UsageError(f"no advisor is called `{shown(name, 80)}`; {right}")
     return _plug_in(point)
 
 

@@ -5,7 +5,8 @@
         helo: str = field(default="localhost", metadata=setting(text, "The name that EHLO gives."))
 
 `read` takes the mapping of the configuration and names every mistake at once, with the nearest
-known word for an unknown key.
+known word for an unknown key. How many keys there are and how long a value is, a stranger may have
+chosen; so both are bounded before anything is done whose cost grows with them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from shunt.advisors.dialogue import shown
 from shunt.errors import UsageError
 
 T = TypeVar("T")
@@ -27,6 +29,12 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _YES, _NO = ("yes", "true", "on"), ("no", "false", "off")
 _LONGEST_DURATION = 32_000_000
+
+MAX_SETTINGS = 64  # of one advisor
+MAX_TEXT = 8192  # characters of a value, of all texts of a list together
+MAX_HOST_NAME = 253  # octets (RFC 1035 section 2.3.4, less what its wire format adds)
+_MAX_AUTHORITY = MAX_HOST_NAME + len("[]:65535")
+_MAX_WORD = 64  # characters of a word that others are compared with
 
 
 class SettingError(ValueError):
@@ -73,6 +81,10 @@ def read(
     fields = {f.name: f for f in dataclasses.fields(kind) if _READ in f.metadata}  # type: ignore[arg-type]  # every caller's kind is a dataclass
     values: dict[str, object] = {}
     mistakes: dict[str, str] = {}
+    if len(given) > MAX_SETTINGS:
+        first = _short(next(iter(given)))
+        much = f"{len(given)} settings are given; {MAX_SETTINGS} are allowed"
+        raise SettingsError(name, {first: much})
     for key, value in given.items():
         if key in fields:
             try:
@@ -80,7 +92,7 @@ def read(
             except (ValueError, TypeError) as error:  # a plug-in may read by `int` or the like
                 mistakes[key] = str(error)
         elif key not in (also or {}):
-            mistakes[key] = _unknown(key, [*fields, *(also or {})])
+            mistakes[_short(key)] = _unknown(key, [*fields, *(also or {})])
     for key, field in fields.items():
         if field.default is dataclasses.MISSING and key not in given:
             mistakes[key] = f"is missing; give it: {field.metadata[_MEANING]}"
@@ -90,9 +102,19 @@ def read(
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    near = get_close_matches(key, known, n=1)
-    right = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"
+    near = nearest(key, known)
+    right = f"did you mean `{near}`?" if near else f"known here: {', '.join(known) or 'none'}"
     return f"is no setting of this advisor; {right}"
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= _MAX_WORD else shown(word, _MAX_WORD)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the word that was probably meant; of a long one, which costs much, None."""
+    near = get_close_matches(word, known, n=1) if len(word) <= _MAX_WORD else ()
+    return near[0] if near else None
 
 
 # Readers.
@@ -102,6 +124,13 @@ def text(value: object) -> str:
     """Return text as it is."""
     if not isinstance(value, str):
         raise SettingError("give a single value")
+    return bounded(value, MAX_TEXT)
+
+
+def bounded(value: str, longest: int) -> str:
+    """Return text that is not too long; looked at before what costs more than its length."""
+    if len(value) > longest:
+        raise SettingError(f"is {len(value)} characters long; {longest} are allowed")
     return value
 
 
@@ -117,14 +146,19 @@ def line(value: object) -> str:
 
 def host_name(value: object) -> str:
     """Return a host's name, or an address, as it can stand in a TLS hello."""
-    found = text(value)
+    found = bounded(text(value), MAX_HOST_NAME)
     try:
-        fits = 0 < len(found.encode("idna")) <= 253 and re.fullmatch(r"[^\s./]\S*", found)
+        fits = 0 < len(found.encode("idna")) <= MAX_HOST_NAME and re.fullmatch(r"[^\s./]\S*", found)
     except UnicodeError:
         fits = None
     if not fits:
         raise SettingError(f"`{found}` is no host's name; write like www.example")
     return found
+
+
+def authority(value: object) -> str:
+    """Return a host with or without a port, as it is named in a request."""
+    return bounded(line(value), _MAX_AUTHORITY)
 
 
 def without_port(authority: str) -> str:
@@ -172,9 +206,9 @@ def choice(*words: str) -> Callable[[object], str]:
     def of(value: object) -> str:
         found = text(value)
         if found not in words:
-            near = get_close_matches(found, words, n=1)
-            right = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(words)}"
-            raise SettingError(f"`{found}` is not known; {right}")
+            near = nearest(found, words)
+            right = f"did you mean `{near}`?" if near else f"one of {', '.join(words)}"
+            raise SettingError(f"`{_short(found)}` is not known; {right}")
         return found
 
     return of
@@ -183,7 +217,10 @@ def choice(*words: str) -> Callable[[object], str]:
 def words(value: object) -> tuple[str, ...]:
     """Return a list of texts; a single one is a list of one."""
     if isinstance(value, str):
-        return (value,)
+        return (text(value),)
     if isinstance(value, tuple | list) and all(isinstance(each, str) for each in value):
+        length = sum(len(each) + 1 for each in value)
+        if length > MAX_TEXT:
+            raise SettingError(f"are {length} characters together; {MAX_TEXT} are allowed")
         return tuple(value)
     raise SettingError("give a text, or a list of texts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shunt.advisors import registry
 from shunt.advisors.advisor import Transport
 from shunt.advisors.check import make
+from shunt.advisors.dialogue import shown
 from shunt.config import dump
 from shunt.dispatcher import snapshot
 from shunt.dispatcher.flows import MOST, Filter, Index, budgets, flows
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from shunt.dispatcher.control_server import Handler
     from shunt.dispatcher.daemon import Daemon
     from shunt.dispatcher.overrides import Key
+    from shunt.model.addresses import Address
 
 
 class Commands:
@@ -36,6 +39,7 @@ class Commands:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._reading = asyncio.Semaphore(1)  # big replies are made one at a time
+        self._making = asyncio.Semaphore(1)  # and so are checks by hand, beside the event loop
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by command."""
@@ -136,7 +140,7 @@ class Commands:
         """Set a server's weight until told otherwise; None gives it back to the file."""
         weight = request["weight"]
         if weight is not None and not (type(weight) is int and 0 <= weight <= 0xFFFF):
-            raise UsageError(f"a weight is a number from 0 to 65535, not {weight}")
+            raise UsageError(f"a weight is a number from 0 to 65535, not {_told(weight)}")
         before = self._weights()
         result = await self._change(request, weight=weight)
         after = self._weights()
@@ -147,7 +151,7 @@ class Commands:
 
     async def quiesce(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Give a server no new connections."""
-        return await self._change(request, quiesced=True, now=bool(request.get("now")))
+        return await self._change(request, quiesced=True, now=_now(request))
 
     async def unquiesce(self, request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
         """Give it new connections again."""
@@ -171,9 +175,9 @@ class Commands:
         """Run the program on one made packet."""
         with _reading():
             packet = Packet(
-                ip_address(request["client"]), _port(request["client_port"]),
-                ip_address(request["cluster"]), _port(request["port"]),
-                Protocol(request["protocol"]), bool(request["syn"]),
+                _address(request["client"]), _port(request["client_port"]),
+                _address(request["cluster"]), _port(request["port"]),
+                Protocol(request["protocol"]), _flag(request["syn"]),
             )  # fmt: skip
         daemon = self._daemon
         return await daemon.work(trace, daemon.engine.balancer, packet, self._names())
@@ -183,10 +187,10 @@ class Commands:
         client = request.get("client")
         with _reading():
             wanted = Filter(
-                request.get("service") or "",
-                request.get("server") or "",
-                ip_address(client) if client else None,
-                min(int(request["limit"]), MOST),
+                _text(request.get("service") or ""),
+                _text(request.get("server") or ""),
+                _address(client) if client else None,
+                _whole(request["limit"], MOST),
             )
         daemon = self._daemon
         config, balancer = daemon.engine.config, daemon.engine.balancer
@@ -200,12 +204,11 @@ class Commands:
     async def advise(self, request: Mapping[str, Any], client: Client) -> dict[str, Any]:
         """Make one check at a server, and return its verdict and dialogue."""
         with _reading():
-            kind, settings = str(request["kind"]), dict(request["settings"])
-            address, port = ip_address(request["address"]), int(request["port"])
-            server = str(request["server"])
-        allow(client, kind)
-        check = make(kind, settings, port=port)
-        allow(client, kind, check)
+            kind, settings = _text(request["kind"]), dict(request["settings"])
+            address, port = _address(request["address"]), _port(request["port"])
+            server = _text(request["server"])
+        async with self._making:
+            check = await asyncio.to_thread(_allowed_check, client, kind, settings, port)
         made = self._daemon.health.once(check, address, port, server)
         return (await client.while_there(made)).document()
 
@@ -217,7 +220,8 @@ class Commands:
         daemon = self._daemon
         async with daemon.reloading.lock:
             with _reading():
-                keys = self._keys(str(request["server"]), list(request.get("services") or ()))
+                services = [_text(each) for each in _listed(request.get("services"))]
+                keys = self._keys(_text(request["server"]), services)
             moved = await daemon.change(daemon.engine.overrides.with_change(keys, **change))
         return {"changed": [{"service": s, "server": n} for s, n in keys], "moved": moved}
 
@@ -243,6 +247,18 @@ class Commands:
                     hint=f"it is in {', '.join(members) or 'none'}",
                 )
         return [(name, server) for name in services or members]
+
+
+def _allowed_check(client: Client, kind: str, settings: Mapping[str, Any], port: int) -> Check:
+    """Return the check that a client asks for; for a thread, as it may take a while.
+
+    Raises:
+        UsageError: there is no such check, or the client may not have it made.
+    """
+    allow(client, kind)
+    check = make(kind, settings, port=port)
+    allow(client, kind, check)
+    return check
 
 
 def allow(client: Client, kind: str, check: Check | None = None) -> None:
@@ -280,11 +296,50 @@ def _known(kind: str, name: str, names: Iterable[str]) -> None:
         raise UsageError(f"there is no {kind} {name!r}", hint=f"there are {', '.join(there)}")
 
 
+# What a request's keys must be: JSON has numbers that are infinite, and any value anywhere.
+
+
+def _whole(number: object, most: int) -> int:
+    if type(number) is not int or not 0 <= number <= most:  # True is an int as well
+        raise ValueError(f"{_told(number)} is not a whole number from 0 to {most}")
+    return number
+
+
 def _port(number: object) -> int:
-    port = int(str(number))
-    if not 0 <= port <= 0xFFFF:
-        raise ValueError(f"{port} is no port")
-    return port
+    return _whole(number, 0xFFFF)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{_told(value)} is not a text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{_told(value)} is neither true nor false")
+    return value
+
+
+def _now(request: Mapping[str, Any]) -> bool:
+    with _reading():
+        return _flag(request.get("now") or False)
+
+
+def _address(value: object) -> Address:
+    return ip_address(_text(value))  # which would take a number as well
+
+
+def _listed(value: object) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{_told(value)} is not a list")
+    return value
+
+
+def _told(value: object) -> str:
+    return shown(json.dumps(value), 40)
 
 
 @contextlib.contextmanager

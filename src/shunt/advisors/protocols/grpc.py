@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from shunt.advisors.advisor import StreamAdvisor, Target
 from shunt.advisors.dialogue import Reader, WrongAnswerError, up
 from shunt.advisors.protocols import http2
-from shunt.advisors.settings import SettingError, host_name, line, setting, text, without_port
+from shunt.advisors.settings import (
+    SettingError,
+    authority,
+    host_name,
+    setting,
+    text,
+    without_port,
+)
 from shunt.advisors.tls import Tls
 
 if TYPE_CHECKING:
@@ -39,7 +46,7 @@ class Grpc(StreamAdvisor):
         metadata=setting(text, "Name of the gRPC service; empty: the server as a whole."),
     )
     authority: str | None = field(
-        default=None, metadata=setting(line, "The authority to name; default the address.")
+        default=None, metadata=setting(authority, "The authority to name; default the address.")
     )
 
     @property

@@ -12,9 +12,9 @@ from shunt.advisors.dialogue import Enough, Growth, Reader, WrongAnswerError, sh
 from shunt.advisors.pattern import Pattern, pattern
 from shunt.advisors.settings import (
     SettingError,
+    authority,
     choice,
     host_name,
-    line,
     number,
     setting,
     text,
@@ -108,7 +108,7 @@ class Http(Advisor):
         ),
     )
     host: str | None = field(
-        default=None, metadata=setting(line, "The Host field; default the address.")
+        default=None, metadata=setting(authority, "The Host field; default the address.")
     )
     headers: tuple[str, ...] = field(
         default=(), metadata=setting(header_lines, "More header fields, `Name: value`.")

@@ -14,6 +14,7 @@ from shunt.dispatcher import permissions
 from shunt.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TEXT = """\
@@ -108,6 +109,83 @@ def test_a_plug_in_that_others_may_write_is_not_run(plug_in: Path) -> None:
         sys.modules.pop("stranger_advisors", None)
         registry.plug_ins.cache_clear()
         registry.find.cache_clear()
+
+
+RUN = "raise SystemExit('it was run')\n"
+PACKAGE = {"__init__.py": "", "sub/__init__.py": "", "sub/mod.py": RUN, "helper.py": "",
+           "data.txt": "", "other/deep/__init__.py": ""}  # fmt: skip
+
+
+@pytest.fixture
+def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a package that has a plug-in in `sub.mod`."""
+    site = tmp_path / "site"
+    info = site / "stranger-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[shunt.advisors]\nstranger = strangers_package.sub.mod:Mine\n"
+    )
+    package = site / "strangers_package"
+    for name, text in PACKAGE.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    monkeypatch.syspath_prepend(str(site))
+    registry.plug_ins.cache_clear()
+    registry.find.cache_clear()
+    yield package
+    for name in [name for name in sys.modules if name.startswith("strangers_package")]:
+        del sys.modules[name]
+    registry.plug_ins.cache_clear()
+    registry.find.cache_clear()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["__init__.py", "sub/__init__.py", "sub/mod.py", "helper.py", "other/deep/__init__.py", "sub",
+     "other/deep", "__pycache__/helper.cpython-311.pyc", "fast.so"],
+)  # fmt: skip
+def test_any_code_of_a_plug_ins_package_that_others_may_write_is_noticed(
+    strangers: Path, name: str, *, linked: bool
+) -> None:
+    with pytest.raises(UsageError, match="it was run"):
+        registry.find("stranger")
+    place = strangers / name
+    place.parent.mkdir(exist_ok=True)
+    if not place.is_dir():
+        place.touch()
+    if linked and name != "__init__.py":  # a folder or a file that a link leads to
+        first = place.relative_to(strangers).parts[0]
+        elsewhere = strangers.parents[1] / "elsewhere"
+        (strangers / first).rename(elsewhere)
+        (strangers / first).symlink_to(elsewhere)
+    place.chmod(0o777)
+    with pytest.raises(UsageError, match=r"is not loaded: .*anybody may write"):
+        registry.find("stranger")
+
+
+def test_a_package_without_an_init_is_looked_at_as_well(strangers: Path) -> None:
+    (strangers / "__init__.py").unlink()
+    (strangers / "sub" / "mod.py").chmod(0o666)
+    with pytest.raises(UsageError, match=r"is not loaded: .*anybody may write"):
+        registry.find("stranger")
+
+
+def test_links_in_a_circle_and_data_that_is_no_code_are_no_fault(strangers: Path) -> None:
+    (strangers / "sub" / "up").symlink_to(strangers)
+    (strangers / "data.txt").chmod(0o666)
+    with pytest.raises(UsageError, match="it was run"):
+        registry.find("stranger")
+
+
+def test_a_package_with_too_many_files_is_not_loaded(
+    strangers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert strangers.is_dir()
+    monkeypatch.setattr(registry, "_MAX_PLACES", 3)
+    with pytest.raises(UsageError, match=r"is not loaded: .*more than 3 files"):
+        registry.find("stranger")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of several owners")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from functools import cache
-from importlib import metadata
+from importlib import machinery, metadata
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +18,12 @@ from shunt.advisors.settings import nearest
 from shunt.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 GROUP = "shunt.advisors"
 _PROTOCOLS = "shunt.advisors.protocols"
+_SUFFIXES = tuple(machinery.all_suffixes())
+_MAX_PLACES = 10_000  # files and folders of one plug-in's package
 
 BUILT_IN: Mapping[str, str] = {
     "connect": f"{_PROTOCOLS}.connect:Connect",
@@ -91,7 +95,11 @@ def about(name: str) -> str:
 
 
 def _plug_in(point: metadata.EntryPoint) -> type[Advisor]:
-    if why := _fault(point.module):
+    try:
+        why = _fault(point.module)
+    except (OSError, ValueError) as error:  # a folder that cannot be read, a name that is none
+        why = f"whether only root may change it cannot be told: {error}"
+    if why:
         raise UsageError(
             f"the advisor `{point.name}` ({point.value}) is not loaded: its code would be run, and"
             f" {why}",
@@ -113,13 +121,38 @@ def _plug_in(point: metadata.EntryPoint) -> type[Advisor]:
 
 
 def _fault(module: str) -> str | None:
-    """Return why others may change a module's code, found without running any of it."""
-    outermost, *inner = module.split(".")
-    spec = importlib.util.find_spec(outermost)
-    if spec is None or spec.origin is None:
+    """Return why others may change a plug-in's code, found without running any of it.
+
+    To load one module runs the `__init__` of each package that it is in, and whatever it imports;
+    so all code of its outermost package counts. What it imports from other packages does not: it
+    is installed for others as well.
+    """
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None:
         return None  # loading it says why it cannot be
-    places = [Path(spec.origin)]
-    for folder in spec.submodule_search_locations or ():
-        inside = Path(folder).joinpath(*inner)
-        places += [inside, inside.with_suffix(".py")]
-    return next((why for place in places if (why := trust.fault(place))), None)
+    origin = [Path(spec.origin)] if spec.origin else []  # a namespace package has none
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    places = islice(chain(origin, folders, *map(_code, folders)), _MAX_PLACES + 1)
+    for number, place in enumerate(places, 1):
+        if number > _MAX_PLACES:
+            return f"its package has more than {_MAX_PLACES} files, which are not all looked at"
+        if why := trust.fault(place):
+            return why
+    return None
+
+
+def _code(folder: Path) -> Iterator[Path]:
+    """Yield every folder below, and every file that Python would take for a module's code."""
+    walked: set[str] = set()
+    for here, below, files in os.walk(folder, followlinks=True, onerror=_raised):
+        real = os.path.realpath(here)
+        if real in walked:  # links may lead in a circle
+            below.clear()
+            continue
+        walked.add(real)
+        yield from (Path(here, name) for name in below)
+        yield from (Path(here, name) for name in files if name.endswith(_SUFFIXES))
+
+
+def _raised(error: OSError) -> None:
+    raise error

@@ -17,7 +17,7 @@ from shunt.advisors.advisor import Target
 from shunt.advisors.check import make
 from shunt.advisors.dialogue import Offload, WrongAnswerError, progress, up
 from shunt.advisors.run import run
-from shunt.advisors.tls import Tls, context, secured
+from shunt.advisors.tls import Tls, contexts, secured
 from shunt.advisors.tls_hello import NAMES, VERSIONS, client_hello, server_version
 from tests.advisors.serving import LOOPBACK
 
@@ -121,7 +121,7 @@ async def test_a_large_group_of_the_servers_choice_is_not_computed_on_the_event_
 
 def test_renegotiation_is_refused() -> None:
     for tls in (Tls(), Tls(verify=True), Tls(minimum="1.3")):
-        assert context(tls).options & ssl.OP_NO_RENEGOTIATION
+        assert contexts.make(tls).options & ssl.OP_NO_RENEGOTIATION
 
 
 # The hello by hand.

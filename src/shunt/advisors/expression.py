@@ -42,6 +42,8 @@ _LONGEST = 2000
 _DEEPEST = 50
 MAX_SERIES = 10_000
 _MAX_SELECTORS = 32
+_MAX_MATCHERS = 64  # of all selectors together
+_MAX_WORK = 1 << 30  # instructions times bytes of labels, for one page: some seconds at worst
 _MAX_PROGRAM = 250  # instructions of a pattern, for a label may have 16 KiB
 
 
@@ -59,6 +61,12 @@ class Matcher:
         if isinstance(self.wanted, str):
             return (found == self.wanted) == self.equal
         return self.wanted.fullmatch(found.encode()) == self.equal
+
+    def work(self, labels: Mapping[str, str]) -> int:
+        """Return what looking costs at most: instructions times bytes; 0 without a pattern."""
+        if isinstance(self.wanted, str):
+            return 0
+        return self.wanted.size * len(labels.get(self.label, "").encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,12 @@ class Series:
     Attributes:
         values: by selector.
         looks: how often something was compared.
+        work: what looking for patterns has cost at most, instructions times bytes.
     """
 
     def __init__(self, selectors: Sequence[Selector]) -> None:
         self.values: list[list[float]] = [[] for _ in selectors]
-        self.looks = 0
+        self.looks = self.work = 0
         self._selectors = selectors
         self._each = sum(1 + len(selector.matchers) for selector in selectors)
         self._left = MAX_SERIES
@@ -99,9 +108,23 @@ class Series:
             raise ParseError(f"more than {MAX_SERIES} series of {names}")
         self._left -= 1
         self.looks += self._each
+        self.work += self.cost(sample)
+        if self.work > _MAX_WORK:
+            raise ParseError(
+                "the metrics' labels are too long for the patterns that they must match"
+            )
         for selector, values in zip(self._selectors, self.values, strict=True):
             if selector.takes(sample):
                 values.append(sample.value)
+
+    def cost(self, sample: Sample) -> int:
+        """Return how much looking for patterns in a sample adds to `work`."""
+        return sum(
+            matcher.work(sample.labels)
+            for selector in self._selectors
+            if selector.name == sample.name
+            for matcher in selector.matchers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +194,7 @@ class _Reading:
         self._text = text
         self._at = 0
         self._depth = 0
+        self._matchers_left = _MAX_MATCHERS
 
     def sum(self) -> Term:
         self._depth += 1
@@ -255,6 +279,9 @@ class _Reading:
             if sign is None or not wanted or not wanted[3]:
                 raise self._wrong('=, !=, =~ or !~ and a "text"')
             self._at = wanted.end()
+            self._matchers_left -= 1
+            if self._matchers_left < 0:
+                raise ParseError(f"an expression of more than {_MAX_MATCHERS} labels")
             tests.append(_matcher(label[2], sign, wanted[3][1:-1]))
             if not self._take(",") and self._text[self._at :].lstrip()[:1] != "}":
                 raise self._wrong("a comma or a closing brace")

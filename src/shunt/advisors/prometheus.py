@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shunt.advisors.advisor import StreamAdvisor, Target
-from shunt.advisors.dialogue import TURN, Reader, WrongAnswerError, up
+from shunt.advisors.dialogue import TURN, Offload, Reader, WrongAnswerError, up
 from shunt.advisors.exposition import samples, slices
 from shunt.advisors.expression import Expression, Series, parse
+from shunt.advisors.pattern import AT_ONCE
 from shunt.advisors.protocols.http import Http, body, head, request_line
 from shunt.advisors.settings import SettingError, setting, text
 from shunt.errors import ParseError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from shunt.advisors.dialogue import Dialogue, Step
+    from shunt.advisors.exposition import Sample
 
 _LONGEST = 1 << 21
 _AT_ONCE = 300  # comparisons before others get their turn
@@ -73,12 +75,32 @@ class Prometheus(StreamAdvisor):
 def _series(wanted: Expression, page: str) -> Generator[Step, bytes, Series]:
     """Return what an expression's selectors find; in many turns, for a page may be large."""
     series, names = Series(wanted.selectors), wanted.names
-    due = _AT_ONCE
+    due, work = _AT_ONCE, AT_ONCE
     for first, part in slices(page):
         for sample in samples(part, names, first):
-            series.take(sample)
-            if series.looks >= due:
-                due = series.looks + _AT_ONCE
+            cost = series.cost(sample)
+            if series.looks >= due or series.work + cost > work:
+                due, work = series.looks + _AT_ONCE, series.work + AT_ONCE
                 yield TURN
+            if cost > AT_ONCE:
+                yield from _taken_apart(series, sample)
+            else:
+                series.take(sample)
         yield TURN
     return series
+
+
+def _taken_apart(series: Series, sample: Sample) -> Generator[Step, bytes, None]:
+    """Show a sample beside the event loop: its labels are long; raises what `take` does."""
+    failed: list[ParseError] = []
+
+    def take() -> bool:
+        try:
+            series.take(sample)
+        except ParseError as error:
+            failed.append(error)
+        return True
+
+    yield Offload(take)
+    if failed:
+        raise failed[0]

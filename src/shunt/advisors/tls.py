@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import warnings
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from shunt.advisors.ber import BerError, not_after
 from shunt.advisors.dialogue import (
@@ -66,19 +68,76 @@ class Tls:
         return self.minimum or ("1.2" if self.verify else "1.0")
 
 
-def context(tls: Tls) -> ssl.SSLContext:
-    """Return a client's context; the same one for the same wishes, for making it is slow.
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """All that a context holds; what else is wished is said of each connection.
 
-    It is made anew when the file of authorities has changed.
-
-    Raises:
-        OSError, ssl.SSLError: the file of authorities cannot be read.
+    So there are as many contexts as files of authorities and versions, however many names,
+    protocols and days are wished by whomever: one that verifies holds the system's authorities,
+    which take a megabyte, and making it takes tens of milliseconds.
     """
-    if not tls.verify:
-        return _context(tls, None)
-    file = tls.authorities or _system_authorities()
+
+    verify: bool
+    authorities: str | None
+    oldest: str
+
+
+_State: TypeAlias = "tuple[int, ...] | None"  # of the file of authorities
+_MAX_CONTEXTS = 256  # a file of authorities may be replaced by one of another name, again and again
+
+
+class Contexts:
+    """Clients' contexts, each made once, and anew when its file of authorities has changed."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[_Trust, tuple[_State, ssl.SSLContext]] = OrderedDict()
+        self._making = threading.Lock()  # not twice at the same time
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def ready(self, tls: Tls) -> ssl.SSLContext | None:
+        """Return what was made already; None: `make` it.
+
+        Raises:
+            OSError: the file of authorities cannot be read.
+        """
+        trust = _trust(tls)
+        state, made = self._made.get(trust, (None, None))
+        return made if made is not None and state == _state(trust) else None
+
+    def make(self, tls: Tls) -> ssl.SSLContext:
+        """Return a context, for any thread: making one is slow.
+
+        Raises:
+            OSError, ssl.SSLError: the file of authorities cannot be read.
+        """
+        with self._making:
+            if (found := self.ready(tls)) is not None:
+                return found
+            trust = _trust(tls)
+            state = _state(trust)
+            made = _context(trust)
+            self._made[trust] = state, made
+            self._made.move_to_end(trust)
+            while len(self._made) > _MAX_CONTEXTS:
+                self._made.popitem(last=False)
+            return made
+
+
+contexts = Contexts()
+
+
+def _trust(tls: Tls) -> _Trust:
+    return _Trust(tls.verify, tls.authorities if tls.verify else None, tls.oldest)
+
+
+def _state(trust: _Trust) -> _State:
+    if not trust.verify:
+        return None
+    file = trust.authorities or _system_authorities()
     found = Path(file).stat() if file else None
-    return _context(tls, (found.st_mtime_ns, found.st_ino, found.st_size) if found else None)
+    return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None
 
 
 @lru_cache(maxsize=1)
@@ -86,19 +145,16 @@ def _system_authorities() -> str | None:
     return ssl.get_default_verify_paths().cafile
 
 
-@lru_cache(maxsize=256)
-def _context(tls: Tls, _state: tuple[int, ...] | None) -> ssl.SSLContext:
+def _context(trust: _Trust) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = tls.verify
-    made.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
-    if tls.verify and tls.authorities:
-        made.load_verify_locations(tls.authorities)
-    elif tls.verify:
+    made.check_hostname = trust.verify
+    made.verify_mode = ssl.CERT_REQUIRED if trust.verify else ssl.CERT_NONE
+    if trust.authorities:
+        made.load_verify_locations(trust.authorities)
+    elif trust.verify:
         made.load_default_certs()
-    if tls.protocols:
-        made.set_alpn_protocols(list(tls.protocols))
     made.options |= ssl.OP_NO_RENEGOTIATION  # it would be done at once, however long it takes
-    _allow_versions(made, tls.oldest)
+    _allow_versions(made, trust.oldest)
     return made
 
 
@@ -128,17 +184,35 @@ def secured(inner: Dialogue, tls: Tls, address: str, now: datetime | None = None
         WrongAnswerError: no handshake, or a certificate that is not trusted.
     """
     try:
-        made = context(tls)
+        made = contexts.ready(tls) or (yield from _made_apart(tls))
     except (OSError, ssl.SSLError) as error:
         file = tls.authorities or "of the system"
         return Verdict(up=None, words=f"the authorities {file} cannot be read: {error}")
     name = tls.server_name or (address if tls.verify else None)
-    stream = _Stream(made, name)
+    stream = _Stream(made, name, tls.protocols)
     yield from stream.handshake()
     warning = ending(stream.tls.getpeercert(binary_form=True), tls.warn_days, now)
     verdict = yield from stream.carry(inner)
     words = f"{verdict.words} ({stream.tls.version()}{_protocol(stream.tls)})"
     return with_warning(replace(verdict, words=words), warning)
+
+
+def _made_apart(tls: Tls) -> Generator[Step, bytes, ssl.SSLContext]:
+    """Have a context made beside the event loop; what is raised there is raised here."""
+    outcome: list[ssl.SSLContext | OSError] = []
+
+    def make() -> bool:
+        try:
+            outcome.append(contexts.make(tls))
+        except OSError as error:  # ssl.SSLError, too
+            outcome.append(error)
+        return True
+
+    yield Offload(make)
+    (found,) = outcome
+    if isinstance(found, OSError):
+        raise found
+    return found
 
 
 def _protocol(tls: ssl.SSLObject) -> str:
@@ -163,10 +237,13 @@ def ending(certificate: bytes | None, days: int, now: datetime | None = None) ->
 class _Stream:
     """One end of a TLS connection over two buffers."""
 
-    def __init__(self, made: ssl.SSLContext, server_name: str | None) -> None:
+    def __init__(
+        self, made: ssl.SSLContext, server_name: str | None, protocols: tuple[str, ...]
+    ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._failed: ssl.SSLError | None = None
+        made.set_alpn_protocols(list(protocols))  # each connection takes a copy (SSL_new(3))
         self.tls = made.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
     def handshake(self) -> Generator[Step, bytes, None]:

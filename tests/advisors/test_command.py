@@ -99,3 +99,35 @@ async def test_a_command_that_cannot_be_ended_is_not_started_again(
     assert second is not first
     await second.wait()
     checker.close()
+
+
+async def test_a_program_that_others_may_change_is_not_run_though_it_came_later(
+    tmp_path: Path,
+) -> None:
+    """As one that another user puts into a sticky folder after the file was read."""
+    folder, proof = tmp_path / "sticky", tmp_path / "proof"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    program = folder / "check"
+    check = make("exec", {"command": (str(program),)})
+    checker = Checker()
+    absent = await checker.check(check, TARGET)
+    assert absent.up is None
+    assert f"{program} is not there, and anybody may write {folder}" in absent.words
+    program.write_text(f"#!/bin/sh\necho x >> {proof}\n")
+    program.chmod(0o755)
+    assert (await checker.check(check, TARGET)).up
+    assert proof.exists()
+    proof.unlink()
+    program.chmod(0o777)
+    refused = await checker.check(check, TARGET)
+    assert (refused.up, refused.words) == (
+        None, f"{program} is not run: anybody may write {program}",
+    )  # fmt: skip
+    assert not proof.exists()
+    if os.geteuid() == 0:
+        program.chmod(0o755)
+        os.chown(program, 65534, 65534)
+        assert (await checker.check(check, TARGET)).up is None
+        assert not proof.exists()
+    checker.close()

@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shunt import trust
 from shunt.advisors.dialogue import (
     HEAR,
     AdvisorError,
@@ -52,6 +54,8 @@ class Commands:
         if before is not None and before.returncode is None:
             return down(f"the command of an earlier check, process {before.pid}, cannot be ended")
         self._unending.pop(argv, None)
+        if why := trust.fault(Path(argv[0])):
+            return Verdict(None, f"{argv[0]} is not run: {why}")
         try:
             with ChildOutput(_OUTPUT) as output:
                 code = await self._ended(argv, output, check.receive_timeout)

@@ -104,3 +104,16 @@ def test_every_dependency_is_pinned_by_hash_where_the_readme_installs_from() -> 
     pins = re.findall(r"^([A-Za-z0-9_.-]+)==[^\\\n]*\\\n +--hash=sha256:", locked, re.MULTILINE)
     assert len(pins) == len(re.findall(r"^[A-Za-z0-9]", locked, re.MULTILINE))
     assert wanted <= {pin.lower() for pin in pins}
+
+
+def test_what_people_are_told_to_install_is_pinned_by_its_hash() -> None:
+    """A wheel of one's own apart, which brings nothing along."""
+    told = [
+        line
+        for file in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for line in file.read_text().splitlines()
+        if "pip install " in line
+    ]
+    assert len(told) >= 4
+    for line in told:
+        assert "--require-hashes -r " in line or "--no-deps " in line, line

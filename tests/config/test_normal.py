@@ -89,6 +89,24 @@ def test_passwords_are_blanked_where_secrets_are_left_out() -> None:
     assert shown.count("(not shown)") == 8
 
 
+def test_arguments_of_commands_are_blanked_wherever_a_command_stands() -> None:
+    command = "{type: exec, command: [/opt/check, --password=geheim, -p, s3cret]}"
+    text = (
+        MINIMAL_WITH_PASSWORDS.split("clusters:", maxsplit=1)[0]
+        + f"""\
+clusters:
+  web: {{address: 192.0.2.10, ports: [{{port: 80, servers: [a], advisor: {command}}}]}}
+servers: {{a: {{address: 192.0.2.21, metric: {command}}}}}
+"""
+    )
+    config = parse(text, "f")
+    assert parse(dump(config), "f") == config
+    shown = dump(config, secret=False)
+    assert "geheim" not in shown
+    assert "s3cret" not in shown
+    assert shown.count("[/opt/check, (not shown), (not shown), (not shown)]") == 2
+
+
 MINIMAL_WITH_PASSWORDS = """\
 dispatcher: {interface: eth0}
 clusters:

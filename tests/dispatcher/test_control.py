@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,7 @@ from shunt.errors import ControlError, HostError, UsageError
 from tests.dispatcher.scene import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
     from shunt.dispatcher.control import Client
@@ -368,7 +369,8 @@ held = []
 for _ in range(12):
     s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); held.append(s)
 for s in held:
-    s.sendall(b'{"command": "echo"}\\n')
+    try: s.sendall(b'{"command": "echo"}\\n')
+    except BrokenPipeError: pass  # it was refused and hung up on already: the answer is there
 print([b'"ok"' in s.recv(1000) for s in held], flush=True)
 sys.stdin.read()
 """
@@ -395,11 +397,85 @@ def test_one_member_holds_few_connections_and_root_always_finds_room(path: Path)
     assert answered == {"command": "echo"}
 
 
+_FLOOD = """
+import os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try: socket.socket(socket.AF_UNIX).connect("root.sock")
+except PermissionError: pass
+else: sys.exit("another user reached root's socket")
+held, full = [], False
+while True:
+    s = socket.socket(socket.AF_UNIX); s.setblocking(False)
+    try: s.connect(sys.argv[1])
+    except BlockingIOError:
+        if not full: print("full", flush=True)
+        full = True
+    held.append(s)
+    if len(held) > 400: held.pop(0).close()
+"""
+
+
+@pytest.mark.root
+def test_members_who_fill_the_queue_do_not_keep_root_out(path: Path) -> None:
+    """Three processes connect without pause, as no group's members should."""
+
+    def ask() -> list[Any]:
+        path.chmod(0o666)
+        path.parent.chmod(0o755)
+        with contextlib.ExitStack() as stack:
+            members = []
+            for _ in range(3):
+                member = stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-c", _FLOOD, path.name],
+                        cwd=path.parent, stdout=subprocess.PIPE, text=True,
+                    )
+                )  # fmt: skip
+                stack.callback(member.kill)
+                members.append(member)
+            for member in members:
+                assert member.stdout is not None
+                assert member.stdout.readline() == "full\n"
+            answers = [control.request(path, "echo", number=number) for number in range(50)]
+            assert all(member.poll() is None for member in members)
+        return answers
+
+    assert [each["number"] for each in during(path, ask)] == [*range(50)]
+
+
+def test_who_finds_the_queue_full_waits_for_room(path: Path) -> None:
+    """As a member does, and root with a daemon of an earlier release."""
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as stack:
+        listening.bind(str(path))
+        listening.listen(0)
+        stack.enter_context(connected(path))
+        with pytest.raises(ControlError, match=r"has not answered within 0\.05 s"):
+            control.request(path, "echo", patience=0.05)
+        with asking(path) as answer:
+            first, _ = listening.accept()
+            first.close()
+            second, _ = listening.accept()
+            with second, second.makefile("rb") as lines:
+                assert json.loads(lines.readline()) == {"command": "echo"}
+                second.sendall(b'{"ok": 1}\n')
+            assert answer() == 1
+
+
+@contextlib.contextmanager
+def asking(path: Path) -> Iterator[Callable[[], Any]]:
+    """Ask in a thread; yield what waits for the answer."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(control.request, path, "echo")
+        yield lambda: future.result(20)
+
+
 def test_more_connections_than_there_is_room_for_are_refused(path: Path) -> None:
     def ask() -> Any:
         with contextlib.ExitStack() as stack:
             for _ in range(CONNECTIONS):
-                stack.enter_context(connected(path))
+                each = stack.enter_context(connected(path))
+                each.sendall(b'{"command": "echo"}\n')
+                assert each.recv(100)
             with pytest.raises(ControlError, match="others ask at this moment"):
                 control.request(path, "echo")
         eventually(lambda: answers(path), "there is room again")
@@ -414,25 +490,36 @@ def answers(path: Path) -> bool:
         return False
 
 
-def test_one_member_may_not_ask_without_pause(path: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ['{"command": "echo"}', '{"command": "dance"}', "x" * 1000],
+    ids=["right", "unknown", "bad"],
+)
+def test_one_member_may_not_ask_without_pause_and_the_log_says_who_did(
+    path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = (
         "import os, socket, sys\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); f = s.makefile()\n"
-        "for _ in range(200):\n"
-        "    s.sendall(b'{\"command\": \"echo\"}\\n'); print(f.readline(), end='')\n"
+        "for _ in range(110):\n"
+        "    s.sendall(sys.argv[2].encode() + b'\\n'); print(f.readline(), end='')\n"
     )
 
     def ask() -> str:
         path.chmod(0o666)
         path.parent.chmod(0o755)
         done = subprocess.run(
-            [sys.executable, "-c", code, path.name], cwd=path.parent, capture_output=True,
+            [sys.executable, "-c", code, path.name, line], cwd=path.parent, capture_output=True,
             text=True, check=True,
         )  # fmt: skip
         return done.stdout
 
-    assert during(path, ask).count("asks too often") > 50
+    assert during(path, ask).count("asks too often") > 10
+    found = capsys.readouterr()
+    lines = (found.out + found.err).splitlines()
+    assert sum("requests of a user are refused" in each for each in lines) == 1
+    assert sum("was not understood" in each for each in lines) == (line[0] == "x")
 
 
 def test_no_descriptors_for_a_connection_are_said_in_a_few_lines(

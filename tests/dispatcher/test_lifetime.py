@@ -27,6 +27,7 @@ from tests.dispatcher.scene import DEADLINE, FOUR, SHUNT, SIX, Scene, configurat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from shunt.lab.processes import Completed
     from shunt.model.addresses import Address, Mac
 
 pytestmark = [pytest.mark.lab, pytest.mark.bpf]
@@ -203,13 +204,22 @@ def test_down_touches_nothing_where_no_dispatcher_has_been(scene: Scene) -> None
         file.parent.rmdir()
 
 
-def test_who_may_end_it_need_not_be_root(scene: Scene) -> None:
+def test_a_member_of_the_group_asks_and_does_not_end_it(scene: Scene) -> None:
     process = scene.up(FILE.replace("  secret", "  group: nogroup\n  secret", 1))
     drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-    command = [SHUNT, "down", "--root", str(scene.root)]
-    ended = scene.dispatcher.run([*drop, *command], check=False)
-    assert (ended.status, ended.stderr) == (0, "")
-    assert "the dispatcher has ended" in ended.stdout
+
+    def as_member(*words: str) -> Completed:
+        command = [*drop, SHUNT, *words, "--root", str(scene.root)]
+        return scene.dispatcher.run(command, check=False)
+
+    assert as_member("server", "weight", "a", "3").status == 0
+    assert as_member("server", "weight", "a").status == 0
+    refused = as_member("down")
+    assert refused.status == 2
+    assert "to end the dispatcher is for root only" in refused.stderr
+    scene.fetch(10)
+    assert scene.carried() is not None
+    scene.down()
     assert process.wait() == 0
     assert scene.carried() is None
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _BLANK = "(not shown)"
 _SECRETS = re.compile(r"(?i)passw|passphrase|secret|token|credential|api_?key|private_?key")
 _SENT = {"send"}  # a line of it may log in
+_COMMAND = "command"  # any argument may be a password; the program is none
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:.*", re.DOTALL)
 _QUERY = re.compile(r"\?.*", re.DOTALL)
 
@@ -36,7 +37,7 @@ def normalised(config: Config, *, secret: bool = True) -> dict[str, Normal]:
     """Return the file's keys as plain data, numbers as numbers.
 
     With `secret` False the hash key is left out, and what opens doors in advisors' settings is
-    blanked: passwords, values of header fields, queries, and what is sent.
+    blanked: passwords, values of header fields, queries, arguments of commands, and what is sent.
     """
     return {
         "dispatcher": _dispatcher(config.dispatcher, secret=secret),
@@ -147,6 +148,8 @@ def _blanked(key: str, value: object) -> Normal:
         return _BLANK
     if isinstance(value, Mapping):
         return {name: _blanked(name, item) for name, item in value.items()}
+    if isinstance(value, tuple) and key == _COMMAND:
+        return [*(str(word) for word in value[:1]), *(_BLANK for _ in value[1:])]
     if isinstance(value, tuple):
         return [_blanked(key, item) for item in value]
     if key == "headers":

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from shunt.advisors import registry
 from shunt.advisors.advisor import Transport
 from shunt.advisors.check import make
@@ -18,7 +20,7 @@ from shunt.config import dump
 from shunt.dispatcher import snapshot
 from shunt.dispatcher.flows import MOST, Filter, Index, budgets, flows
 from shunt.dispatcher.tracing import Packet, trace
-from shunt.errors import UsageError
+from shunt.errors import ConfigError, HostError, UsageError
 from shunt.model.addresses import packed16, unpacked16
 from shunt.model.config import Protocol
 
@@ -30,7 +32,12 @@ if TYPE_CHECKING:
     from shunt.dispatcher.control_server import Handler
     from shunt.dispatcher.daemon import Daemon
     from shunt.dispatcher.overrides import Key
+    from shunt.errors import ShuntError
     from shunt.model.addresses import Address
+
+log = structlog.get_logger()
+
+_MOST_PLACES = 20  # of mistakes in a file that are told to others than root
 
 
 class Commands:
@@ -127,12 +134,20 @@ class Commands:
         }
         return found, snapshot.take(balancer, context)
 
-    async def reload(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
-        """Read the file again."""
-        return await self._daemon.reloading.reload()
+    async def reload(self, _request: Mapping[str, Any], client: Client) -> dict[str, Any]:
+        """Read the file again; what is wrong with it only root is told, who may read it."""
+        try:
+            return await self._daemon.reloading.reload()
+        except (ConfigError, HostError) as error:
+            if client.is_trusted:
+                raise
+            log.error("reload refused; the old state stays", problem=error.message)  # noqa: TRY400 - said in one line
+            raise withheld(error) from None
 
-    async def down(self, _request: Mapping[str, Any], _client: Client) -> dict[str, Any]:
-        """Detach and leave."""
+    async def down(self, _request: Mapping[str, Any], client: Client) -> dict[str, Any]:
+        """Detach and leave; for root only."""
+        if not client.is_trusted:
+            raise UsageError("to end the dispatcher is for root only", hint="become root")
         self._daemon.end(remove=True)
         return {"process": os.getpid()}
 
@@ -259,6 +274,21 @@ def _allowed_check(client: Client, kind: str, settings: Mapping[str, Any], port:
     check = make(kind, settings, port=port)
     allow(client, kind, check)
     return check
+
+
+def withheld(error: ShuntError) -> UsageError:
+    """Return what others than root are told of a refused file: where it is wrong, not what it says.
+
+    The file may be root's alone to read, and a mistake is often a value in the wrong place.
+    """
+    found = error.problems if isinstance(error, ConfigError) else ()
+    places = [f"line {each.line}, column {each.column}" for each in found[:_MOST_PLACES]]
+    more = [f"and {len(found) - len(places)} more"] if len(found) > len(places) else []
+    where = f": {'; '.join(places + more)}" if places else ""
+    return UsageError(
+        f"the file is refused, and the old state stays{where}",
+        hint="the daemon's log says what is wrong, and so does `shunt config check` to root",
+    )
 
 
 def allow(client: Client, kind: str, check: Check | None = None) -> None:

@@ -1,4 +1,7 @@
-"""The control socket: one JSON document a line in each direction, for root and a named group.
+"""The control sockets: one JSON document a line in each direction, for root and a named group.
+
+There are two: one for root and the group, and one beside it for root only, which nobody else can
+fill: a listener's queue is shared by all who may connect.
 
 A request is `{"command": NAME, ...arguments}`; a reply `{"ok": RESULT}` or
 `{"error": {"message", "hint", "exit_code"}}`. The kernel says who asks: members of the group may do
@@ -8,6 +11,7 @@ less than root (`Client.is_trusted`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import grp
 import json
@@ -18,6 +22,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shunt.dispatcher.places import root_socket
 from shunt.errors import ControlError, HostError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ Result = TypeVar("Result")
 
 PATIENCE = 30.0  # seconds until a client gives a silent daemon up
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: process, user, group
+_TIMEVAL = struct.Struct("@ll")  # struct timeval: seconds, microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,33 @@ def is_served(path: Path) -> bool:
         return connection.connect_ex(str(path)) in {0, errno.EACCES, errno.EAGAIN}
 
 
+def _connected(path: Path, patience: float) -> socket.socket:
+    """Return a connection by root's socket, or by the one of all who may ask.
+
+    It waits in the kernel where the queue is full: who only tries again and again finds it taken.
+
+    Raises:
+        BlockingIOError: the queue was full all the time.
+        OSError: nobody listens at `path`, or one may not ask.
+    """
+    for door in (root_socket(path), path):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        wait = _TIMEVAL.pack(int(patience), int(patience % 1 * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+        try:
+            connection.connect(str(door))
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError):
+            connection.close()
+            if door == path:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise AssertionError("unreachable: the last one returns or raises")
+
+
 def request(path: Path, command: str, *, patience: float = PATIENCE, **arguments: Any) -> Any:
     """Ask the daemon; return its result.
 
@@ -157,10 +190,10 @@ def request(path: Path, command: str, *, patience: float = PATIENCE, **arguments
         ShuntError: what the daemon raised, with its message and hint.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with _connected(path, patience) as connection:
             connection.settimeout(patience)
-            connection.connect(str(path))
-            connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError):  # one that finds no room is told so at once
+                connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as replies:
                 line = replies.readline()
     except (FileNotFoundError, ConnectionError) as error:
@@ -172,7 +205,7 @@ def request(path: Path, command: str, *, patience: float = PATIENCE, **arguments
         raise HostError(
             f"{path}: {error.strerror}", hint="become root, or join the group of dispatcher.group"
         ) from error
-    except TimeoutError as error:
+    except (TimeoutError, BlockingIOError) as error:
         raise ControlError(
             f"the daemon at {path} has not answered within {patience:g} s", hint="see its log"
         ) from error

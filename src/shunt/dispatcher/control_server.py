@@ -1,8 +1,8 @@
 """Serves the control socket: bounded lines, bounded connections, and no reply that stops the loop.
 
-Members of the group are operators, and none of them may stop or slow the daemon: what they hold is
-little and for a short time, what they ask at once is limited, and what they change is logged with
-their name.
+Members of the group are operators, and none of them may stop or slow the daemon: to end it is for
+root only, what they hold is little and for a short time, what they ask at once is limited whether
+it is understood or not, and what they change is logged with their name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shunt.dispatcher.control import Client, group_number, listener
+from shunt.dispatcher.control_listener import ControlListener
 from shunt.dispatcher.limited_log import LimitedLog
+from shunt.dispatcher.places import root_socket
 from shunt.errors import ShuntError, UsageError
 from shunt.rate_limiter import RateLimiter
 
@@ -37,8 +39,7 @@ _OF_OTHERS = 48  # connections of those who are not trusted: root always finds r
 _OF_ONE = 8  # connections of one of them
 IDLE = 30.0  # seconds for a request to arrive, and for a reply to be read
 _PERIOD, _BURST = 0.1, 50  # requests of one user who is not trusted: ten a second for long
-_PAUSE = 0.01  # seconds after one who found no room
-_AGAIN = 0.5  # seconds after this host had no descriptor for a connection
+_REFUSED_AFTER = 0.05  # seconds until one who asks too often is told so
 _PIECES_DEEP = 4  # levels of a reply that are encoded piece by piece
 READINGS = frozenset({"status", "configuration", "trace", "flows"})
 
@@ -49,7 +50,7 @@ class ControlServer:
     def __init__(
         self, path: Path, group: str | None, handlers: Mapping[str, Handler], idle: float = IDLE
     ) -> None:
-        """Listen at `path`, and hand each request to the handler of its command.
+        """Listen at `path`, and beside it for root only; hand each request to its handler.
 
         Raises:
             HostError: the group is unknown, or the socket cannot be made.
@@ -61,48 +62,36 @@ class ControlServer:
         self._encoding = asyncio.Semaphore(1)  # big replies take turns, beside the event loop
         self._talks: dict[asyncio.Task[None], Client] = {}
         self._limiters: dict[int, RateLimiter] = {}
-        self._listener = listener(path, group)
         self._loop = asyncio.get_running_loop()
-        self._resuming: asyncio.TimerHandle | None = None
-        self._listen()
+        roots = listener(root_socket(path), None)
+        try:
+            all_ = listener(path, group)
+        except BaseException:
+            roots.close()
+            raise
+        self._listeners = [ControlListener(each, self._take, self._log) for each in (roots, all_)]
 
     async def close(self) -> None:
         """Hang up on everybody, and listen no more."""
-        self._pause(None)
-        self._listener.close()
+        for each in self._listeners:
+            each.close()
         for task in self._talks:
             task.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
 
-    def _listen(self) -> None:
-        self._resuming = None
-        self._loop.add_reader(self._listener.fileno(), self._accept)
-
-    def _pause(self, seconds: float | None) -> None:
-        """Take no connection for some time; None: never again."""
-        if self._resuming is not None:
-            self._resuming.cancel()
-        self._loop.remove_reader(self._listener.fileno())
-        self._resuming = None if seconds is None else self._loop.call_later(seconds, self._listen)
-
-    def _accept(self) -> None:
-        """Take one connection: others have their turn, whoever floods."""
-        try:
-            connection, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:  # no descriptors, no memory: those who wait go on waiting
-            self._log.error("control connections are not taken for now", reason=error.strerror)
-            self._pause(_AGAIN)
-            return
-        connection.settimeout(0)
+    def _take(self, connection: socket.socket) -> bool:
+        """Serve a connection, or refuse it at once if there is no room; return whether there is."""
         client = Client.of(connection)
-        full = self._full(client)
-        if full:
-            self._pause(_PAUSE)
-        task = asyncio.create_task(self._serve(connection, client, full))
+        if full := self._full(client):
+            self._log.warning("a control connection was refused", full, reason=full)
+            with contextlib.suppress(OSError):  # it has gone already
+                connection.send(b"".join(encoded(_error(full, "try again in a moment"))) + b"\n")
+            connection.close()
+            return False
+        task = asyncio.create_task(self._serve(connection, client))
         self._talks[task] = client
         task.add_done_callback(partial(self._ended, connection))
+        return True
 
     def _ended(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         connection.close()  # a task that was cancelled before it began has not
@@ -119,18 +108,14 @@ class ControlServer:
             return f"user {client.user} has {_OF_ONE} connections already"
         return f"{_OF_OTHERS} others ask at this moment" if users.total() >= _OF_OTHERS else None
 
-    async def _serve(self, connection: socket.socket, client: Client, full: str | None) -> None:
+    async def _serve(self, connection: socket.socket, client: Client) -> None:
         try:
             reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LONGEST)
         except OSError:
             connection.close()
             return
         try:
-            if full:
-                self._log.warning("a control connection was refused", full, reason=full)
-                await self._send(writer, encoded(_error(full, "try again in a moment")))
-            else:
-                await self._talk(reader, writer, client)
+            await self._talk(reader, writer, client)
         except (ConnectionError, TimeoutError):
             pass  # the client went away, says nothing more, or does not read
         except ValueError:
@@ -160,18 +145,27 @@ class ControlServer:
             await writer.drain()
 
     async def _answer(self, line: bytes, client: Client) -> dict[str, Any]:
+        if not self._may(client):
+            self._log.warning(
+                "control requests of a user are refused: too many", str(client.user),
+                user=client.user, process=client.process,
+            )  # fmt: skip
+            await asyncio.sleep(_REFUSED_AFTER)
+            return _error(f"user {client.user} asks too often", "ask again in a second")
         try:
             request = json.loads(line)
             command = request["command"]
             handler = self._handlers.get(command)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
+            self._log.warning(
+                "a control request was not understood", str(client.user),
+                user=client.user, process=client.process,
+            )  # fmt: skip
             return _error(f"bad request: {error}", exit_code=UsageError.exit_code)
         if handler is None:
             return _error(
                 f"the daemon knows no command {command!r}", exit_code=UsageError.exit_code
             )
-        if not self._may(client):
-            return _error(f"user {client.user} asks too often", "ask again in a second")
         if command not in READINGS:
             log.info("asked", command=command, user=client.user, process=client.process)
         try:

@@ -194,7 +194,8 @@ class Daemon:
                 await self._run_loops()
             finally:
                 await server.close()
-                self.places.socket.unlink(missing_ok=True)
+                for socket in (self.places.socket, self.places.root_socket):
+                    socket.unlink(missing_ok=True)
 
     async def _run_loops(self) -> None:
         """Run every loop until told to stop; a loop that fails ends them all.

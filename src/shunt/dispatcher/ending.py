@@ -39,7 +39,7 @@ def end(places: Places) -> str:
     deadline = time.monotonic() + _PATIENCE
     while True:
         if asked and not places.lock.exists():
-            # It took all away itself, the lock last. Whoever may ask it to need not be root.
+            # It took all away itself, the lock last. Who may ask it to is root, or its own user.
             if os.geteuid() == 0:
                 _take_off_orphans()
             return _ENDED

@@ -43,6 +43,8 @@ def refuse_unsafe(path: Path) -> None:
     Raises:
         HostError: others can.
     """
+    if not os.path.lexists(path):
+        return  # nobody's yet: `make_folder` looks at what it has made, or found made meanwhile
     if why := trust.fault(path):
         raise HostError(
             f"{path} is not safe to keep files in: {why}",

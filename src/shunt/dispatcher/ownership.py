@@ -89,7 +89,9 @@ def remove_places(places: Places) -> None:
         is_changed = True
     if not is_changed:
         _remove((places.overrides,), places.state)
-    _remove((places.socket, places.health, places.groups, places.lock), places.run)
+    _remove(
+        (places.socket, places.root_socket, places.health, places.groups, places.lock), places.run
+    )
 
 
 def _remove(paths: Iterable[Path], folder: Path) -> None:

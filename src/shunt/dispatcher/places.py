@@ -25,6 +25,11 @@ class Places:
         return self.run / "control.sock"
 
     @property
+    def root_socket(self) -> Path:
+        """Return the path of the control socket that only root may use."""
+        return root_socket(self.socket)
+
+    @property
     def lock(self) -> Path:
         """Return the file that the daemon locks while it runs."""
         return self.run / "lock"
@@ -43,6 +48,11 @@ class Places:
     def overrides(self) -> Path:
         """Return the file of what an operator has changed at run time."""
         return self.state / "overrides.json"
+
+
+def root_socket(path: Path) -> Path:
+    """Return the path of the control socket for root only that is beside the one at `path`."""
+    return path.with_name("root.sock")
 
 
 def places(root: Path | None = None) -> Places:

@@ -30,7 +30,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_configure() -> None:
-    """Take signals as in the foreground, whoever started us: children inherit what is ignored."""
+    """Take signals and the terminal in the same way, whoever started us; children inherit both."""
+    os.environ["TTY_COMPATIBLE"] = "0"  # rich writes for no terminal, unless a test has made one
+    for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL

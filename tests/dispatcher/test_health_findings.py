@@ -131,6 +131,25 @@ def test_a_check_that_could_not_be_made_is_told_of_each() -> None:
     assert not findings.untold
 
 
+def test_what_one_advisor_could_not_ask_hides_nothing_of_another() -> None:
+    rule = Rule(("http", "connect", "ping"), every=True)
+    findings = Findings()
+    findings.untold[replace(A, number=2)] = "no descriptors"
+    words = findings.row(A, Decision(10), None, rule)["words"]
+    assert words == "not checked yet; ping: no descriptors"
+    _said(findings, 0, BAD, rule, 1.0)
+    _said(findings, 1, GOOD, rule, 1.0)
+    row = findings.row(A, Decision(0, up=False), None, rule)
+    assert row["words"] == "http: broken; ping: no descriptors"
+    assert (row["up"], row["untold"]) == (False, True)
+    _said(findings, 0, GOOD, rule, 2.0)
+    row = findings.row(A, Decision(10), None, rule)
+    assert row["words"] == "http: fine; connect: fine; ping: no descriptors"
+    findings.untold[A] = findings.untold[replace(A, number=1)] = "no descriptors"
+    row = findings.row(A, Decision(10), None, rule)
+    assert row["words"] == "; ".join(f"{each}: no descriptors" for each in rule.labels)
+
+
 def test_what_an_agent_does_not_speak_of_stays_as_it_was() -> None:
     findings = Findings()
 

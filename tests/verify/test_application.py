@@ -29,18 +29,28 @@ async def _asked(
     For None it hangs up. Who speaks HTTP waits for the request.
     """
     heard: list[bytes] = []
+    ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if answer is not None:
-            if answer.startswith(b"HTTP"):
-                heard.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(answer)
-        writer.close()
+        try:
+            if answer is not None:
+                if answer.startswith(b"HTTP"):
+                    heard.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(answer)
+            writer.close()
+            await writer.wait_closed()
+        except (OSError, EOFError):
+            pass  # the other end was quicker
+        finally:
+            writer.close()
+            ended.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         number = server.sockets[0].getsockname()[1]
         port = Port(number, application=application, advisor=advisor)
         outcome = await ask(_socket(), Request(1, "a", ZERO, LOOPBACK, port))
+        async with asyncio.timeout(60):  # nothing of the server outlives its loop
+            await ended.wait()
     return outcome, b"".join(heard)
 
 

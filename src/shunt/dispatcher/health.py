@@ -375,7 +375,9 @@ class HealthWatch:
             services[name] = {
                 "alert": decided.alert,
                 "servers": {
-                    server: self.findings.row(key, decision, self._jobs.get(key))
+                    server: self.findings.row(
+                        key, decision, self._jobs.get(key), self._rules.get(name)
+                    )
                     for server, decision in decided.servers.items()
                     for key in (Key(name, server),)
                 },

@@ -105,12 +105,33 @@ class Findings:
             words = f"{words}; with what it said before: {wish.words}"
         return replace(verdict, up=wish.up, share=wish.share, words=words, wish=wish)
 
-    def _untold(self, key: Key) -> list[str]:
-        """Return why checks of a server could not be made."""
+    def _untold(self, key: Key) -> dict[int, str]:
+        """Return why checks of a server could not be made, by the number of the advisor."""
         if not self.untold:
-            return []
-        each = (replace(key, number=number) for number in range(MAX_ADVISORS))
-        return list(dict.fromkeys(self.untold[one] for one in each if one in self.untold))
+            return {}
+        each = {number: replace(key, number=number) for number in range(MAX_ADVISORS)}
+        return {n: self.untold[one] for n, one in each.items() if one in self.untold}
+
+    def _row_words(self, key: Key, untold: Mapping[int, str], rule: Rule | None) -> str:
+        """Return what is known, or why nothing is: of each advisor by itself, where it matters.
+
+        One that could not ask hides nothing of what another has seen.
+        """
+        streak = self.streak(key)
+        if not untold:
+            return streak.words
+        if rule is None:
+            return "; ".join(dict.fromkeys(untold.values()))
+        parts = self._parts.get(key, [])
+        if len(parts) != len(rule.labels):
+            parts = [replace(streak, known=False) for _ in rule.labels]
+        said = []
+        for number, (label, part) in enumerate(zip(_unlike(rule.labels), parts, strict=True)):
+            if number in untold:
+                said.append(f"{label}: {untold[number]}")
+            elif part.up == streak.up or not part.up:
+                said.append(f"{label}: {part.words}" if part.known else part.words)
+        return "; ".join(dict.fromkeys(said))
 
     def counted(self, reading: Reading, services: Iterable[Service]) -> None:
         """Take a reading of the counters."""
@@ -178,7 +199,9 @@ class Findings:
             earning=streak.earning,
         )
 
-    def row(self, key: Key, decision: Decision, job: Job | None) -> dict[str, Any]:
+    def row(
+        self, key: Key, decision: Decision, job: Job | None, rule: Rule | None = None
+    ) -> dict[str, Any]:
         """Return what is known of a server and what was decided, for `shunt status`."""
         streak = self.streak(key)
         connections = self._connections.get(key)
@@ -189,7 +212,7 @@ class Findings:
             "checked": streak.known,
             "untold": bool(untold),
             "at": None if job is None else str(At.CLUSTER if job.mark else At.SERVER),
-            "words": "; ".join(untold) or streak.words,
+            "words": self._row_words(key, untold, rule),
             "load": streak.load if streak.up else None,
             "falls": streak.falls,
             "weight": decision.weight,

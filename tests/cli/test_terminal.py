@@ -28,12 +28,17 @@ from shunt.errors import RemoteError
 
 # Sets the title, asks for an answer, hides, goes up, CSI of C1, turns letters round, a lone byte.
 HOSTILE = "\x1b]0;pwned\x07\x1b[6n\x1b[8m\x1b[1A\x9b31m\u202etxt\u2066\u200b\udc9b\x00\x7f\r\x08"
+HOSTILE += "\u3164\ufe0f"  # nothing is drawn for these
+NOT_DRAWN = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(number) for start, end in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+    for number in range(start, end + 1)
+}  # fmt: skip
 
 
 def is_harmless(text: str) -> bool:
     """Tell, without asking the door, whether a terminal would only show `text`."""
     return all(c in "\n\t" or unicodedata.category(c)[0] != "C" for c in text) and not (
-        {"\u2028", "\u2029"} & set(text)
+        ({"\u2028", "\u2029"} | NOT_DRAWN) & set(text)
     )
 
 
@@ -51,6 +56,8 @@ def is_harmless(text: str) -> bool:
         ("\udcff\ud800", r"\xff\ud800"),
         ("\U000e0041", r"\U000e0041"),
         ("12\xa0000", "12\xa0000"),
+        ("a\u3164\u115f\uffa0\u2800", r"a\u3164\u115f\uffa0\u2800"),
+        ("\u034f\u180b\u17b4\ufe0f\U000e01ef", r"\u034f\u180b\u17b4\ufe0f\U000e01ef"),
     ],
 )
 def test_what_is_not_shown_is_written_out(text: str, shown: str) -> None:

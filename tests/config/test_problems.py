@@ -296,6 +296,12 @@ def test_render_is_what_editors_jump_to() -> None:
     assert line.startswith("f:6:16: clusters.web.ports[0].port: `x` is no port; give ")
 
 
+# Fillers, a Braille pattern without a dot, joiners, selectors, vowels, a tag, spaces: as in YAML.
+UNSEEN = [
+    rf"a{each}" for each in
+    (r"\u3164", r"\uffa0", r"\u115f", r"\u2800", r"\u034f", r"\ufe0f", r"\u180b", r"\u17b4",
+     r"\U000e01ef", r"\u00a0", r"\u3000", r"\u1680", r"\u200b", r"\u2062", r"\U000e0041")
+]  # fmt: skip
 INTERFACE = ("{interface: eth0}", '{{interface: "{}"}}', "dispatcher.interface")
 NETNS = ("{address: 192.0.2.21}", '{{address: 192.0.2.21, netns: "{}"}}', "servers.alpha.netns")
 VIA = ("{address: 192.0.2.21}", '{{address: 192.0.2.21, via: "{}"}}', "servers.alpha.via")
@@ -309,13 +315,17 @@ CARD = (
     [
         *[(INTERFACE, name) for name in
           (r"x\0y", r"\e[31m", r"eth\u202e0", r"a\u200b", "a b", "a/b", "a:b", r"a\n", ".", "..",
-           "sixteen-letters-", "üüüüüüüü", r"a\x85", r"\u2028")],
+           "sixteen-letters-", "üüüüüüüü", "küche0", r"a\x85", r"\u2028", *UNSEEN)],
         *[(NETNS, name) for name in
-          (r"x\0y", r"\e[31m", r"a\u202eb", "a b", "../x", ".", "..", "ü" * 128, r"a\x9b")],
+          (r"x\0y", r"\e[31m", r"a\u202eb", "a b", "../x", ".", "..", "küche", "x" * 256, r"a\x9b",
+           *UNSEEN)],
         *[(VIA, name) for name in
           (r"ssh://r%00t@h", "ssh://a%1bb@h", "ssh://a%20b@h", r"ssh://a\u202eb@h", "ssh://-o@h",
-           "ssh://h?jump=a%00b@h", "winrm://a%07@h", "ssh://%E2%80%AEa@h")],
-        *[(CARD, name) for name in (r"x\0y", r"\e[31m", r"Ethernet\u202e", r"a\x9b1m")],
+           "ssh://h?jump=a%00b@h", "winrm://a%07@h", "ssh://%E2%80%AEa@h",
+           "ssh://jürgen@h", "ssh://j%C3%BCrgen@h", r"ssh://ro\tot@h", r"ssh://ro\not@h",
+           *(f"ssh://{name}@h" for name in UNSEEN),
+           *(f"ssh://h?jump={name}@h" for name in UNSEEN))],
+        *[(CARD, name) for name in (r"x\0y", r"\e[31m", r"Ethernet\u202e", r"a\x9b1m", *UNSEEN)],
     ],
 )  # fmt: skip
 def test_names_that_a_system_or_a_terminal_would_not_take_are_refused_with_their_place(
@@ -333,10 +343,10 @@ def test_names_that_a_system_or_a_terminal_would_not_take_are_refused_with_their
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        *[(INTERFACE, name) for name in ("eth0.100", "fifteen-letters", "küche0", "a;b", "...")],
-        *[(NETNS, name) for name in ("web", "123", "küche", "...")],
+        *[(INTERFACE, name) for name in ("eth0.100", "fifteen-letters", "a;b", "...", "a@b~!")],
+        *[(NETNS, name) for name in ("web", "123", "a:b", "...", "x" * 255)],
         *[(VIA, name) for name in
-          ("ssh://j.d-1_x@h", "winrm://LAB%5Cadmin@h", "winrm://a%40lab@h", "ssh://jürgen@h")],
+          ("ssh://j.d-1_x@h", "winrm://LAB%5Cadmin@h", "winrm://a%40lab@h")],
         *[(CARD, name) for name in ("Local Area Connection 2", "LAN-Verbindung ü")],
     ],
 )  # fmt: skip

@@ -22,6 +22,8 @@ from dataclasses import dataclass, replace
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from shunt.letters import is_seen
+
 if TYPE_CHECKING:
     from shunt.advisors.wish import Wish
 
@@ -101,8 +103,8 @@ def shown(words: str | bytes, longest: int = 120) -> str:
     """Return what a server said as one printable line of at most `longest` characters."""
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     text = text.strip()
-    if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else "·" for letter in text)
+    if not is_seen(text):
+        text = "".join(letter if is_seen(letter) else "·" for letter in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from shunt.cli.output import Output
 from shunt.errors import HostError, UsageError
+from shunt.letters import is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -231,7 +232,7 @@ def _show(out: Output, direction: str, said: str) -> None:
         out.text(f"{direction} {len(said)} bytes: {said[:64].encode('latin-1').hex(' ')}")
         return
     for line in said[:_LONGEST].splitlines():
-        out.text(f"{direction} {''.join(c if c.isprintable() else '·' for c in line)}")
+        out.text(f"{direction} {''.join(c if is_seen(c) else '·' for c in line)}")
 
 
 def _verdict(out: Output, found: Mapping[str, Any]) -> None:

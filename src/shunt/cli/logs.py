@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
@@ -36,14 +36,22 @@ def configure(*, json: bool) -> None:
 
 
 def _in_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Write out what could pass for another line of the log, or command the terminal.
+    """Write out what could pass for another line of the log, or command the terminal."""
+    return {key: _visible(value) for key, value in event.items()}
 
-    Strings only: all else is shown by its `repr`, or as JSON, which do so themselves.
+
+def _visible(value: Any) -> Any:
+    """Return a value whose strings are written out, also within lists and tables.
+
+    `repr` and JSON, by which all else is shown, write out controls themselves.
     """
-    return {
-        key: visible(value, lines=False) if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+    if isinstance(value, str):
+        return visible(value, lines=False)
+    if type(value) in {list, tuple}:
+        return type(value)(map(_visible, value))
+    if isinstance(value, dict):
+        return {_visible(key): _visible(each) for key, each in value.items()}
+    return value
 
 
 def _traceback(stream: TextIO, error: ExcInfo) -> None:

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.segment import Segment
 
 from shunt.cli import terminal
+from shunt.letters import is_seen
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
@@ -41,7 +42,7 @@ class VisibleConsole(Console):
     ) -> Iterable[Segment]:
         """Render, and make visible what comes of it."""
         for segment in super().render(renderable, options):
-            if segment.control or segment.text.isprintable():
+            if segment.control or is_seen(segment.text):
                 yield segment
             else:
                 yield segment._replace(text=terminal.visible(segment.text))

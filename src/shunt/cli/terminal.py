@@ -12,6 +12,8 @@ import sys
 import traceback
 import unicodedata
 
+from shunt.letters import is_seen
+
 _SUSPECT = re.compile(r"[^ -~\n\t]")
 
 
@@ -19,11 +21,12 @@ def visible(text: str, *, lines: bool = True) -> str:
     r"""Return `text` with everything that a terminal would obey or not show written out.
 
     That is C0 and C1 controls, ESC and DEL among them, the bidirectional and other format
-    characters (Unicode's category Cf), line and paragraph separators, what is unassigned, and lone
-    surrogates. They become `\x1b`, `\u202e`; a byte that was not UTF-8 (PEP 383) becomes `\xff`.
+    characters (Unicode's category Cf), what nothing is drawn for (`shunt.letters`), line and
+    paragraph separators, what is unassigned, and lone surrogates. They become `\x1b`, `\u202e`; a
+    byte that was not UTF-8 (PEP 383) becomes `\xff`.
     Tabs and line ends stay; without `lines`, line ends are written out as well.
     """
-    if text.isprintable():
+    if is_seen(text):
         return text
     if not lines:
         text = text.replace("\n", r"\n")
@@ -32,7 +35,7 @@ def visible(text: str, *, lines: bool = True) -> str:
 
 def _written_out(match: re.Match[str]) -> str:
     letter = match[0]
-    if letter.isprintable() or unicodedata.category(letter) == "Zs":
+    if is_seen(letter) or unicodedata.category(letter) == "Zs":
         return letter
     if letter == "\r" and match.string.startswith("\n", match.end()):
         return letter  # a line's end on Windows

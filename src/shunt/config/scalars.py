@@ -6,13 +6,13 @@ play no part: `08` is the number 8, `1:30` no duration, `no` a word.
 
 from __future__ import annotations
 
-import os
 import re
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from shunt.config.nearest import Nearest
+from shunt.letters import is_seen
 from shunt.model.addresses import ZERO, Mac
 from shunt.model.config import Forward
 from shunt.model.via import Via
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 MAX_SECONDS = 32_000_000  # a year and a bit; the longest time that Dispatcher knows
 ANY_PORT = 0
 
-_UNSEEN = r"\x00-\x1f\x7f-\x9f"  # controls; what else cannot be seen is refused by `matching`
+# Linux takes any letter in the names of interfaces and namespaces. Of ASCII all can be told apart.
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-LINUX_INTERFACE = rf"(?!\.\.?$)[^\s/:{_UNSEEN}]{{1,15}}"
+LINUX_INTERFACE = r"(?!\.\.?$)[!-.0-9;-~]{1,15}"  # IFNAMSIZ of linux/if.h, without NUL
 GROUP = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
-NETNS = rf"(?!\.\.?$)[^\s/{_UNSEEN}]{{1,255}}"
+NETNS = r"(?!\.\.?$)[!-.0-~]{1,255}"
 WPAR = r"[A-Za-z1-9#$%?@_][A-Za-z0-9#$%?@_-]{0,24}"  # as mkwpar and chwpar take it
 SECRET = r"[0-9A-Fa-f]{32}"  # noqa: S105 -- the form of a secret, not one
 _ANY_MAC = r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
@@ -128,7 +128,7 @@ def forward(text: str) -> Forward:
 
 def seen(text: str, what: str) -> str:
     """Return `text`, of which every letter can be seen: it will stand in commands and messages."""
-    hidden = next((c for c in text if not (c.isprintable() or c == "\xa0")), None)
+    hidden = next((letter for letter in text if not is_seen(letter)), None)
     if hidden is not None:
         raise ScalarError(
             f"the {what} holds U+{ord(hidden):04X}, which cannot be seen; leave it out"
@@ -136,17 +136,13 @@ def seen(text: str, what: str) -> str:
     return text
 
 
-def matching(
-    pattern: str, what: str, right: str, *, most_bytes: int = 4096
-) -> Callable[[str], str]:
+def matching(pattern: str, what: str, right: str) -> Callable[[str], str]:
     """Return a reader of text of one form; `what` and `right` name it in messages."""
     form = re.compile(pattern)
 
     def read(text: str) -> str:
         if not form.fullmatch(text):
             raise ScalarError(f"`{text}` is no {what}; {right}")
-        if len(os.fsencode(text)) > most_bytes:
-            raise ScalarError(f"`{text}` has more than {most_bytes} bytes; {right}")
         return seen(text, what)
 
     return read
@@ -156,11 +152,15 @@ name = matching(NAME, "name", "use letters, digits, `_`, `-`, `.`, 63 at most, n
 interface = matching(
     LINUX_INTERFACE,
     "interface",
-    "give 1 to 15 characters, as `ip link` shows",
-    most_bytes=15,  # IFNAMSIZ of linux/if.h, without the NUL at the end
+    "give 1 to 15 characters, letters, digits and signs of ASCII; another name must be changed"
+    " (`ip link set dev OLD name NEW`)",
 )
 group = matching(GROUP, "group", "give a name as /etc/group has it")
-netns = matching(NETNS, "network namespace", "give a name as `ip netns list` shows", most_bytes=255)
+netns = matching(
+    NETNS,
+    "network namespace",
+    "give a name as `ip netns list` shows, of letters, digits and signs of ASCII",
+)
 folder = matching(r"/[^\x00-\x1f\x7f]{0,254}", "folder", "give an absolute path")
 wpar = matching(
     WPAR, "workload partition", "give 1 to 25 letters, digits, `_`, `-`, no `-` or `0` first"

@@ -26,6 +26,7 @@ class Way(StrEnum):
 
 _PORTS = {Way.SSH: 22, Way.WINRM: 5986}
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+_SEEN = re.compile(r"[!-~]+")  # systems take more in a user's name; of ASCII all can be told apart
 _FORM = "write local, ssh://[user@]host[:port] or winrm://[user@]host[:port]"
 
 
@@ -68,6 +69,10 @@ class Via:
         """
         if text == Way.LOCAL:
             return cls(Way.LOCAL)
+        if not re.fullmatch(
+            r"[ -~]*", text
+        ):  # `urlsplit` leaves tabs and line ends out without a word
+            raise ValueError(f"{text!a} has other than letters, digits and signs of ASCII")
         scheme, colon, _ = text.partition("://")
         if not colon or scheme not in _PORTS:
             raise ValueError(f"`{text}` is no way in; {_FORM}")
@@ -111,8 +116,10 @@ def _endpoint(text: str, way: Way) -> Endpoint:
     if ":" in user:
         raise ValueError("a password does not belong in this file; use a key or an agent")
     name = unquote(user)
-    if not name.isprintable() or re.search(r"\s|^-", name):
-        raise ValueError(f"`{user}` is no user; give the name that one logs in with")
+    if name and (not _SEEN.fullmatch(name) or name.startswith("-")):
+        raise ValueError(
+            f"`{user}` is not a user; give ASCII letters, digits and signs, no `-` first"
+        )
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", rest)
     host, port = bracketed.groups() if bracketed else _split_port(rest)
     if not host or not _HOST.fullmatch(host) or (bracketed is None and ":" in host):

@@ -133,10 +133,11 @@ def _print(out: Output, result: Answer) -> None:
 
 
 def _print_misplaced(out: Output, misplaced: OnTheWire) -> None:
-    route = misplaced.route
+    card = misplaced.route.card == misplaced.interface and " " in misplaced.interface
+    name = misplaced.interface if card else f"{misplaced.interface}, a network card"
     out.text(
-        f"{misplaced.cluster} is on {route.interface}, a network card (line {route.line}), where"
-        " the server answers ARP for it"
+        f"{misplaced.cluster} is on {name} (line {misplaced.route.line}), where the server answers"
+        " ARP for it"
     )
     out.text("  take the address off the card and put it on the loopback; its route there is not")
     out.text("  extra: without it the server cannot reach its neighbours")
@@ -185,7 +186,7 @@ def _document(result: Answer) -> JsonValue:
         "on_the_wire": [
             {
                 "cluster": str(misplaced.cluster),
-                "interface": misplaced.route.interface,
+                "interface": misplaced.interface,
                 "line": misplaced.route.line,
             }
             for misplaced in result.on_the_wire

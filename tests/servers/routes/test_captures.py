@@ -35,7 +35,7 @@ def test_capture(capture: Capture) -> None:
             }
             for extra, how in result.extras
         ],
-        "on_the_wire": [f"{one.cluster} {one.route.interface}" for one in result.on_the_wire],
+        "on_the_wire": [f"{one.cluster} {one.interface}" for one in result.on_the_wire],
         "blind": [blind.command for blind in result.blind],
     } == {"on_the_wire": [], **capture.expect}
 

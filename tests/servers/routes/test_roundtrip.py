@@ -52,7 +52,7 @@ def rows(draw: st.DrawFn, version: Version, interfaces: Sequence[str], *, on_lin
 
 def essence(route: Route) -> Route:
     """Leave out what a rendering need not keep."""
-    return replace(route, line=0, written="", flags="", holders=(), protocol="")
+    return replace(route, line=0, written="", flags="", holders=(), protocol="", card="")
 
 
 def flags(route: Route) -> str:

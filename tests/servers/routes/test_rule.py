@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shunt.errors import ParseError
 from shunt.model.config import OperatingSystem as System
 from shunt.servers.routes.answer import answer
 from shunt.servers.routes.delete import UNTYPEABLE, Deletion, deletion
@@ -202,3 +203,69 @@ def test_what_is_advised_for_a_route_of_linux_is_there_to_be_done(row: str, note
     (_, how), *others = answer(TABLE + row + held, (CLUSTER,)).extras
     assert not others
     assert note in (how.note or "")
+
+
+HELD = "\nlocal 192.0.2.10 dev lo table local proto kernel scope host src 192.0.2.10"
+
+
+@pytest.mark.parametrize(
+    ("rows", "command"),
+    [
+        ("192.0.2.0/26 dev lo tos 0x10 scope link", "ip route del 192.0.2.0/26 dev lo tos 0x10"),
+        (
+            "192.0.2.0/26 nhid 12 dev lo \n\tnh_info id 12 dev lo scope host proto unspec ",
+            "ip route del 192.0.2.0/26 nhid 12",
+        ),
+    ],
+)
+def test_what_tells_a_row_from_others_is_in_the_command(rows: str, command: str) -> None:
+    ((_, how),) = answer(TABLE + rows + HELD, (CLUSTER,)).extras
+    assert how.commands == (command,)
+
+
+def test_a_route_with_a_good_way_is_not_deleted() -> None:
+    rows = "192.0.2.0/26 \n\tnexthop dev lo weight 1 \n\tnexthop via 192.0.2.3 dev eth0 weight 1"
+    result = answer(TABLE + rows + HELD, (CLUSTER,))
+    assert result.exit_code == 1
+    assert [how.commands for _, how in result.extras] == [()]
+
+
+def test_another_alias_of_the_network_is_the_one_to_be_narrowed() -> None:
+    row = "local 192.0.2.0/24 dev lo table local proto kernel scope host src 192.0.2.99"
+    ((_, how),) = answer(TABLE + row + HELD, (CLUSTER,)).extras
+    assert "ip addr del 192.0.2.99/24 dev lo" in (how.note or "")
+
+
+def test_the_source_of_a_route_is_not_the_address_of_its_card() -> None:
+    table = TABLE.replace("link src 192.0.2.21", "link src 192.0.2.10") + HELD
+    assert not answer(table, (CLUSTER,)).on_the_wire
+
+
+def test_an_interface_with_other_addresses_may_be_a_card() -> None:
+    rows = (
+        "198.51.100.0/24 dev eth1 proto kernel scope link src 198.51.100.7\n"
+        "local 198.51.100.7 dev eth1 table local proto kernel scope host src 198.51.100.7\n"
+        "local 192.0.2.10 dev eth1 table local proto kernel scope host src 192.0.2.10"
+    )
+    result = answer(TABLE + rows, (CLUSTER,))
+    assert result.exit_code == 2
+    assert "eth1 has 198.51.100.7 as well" in result.blind[0].why
+    alone = "local 192.0.2.10 dev eth1 table local proto kernel scope host src 192.0.2.10"
+    assert answer(TABLE + alone, (CLUSTER,)).exit_code == 0
+
+
+def test_the_kernel_writes_a_route_to_lo_like_one_that_refuses() -> None:
+    """/proc/net/ipv6_route gives both the flag RTF_REJECT."""
+    zeroes = "0" * 32
+    line = (
+        f"20010db8{'0' * 24} 40 {zeroes} 00 {zeroes} 00000100 00000001 00000000 00200200       lo\n"
+        f"20010db8{'0' * 22}10 80 {zeroes} 00 {zeroes} 00000000 00000002 00000000 80200001   lo\n"
+    )
+    with pytest.raises(ParseError, match="one that refuses"):
+        read(line)
+
+
+def test_a_network_twice_in_a_tree_is_two_routes() -> None:
+    text = next(capture.text for capture in CAPTURES if capture.name == "linux-fib-trie-host")
+    twice = text.replace("/24 link UNICAST", "/24 link UNICAST\n                 /24 link UNICAST")
+    assert len(read(twice).routes) == len(read(text).routes) + 1

@@ -7,7 +7,9 @@ a heading of its own. The last column (Expire, Label, Tag) may be empty.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
 from shunt.servers.routes.collect import Collected
@@ -22,6 +24,9 @@ from shunt.servers.routes.text import (
     is_named_host,
     numbered,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LAYOUT = "netstat -rn of BSD"
 
@@ -46,6 +51,8 @@ _OTHER_FAMILY = re.compile(
     r"(?:AppleTalk|Encap|IPX|ISO|Key Management|MPLS|Netgraph|XNS|Protocol Family \d+):"
 )
 _MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:[:.][0-9a-fA-F]{1,2}){5}")
+_NUMBER = re.compile(r"link#\d+")
+_LOOPBACK = re.compile(r"lo\d+")
 _LINK = re.compile(rf"link#\d+|{_MAC.pattern}|[a-z]+\d+")
 _MAC_FLAGS = set("cgiIWY")
 _MAC_INTERFACE = re.compile(r"(?:en|utun|awdl|llw|gif|stf|anpi|bridge10|ap|ipsec)\d+")
@@ -90,7 +97,29 @@ def parse(text: str) -> Listing:
             line.refuse("a row before the heading that names its columns")
         elif version != 0:
             rows.add(line, version or 0, partial(_rows, line, columns, version))
-    return rows.listing(_system(seen, rows.routes), LAYOUT)
+    listing = rows.listing(_system(seen, rows.routes), LAYOUT)
+    return replace(listing, routes=with_cards(listing.routes))
+
+
+def _is_own_row(route: Route) -> bool:
+    return route.is_host and bool(_LOOPBACK.fullmatch(route.interface))
+
+
+def with_cards(routes: Sequence[Route]) -> tuple[Route, ...]:
+    """Fill in whose address a host row on lo0 is: the kernel names that interface by its number."""
+    names = {
+        route.gateway_name: route.interface
+        for route in routes
+        if _NUMBER.fullmatch(route.gateway_name) and not _LOOPBACK.fullmatch(route.interface)
+    }
+    return tuple(
+        replace(
+            route,
+            card=names.get(route.gateway_name, route.card) if _is_own_row(route) else "",
+            gateway_name="" if _NUMBER.fullmatch(route.gateway_name) else route.gateway_name,
+        )
+        for route in routes
+    )
 
 
 def _rows(line: Line, columns: list[str], version: int | None) -> tuple[Route, ...]:
@@ -124,18 +153,21 @@ def route_of(
         return ()
     address, prefix = bsd_destination(line, destination, host=host, version=version)
     is_link = bool(_LINK.fullmatch(gateway)) and not ("G" in flags and is_name(gateway))
-    via, name = (None, "") if is_link else gateway_of(line, gateway, version)
+    via, name = (None, gateway) if is_link else gateway_of(line, gateway, version)
+    is_mac = bool(_MAC.fullmatch(gateway))
+    own = is_mac and bool(_LOOPBACK.fullmatch(interface))  # macOS: an address of one of its cards
     route = Route(
         line=line.number,
         written=destination,
         address=address,
         prefix=prefix,
         gateway=via,
-        gateway_name=name,
+        gateway_name=name if not is_link or _NUMBER.fullmatch(name) else "",
         interface=interface,
         flags=flags,
         kind=kind_of(flags),
-        neighbour="l" not in flags and ("W" in flags or bool(_MAC.fullmatch(gateway))),
+        neighbour="l" not in flags and not own and ("W" in flags or is_mac),
+        card="a network card" if own else "",
     )
     return (route,)
 

@@ -25,6 +25,10 @@ ROUTES_STAY = (
     " and add it again with another netmask."
 )
 
+SEVERAL_WAYS = (
+    "the route has several ways, and deleting it would take the good ones too: replace it without"
+    " the one that leads here (ip route replace)"
+)
 UNTYPEABLE = (
     "no command is printed: the listing names an interface or a table with characters that cannot"
     " be typed safely; find out what made it"
@@ -77,8 +81,13 @@ def _linux(route: Route, cluster: Address) -> Deletion:
     family = "" if route.address.version == 4 else "-6 "
     device = f" dev {shlex.quote(route.interface)}" if route.interface else ""
     via = f" via {route.gateway}" if route.gateway else ""
+    if route.hops > 1:
+        return Deletion((), SEVERAL_WAYS)
+    way = f"{via}{device}{route.selector}"
+    if "nhid" in route.selector:  # the kernel finds it by its nexthop object, and by that only
+        way = route.selector
     return Deletion(
-        (f"ip {family}route del {kind}{route.network}{via}{device}{table}",),
+        (f"ip {family}route del {kind}{route.network}{way}{table}",),
         _linux_note(route, cluster, device),
     )
 
@@ -90,12 +99,14 @@ def _linux_note(route: Route, cluster: Address, device: str) -> str:
         how = f" ({route.protocol})" if route.protocol else ""
         return f"somebody added it{how}: take it out of the files that are run at boot as well"
     alias = f"if it comes back, an alias has this mask: it should have /{length}"
-    if route.protocol != "kernel" or not route.interface:
+    named = {route.source} - {None} or set(route.holders) or {cluster}
+    if route.protocol != "kernel" or not route.interface or len(named) != 1:
         return alias
+    address = named.pop()
     return (
         f"it comes back with the alias: give the alias the mask /{length} instead"
-        f" (ip addr del {cluster}/{route.prefix}{device};"
-        f" ip addr add {cluster}/{length}{device})"
+        f" (ip addr del {address}/{route.prefix}{device};"
+        f" ip addr add {address}/{length}{device})"
     )
 
 

@@ -61,7 +61,7 @@ class Devices:
         if route.gateway == route.address or ("l" in route.flags and system is not System.MACOS):
             return True  # l: RTF_LOCAL
         through = system in _BSD and "G" in route.flags
-        return is_loopback_name(route.interface) and not through
+        return bool(route.card) or (is_loopback_name(route.interface) and not through)
 
 
 def devices(listing: Listing, clusters: Sequence[Address], own: Sequence[Address]) -> Devices:

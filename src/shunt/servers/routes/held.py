@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem as System
-from shunt.servers.routes.devices import WINDOWS, Devices, held_on, is_host_row
+from shunt.servers.routes.devices import WINDOWS, Devices, held_on, is_host_row, is_loopback_name
 from shunt.servers.routes.rows import Kind, Route
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ class OnTheWire:
     cluster: Address
     route: Route
 
+    @property
+    def interface(self) -> str:
+        """Return the card's name, or words for it where the listing does not show the name."""
+        return self.route.card or self.route.interface
+
 
 def on_the_wire(devices: Devices) -> tuple[OnTheWire, ...]:
     """Return the cluster addresses that the listing shows on a network card, each once."""
@@ -36,15 +41,39 @@ def on_the_wire(devices: Devices) -> tuple[OnTheWire, ...]:
 
 
 def _is_on_card(route: Route, cluster: Address, devices: Devices) -> bool:
+    if route.card:
+        return route.address == cluster and devices.holds(route)
     if not devices.is_card(route.interface):
         return False
     if route.address == cluster and devices.holds(route):
         return route.protocol in {"", "kernel"}  # a local route of a person's answers no ARP alone
     if is_host_row(route) or route.kind is not Kind.UNICAST or not route.covers(cluster):
         return False
-    if devices.listing.system in WINDOWS:
-        return False  # there every address has its host row
+    if devices.listing.system in WINDOWS or devices.listing.system is System.LINUX:
+        return False  # there every address has a host row
     return cluster in held_on(devices.listing, route)
+
+
+def unclear_device(devices: Devices, cluster: Address) -> str | None:
+    """Return why it is not clear whether the interface of a held address is a card; None if it is.
+
+    Linux only: an interface with a network of another address may be a card, or a loopback with
+    another cluster's alias.
+    """
+    if devices.listing.system is not System.LINUX:
+        return None
+    rows = devices.listing.routes
+    names = {row.interface for row in rows if row.address == cluster and devices.holds(row)}
+    for name in names:
+        if devices.is_card(name) or is_loopback_name(name):
+            continue
+        for row in rows:
+            shown = row.kind is Kind.UNICAST and row.interface == name and not is_host_row(row)
+            others = [a for a in held_on(devices.listing, row) if a not in devices.clusters]
+            others = [a for a in others if not a.is_link_local]
+            if shown and others:
+                return f"{name} has {others[0]} as well: it may be a network card or a loopback"
+    return None
 
 
 def why_not_held(devices: Devices, cluster: Address) -> str | None:

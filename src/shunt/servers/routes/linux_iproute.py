@@ -44,10 +44,20 @@ _VALUES = frozenset(
     {"dev", "table", "proto", "scope", "src", "metric", "preference", "tos", "dsfield", "mtu"}
     | {"advmss", "rtt", "rttvar", "reordering", "window", "cwnd", "initcwnd", "initrwnd", "age"}
     | {"ssthresh", "realms", "realm", "rto_min", "hoplimit", "features", "quickack", "congctl"}
-    | {"pref", "error", "expires", "weight", "nhid", "uid", "fastopen_no_cookie"}
+    | {"pref", "error", "expires", "weight", "nhid", "uid", "fastopen_no_cookie", "from"}
 )
 _WORDS = frozenset(
-    {"onlink", "linkdown", "dead", "pervasive", "offload", "trap", "rt_offload", "rt_trap"}
+    {
+        "nh_info",
+        "onlink",
+        "linkdown",
+        "dead",
+        "pervasive",
+        "offload",
+        "trap",
+        "rt_offload",
+        "rt_trap",
+    }
 )
 _START = re.compile(r"(?:default|[0-9a-fA-F:.]+(?:/\d{1,3})?)")
 
@@ -72,7 +82,8 @@ def parse(text: str) -> Listing:
     Raises:
         ParseError: a line is not understood, or there is no row.
     """
-    lines = tuple(part for line in filled(numbered(text)) for part in _unfold(line))
+    shown = (line for line in filled(numbered(text)) if not _is_nexthop_object(line))
+    lines = tuple(part for line in shown for part in _unfold(line))
     rows = Collected()
     for position, line in enumerate(lines):
         if _is_hop(line):
@@ -98,6 +109,11 @@ def with_table(routes: list[Route]) -> tuple[Route, ...]:
     if not named and any(route.kind is Kind.LOCAL for route in routes):
         return tuple(replace(route, table="local", where=Where.LOCAL) for route in routes)
     return tuple(replace(route, table=route.table or "main") for route in routes)
+
+
+def _is_nexthop_object(line: Line) -> bool:
+    """Tell whether a line is what `ip -d` says of the nexthop object of the row before."""
+    return line.text[0].isspace() and line.fields[:2] == ["nh_info", "id"]
 
 
 def _unfold(line: Line) -> Iterator[Line]:
@@ -140,6 +156,7 @@ def _row(line: Line, hops: Sequence[Line]) -> Iterator[Route]:
         table=table,
         source=source,
         protocol=keys.get("proto", ""),
+        selector="".join(f" {key} {keys[key]}" for key in ("nhid", "tos", "from") if key in keys),
     )
     ways = [_keys(hop, hop.fields[1:]) for hop in hops]
     if not ways:
@@ -148,7 +165,7 @@ def _row(line: Line, hops: Sequence[Line]) -> Iterator[Route]:
         line.refuse("a route with a way of its own and next hops behind it")
     for way in ways:
         via = _address(line, way["via"]) if "via" in way else None
-        yield replace(route, gateway=via, interface=way.get("dev", ""))
+        yield replace(route, gateway=via, interface=way.get("dev", ""), hops=len(ways))
 
 
 def _keys(line: Line, fields: list[str]) -> dict[str, str]:

@@ -90,6 +90,8 @@ def _routes(line: Line, row: object) -> Iterator[Route]:
             table=table,
             source=source,
             protocol=str(row.get("protocol", "")),
+            selector="".join(f" {key} {row[key]}" for key in ("nhid", "tos", "from") if key in row),
+            hops=len(hops),
         )
 
 

@@ -113,6 +113,8 @@ def _row6(line: Line, match: re.Match[str]) -> tuple[Route]:
         kind = Kind.OTHER
     elif flags & _REJECT:
         kind = Kind.REFUSE
+        if int(match[2], 16):  # the kernel writes a route to lo so, too
+            line.refuse("a route to lo or one that refuses: ip -6 route tells which")
     route = Route(
         line=line.number,
         written=str(address),

@@ -66,8 +66,9 @@ class _Node:
 
 @dataclass
 class _Reader:
-    routes: dict[tuple[IPv4Address, int, str], Route] = field(default_factory=dict)
+    routes: dict[tuple[IPv4Address, int, str, int], Route] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
+    _seen: dict[tuple[IPv4Address, int, str], int] = field(default_factory=dict)
     _open: list[_Node] = field(default_factory=list)
     _leaf: IPv4Address | None = None
     _bare: Line | None = None  # a leaf behind which no route has come yet
@@ -75,6 +76,7 @@ class _Reader:
     def take(self, line: Line) -> None:
         if table := _TABLE.fullmatch(line.text):
             self.close_table()
+            self._seen.clear()
             self.tables.append(table[1])
         elif not self.tables:
             line.refuse("a line before the name of the table")
@@ -135,4 +137,6 @@ class _Reader:
             where=Where.LOCAL if name == "local" else Where.ACTIVE,
             table=name,
         )
-        self.routes.setdefault((address, bits, f"{name} {alias[3]}"), route)
+        place = (address, bits, f"{name} {alias[3]}")
+        self._seen[place] = self._seen.get(place, 0) + 1  # of this table: two may be alike
+        self.routes.setdefault((*place, self._seen[place]), route)

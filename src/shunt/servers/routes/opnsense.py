@@ -8,11 +8,12 @@ It is FreeBSD's table. Names of interfaces may have blanks, so without the tabs 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem
-from shunt.servers.routes.bsd import route_of
+from shunt.servers.routes.bsd import route_of, with_cards
 from shunt.servers.routes.collect import Collected
 from shunt.servers.routes.text import Line, filled, numbered
 
@@ -48,7 +49,8 @@ def parse(text: str) -> Listing:
         else:
             version = _FAMILIES.get(fields[0], 0)
             rows.add(line, version, partial(_rows, line, columns, fields, version))
-    return rows.listing(OperatingSystem.FREEBSD, LAYOUT)
+    listing = rows.listing(OperatingSystem.FREEBSD, LAYOUT)
+    return replace(listing, routes=with_cards(listing.routes))
 
 
 def _rows(line: Line, columns: list[str], fields: list[str], version: int) -> tuple[Route, ...]:

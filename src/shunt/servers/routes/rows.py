@@ -56,6 +56,9 @@ class Route:
     gateway_name: str = ""
     neighbour: bool = False  # the way to one neighbour's MAC, and nothing of the host's own
     protocol: str = ""
+    selector: str = ""  # Linux: what else tells the row from others, in the words of ip-route(8)
+    hops: int = 1  # ways of the route that the row is one of
+    card: str = ""  # BSD: the interface whose address it is, where that is not the one shown
 
     @property
     def network(self) -> Network | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shunt.model.config import OperatingSystem as System
 from shunt.servers.routes.devices import devices, is_host_row, is_loopback_name
-from shunt.servers.routes.held import why_not_held
+from shunt.servers.routes.held import unclear_device, why_not_held
 from shunt.servers.routes.rows import Kind, Listing, Where
 from shunt.servers.routes.rule import is_proxy_route, may_swallow
 
@@ -64,7 +64,7 @@ def not_held(known: Devices, clusters: Sequence[Address]) -> tuple[Blind, ...]:
     """
     listing = known.listing
     reasons = (
-        (cluster, why_not_held(known, cluster))
+        (cluster, why_not_held(known, cluster) or unclear_device(known, cluster))
         for cluster in clusters
         if listing.of_family(cluster.version)
     )
@@ -105,9 +105,8 @@ def _why_rows(listing: Listing, rows: Sequence[Route], cluster: Address) -> str 
     unknown = _unknown_device(listing, swallowing, cluster)
     if unknown:
         return f"the listing does not show what addresses {unknown} holds"
-    connected = [row for row in swallowing if row.kind is Kind.UNICAST and "G" not in row.flags]
-    if listing.without_interfaces and len(connected) > 1:
-        return f"the listing does not show to which interface the routes of {cluster} lead"
+    if listing.without_interfaces:
+        return "the listing does not show to which interfaces routes and addresses belong"
     return None
 
 

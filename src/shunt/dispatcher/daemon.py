@@ -34,7 +34,7 @@ from shunt.dispatcher.health import HealthWatch
 from shunt.dispatcher.health_counts import Counts, Reading
 from shunt.dispatcher.hooks import Hooks
 from shunt.dispatcher.interfaces import InterfaceMonitor
-from shunt.dispatcher.limited_log import Unforeseen
+from shunt.dispatcher.limited_log import LimitedLog, Unforeseen
 from shunt.dispatcher.neighbour_news import NeighbourNews
 from shunt.dispatcher.notify import feed, notify
 from shunt.dispatcher.ownership import locked, remove_places
@@ -60,6 +60,7 @@ Result = TypeVar("Result")
 _GATHER = 0.02  # seconds in which changes are gathered into one
 _LIMIT, _SWEEP_LIMIT = 15.0, 60.0  # seconds after which a loop is not alive; big tables take some
 _SWEEP = 5.0
+_MOVES = 500  # lines that tell of moved slots; then one a second
 _SAMPLE = 1.0
 _MINUTE = 60.0
 _LAST_SCRIPTS = 5.0  # seconds for scripts when all ends: less than `shunt down` waits
@@ -90,6 +91,7 @@ class Daemon:
         self.places = places
         self.swept: snapshot.Swept | None = None
         self.samples: list[snapshot.Sample] = []
+        self._moves = LimitedLog(1.0, _MOVES)
         self.interfaces = InterfaceMonitor()
         self._replace = replace
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="balancer")
@@ -311,7 +313,7 @@ class Daemon:
         """Bring the kernel up to date; return how many slots changed hands."""
         moved = await self.work(self.engine.apply, self.engine.inputs(self.watch.neighbours))
         if moved:
-            log.info("slots changed hands", slots=moved)
+            self._moves.info("slots changed hands", slots=moved)
         return moved
 
     async def _counters(self) -> Reading:

@@ -6,9 +6,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from shunt.dispatcher.hooks import Lane
+from shunt.dispatcher.limited_log import LimitedLog
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from shunt.model.config import Service
     from shunt.network.addresses import LocalAddress
 
-log = structlog.get_logger()
+_PERIOD, _BURST = 10.0, 30  # lines of one event of one server: 30, then one each ten seconds
 
 
 class Kind(StrEnum):
@@ -78,6 +77,7 @@ class Events:
     def __init__(self, hooks: Hooks) -> None:
         self.counts: Counter[str] = Counter({kind.value: 0 for kind in Kind})
         self.hooks = hooks
+        self._log = LimitedLog(_PERIOD, _BURST)  # a server may come and go as often as it likes
 
     def happened(
         self, kind: Kind, service: Service, server: str = "", own: str = "", reason: str = ""
@@ -134,7 +134,8 @@ class Events:
         environment: Mapping[str, str],
     ) -> None:
         self.counts[kind] += 1
-        (log.warning if kind in _BAD else log.info)(WORDS[kind], **facts)
+        same = " ".join(arguments)
+        (self._log.warning if kind in _BAD else self._log.info)(WORDS[kind], same, **facts)
         lane = Lane.CLAIMS if kind in _OF_STRANGERS else Lane.SERVICES
         self.hooks.fire(kind, arguments, environment, lane)
 

@@ -13,8 +13,6 @@ import resource
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from shunt.advisors.rounds import Rounds
 from shunt.balance import manager
 from shunt.balance.manager_counts import Suspicion, suspicious
@@ -25,6 +23,7 @@ from shunt.dispatcher.health_findings import Findings
 from shunt.dispatcher.health_jobs import METRIC, Key, jobs, rules
 from shunt.dispatcher.health_once import Once, aim, once
 from shunt.dispatcher.health_path import HealthPath
+from shunt.dispatcher.limited_log import LimitedLog
 from shunt.dispatcher.serving import Serving, why_unable
 from shunt.dispatcher.wishes import UNKNOWN, Health
 from shunt.model.config import Protocol
@@ -46,11 +45,10 @@ if TYPE_CHECKING:
     from shunt.model.addresses import Address
     from shunt.model.config import Config, Service
 
-log = structlog.get_logger()
-
 LATEST = 10.0  # seconds by which a check may be late before checking has ended
 _GATHER = 0.01  # seconds in which turns are gathered, for a whole rack may fail at once
 _AT_ONCE = 100  # services that are documented before others have their turn
+_PERIOD, _BURST = 10.0, 30  # lines of a kind about a server: 30, then one each ten seconds
 _GLANCE = 0.05  # seconds between looks for unanswered connections
 _GLANCE_COST = 20  # a look may take one part in so many of a processor
 
@@ -106,6 +104,7 @@ class HealthWatch:
         self._before: Reading | None = None
         self._memory = memory
         self._serving = Serving(self._tell)
+        self._log = LimitedLog(_PERIOD, _BURST)  # what a server says, it may say anew each time
         self._recall()
 
     def _recall(self) -> None:
@@ -209,7 +208,7 @@ class HealthWatch:
     def _measured(self, server: str, verdict: Verdict) -> None:
         before, now = self.findings.measured(server, verdict)
         if verdict.up is not True and (before is None or before.words != verdict.words):
-            log.warning("metric", server=server, reason=verdict.words)
+            self._log.warning("metric", server, server=server, reason=verdict.words)
         self._say_warning(Key(METRIC, server), verdict.warning)
         if now.share != (before.share if before else None):
             services = self._engine.config.services
@@ -225,7 +224,8 @@ class HealthWatch:
     def _say_untold(self, key: Key, words: str) -> None:
         if self.findings.untold.get(key) != words:
             self.findings.untold[key] = words
-            log.warning("check not made", service=key.service, server=key.server, reason=words)
+            self._log.warning("check not made", f"{key}", service=key.service, server=key.server,
+                              reason=words)  # fmt: skip
 
     def _say_warning(self, key: Key, warning: str | None) -> None:
         if warning is None:
@@ -233,9 +233,10 @@ class HealthWatch:
         elif self._warned.get(key) != warning:
             self._warned[key] = warning
             if key.service == METRIC:
-                log.warning("metric", server=key.server, warning=warning)
+                self._log.warning("metric", f"{key}", server=key.server, warning=warning)
             else:
-                log.warning("check", service=key.service, server=key.server, warning=warning)
+                self._log.warning("check", f"{key}", service=key.service, server=key.server,
+                                  warning=warning)  # fmt: skip
 
     def _service_of(self, key: Key) -> Service | None:
         """Return the service of a key, if the configuration still has both."""
@@ -296,8 +297,8 @@ class HealthWatch:
         )
         self.decided[name] = decided
         for server in decided.kept - before.kept:
-            log.warning("kept though failing", service=name, server=server,
-                        reason=decided.servers[server].reason)  # fmt: skip
+            self._log.warning("kept though failing", f"{name} {server}", service=name,
+                              server=server, reason=decided.servers[server].reason)  # fmt: skip
         if decided.alert and name not in self._alerted:
             self._alerted.add(name)
             self._events.happened(Kind.MANAGER_ALERT, service, reason=decided.alert)

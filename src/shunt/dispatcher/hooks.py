@@ -21,6 +21,7 @@ import structlog
 
 from shunt import trust
 from shunt.child_output import ChildOutput
+from shunt.dispatcher.limited_log import LimitedLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 _LONGEST = 30.0  # seconds
 _WAITING = 1000
 _OUTPUT = 1 << 14  # bytes that are logged
+_BURST = 10  # lines about one script that follow each other; then one a minute
 
 
 class Lane(Enum):
@@ -73,6 +75,7 @@ class Hooks:
         self._missed: dict[Lane, int] = dict.fromkeys(Lane, 0)
         self._workers: dict[Lane, asyncio.Task[None]] = {}
         self._unsafe: dict[Path, str] = {}
+        self._log = LimitedLog(burst=_BURST)  # how often something happens, strangers decide
 
     def fire(
         self,
@@ -123,12 +126,12 @@ class Hooks:
         self.left_out += 1
         self._missed[lane] += 1
         if self._missed[lane] == 1:
-            log.warning("too many scripts wait; more are left out", script=str(script))
+            self._log.warning("too many scripts wait; more are left out", script=str(script))
 
     def _say_missed(self, lane: Lane) -> None:
         missed, self._missed[lane] = self._missed[lane], 0
         if missed:
-            log.warning("scripts were left out: too many waited", count=missed)
+            self._log.warning("scripts were left out: too many waited", count=missed)
 
     async def finish(self, within: float) -> None:
         """Let what runs and what waits come to its end; end, and leave out, what takes longer.
@@ -160,11 +163,13 @@ class Hooks:
                 code = await self._run_to_its_end(call, output)
         except OSError as error:
             self.failed += 1
-            log.warning("script cannot be run", script=str(call.script), reason=error.strerror)
+            self._log.warning("script cannot be run", call.script.name, script=str(call.script),
+                              reason=error.strerror)  # fmt: skip
             return
         self.failed += code != 0
         if code or (code == 0 and output.kept):
-            log.info("script", name=call.script.name, code=code, said=output.words())
+            self._log.info("script", call.script.name, name=call.script.name, code=code,
+                           said=output.words())  # fmt: skip
 
     async def _run_to_its_end(self, call: _Call, output: ChildOutput) -> int | None:
         """Return its exit code, None if it had to be ended.
@@ -195,7 +200,8 @@ class Hooks:
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
                 output.read()
-                log.warning(why, script=str(call.script), said=output.words())
+                self._log.warning(why, call.script.name, script=str(call.script),
+                                  said=output.words())  # fmt: skip
         return None
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PERIOD = 60.0  # seconds after which the same line may be written again
-_KINDS = 256  # kinds of lines that are remembered
+_KINDS = 256  # kinds of lines that are remembered; who forgets one allows it its burst again, so
+_EVERY, _ALTOGETHER = 1.0, 500  # lines of all kinds are bounded, too: one a second for long
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class _Kind:
 
 @dataclass(slots=True)
 class LimitedLog:
-    """Writes lines of one kind at a bounded rate.
+    """Writes lines of one kind at a bounded rate, and those of all kinds together, too.
 
     A line that follows some that were left out says how many (`left_out`).
 
@@ -44,6 +45,7 @@ class LimitedLog:
     burst: int = 1
     clock: Callable[[], float] = time.monotonic
     _kinds: OrderedDict[tuple[str, str], _Kind] = field(default_factory=OrderedDict)
+    _all: RateLimiter = field(default_factory=lambda: RateLimiter(_EVERY, _ALTOGETHER))
 
     def info(self, event: str, same: str = "", **facts: Any) -> None:
         """Write a line, or count it; lines with another `same` are another kind."""
@@ -63,9 +65,12 @@ class LimitedLog:
         self._kinds.move_to_end(key)
         if len(self._kinds) > _KINDS:
             self._kinds.popitem(last=False)
-        if not kind.limiter.allows(self.clock()):
+        now = self.clock()
+        if max(kind.limiter.due(now), self._all.due(now)) > now:
             kind.left_out += 1
             return
+        kind.limiter.spend(now)
+        self._all.spend(now)
         if kind.left_out:
             facts["left_out"], kind.left_out = kind.left_out, 0
         log.log(level, event, **facts)

@@ -48,7 +48,7 @@
 	X(dropped_no_mac, "For a server whose MAC address is not known.")                          \
 	X(dropped_no_device, "For a server behind an interface that cannot send.")                 \
 	X(dropped_early_fragment, "A later fragment came before the first one, or long after.")    \
-	X(dropped_icmp, "ICMP to a cluster address that is neither ping nor about a known flow.")  \
+	X(dropped_icmp, "ICMP to a cluster address: no whole ping, and not about a known flow.")   \
 	X(dropped_no_reset, "For no server that is up, in a form that no reset can answer.")       \
 	X(dropped_loop, "Sent back by the server that it was for: look at that server's alias.")   \
 	X(dropped_own, "A server's own request that would come back to it: it lacks the alias.")   \

@@ -115,3 +115,71 @@ def test_other_addresses_are_asked_directly(monkeypatch: pytest.MonkeyPatch, ans
 def test_a_single_value_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="single value"):
         run("advisor", "run", "http", "192.0.2.1:80", "request=/", "request=/x")
+
+
+SERVICES = """\
+dispatcher: {interface: eth0}
+clusters:
+  web:
+    address: 192.0.2.10
+    ports:
+      - port: 80
+        servers: [a]
+        advisors_required: RULE
+        advisor: [{type: http, request: /x}, {type: connect, port: 81}, {type: ping}]
+      - {port: 81, servers: [a]}
+servers: {a: {address: 192.0.2.21}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers", "code"),
+    [
+        ("all", (True, True, True), 0),
+        ("all", (True, False, None), 1),
+        ("all", (True, True, None), 3),
+        ("any", (False, None, True), 0),
+        ("any", (False, False, False), 1),
+        ("any", (False, None, False), 3),
+    ],
+)
+def test_all_checks_of_a_service_are_made_and_judged_by_its_rule(
+    rule: str,
+    answers: tuple[bool | None, ...],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "shunt.yaml"
+    file.write_text(SERVICES.replace("RULE", rule))
+    fake = FakeDaemon(monkeypatch, None)
+    left = iter(answers)
+
+    def request(_path: Path, command: str, **arguments: Any) -> Any:
+        fake.asked.append((command, arguments))
+        return UP | {"up": next(left), "words": f"said of {arguments['kind']}"}
+
+    monkeypatch.setattr("shunt.dispatcher.control.request", request)
+    words = ("192.0.2.10:80", "--server", "a", "-c", str(file))
+    assert run("advisor", "run-service", *words) == code
+    assert [asked["kind"] for _, asked in fake.asked] == ["http", "connect", "ping"]
+    assert fake.asked[0][1]["settings"] == {"request": "/x"}
+    said = capsys.readouterr().out
+    for kind in ("http", "connect", "ping"):
+        assert f"192.0.2.10:80/tcp, advisor {kind}:" in said
+        assert f"said of {kind}" in said
+    left = iter(answers)
+    assert run("advisor", "run-service", *words, "--json") == code
+    document = json.loads(capsys.readouterr().out)
+    assert {0: True, 1: False, 3: None}[code] == document["up"]
+    assert [each["up"] for each in document["checks"]] == list(answers)
+
+
+@pytest.mark.parametrize(("place", "why"), [("192.0.2.10:81", "has no advisor"),
+                                            ("192.0.2.10:82", "has no service")])  # fmt: skip
+def test_a_service_that_is_not_checked_is_named(place: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "shunt.yaml"
+    file.write_text(SERVICES.replace("RULE", "all"))
+    with pytest.raises(UsageError, match=why):
+        run("advisor", "run-service", place, "--server", "a", "-c", str(file))

@@ -12,7 +12,7 @@ from shunt.errors import HostError, UsageError
 from shunt.letters import is_seen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from shunt.advisors.check import Check
     from shunt.model.addresses import Address
@@ -21,6 +21,7 @@ app = App(name="advisor", help="List advisors, explain their settings, make one 
 
 _FILE = Path("/etc/shunt/shunt.yaml")
 _LONGEST = 4000
+_CODES: dict[bool | None, int] = {True: 0, False: 1}
 Flag = Annotated[bool, Parameter(negative=())]
 
 
@@ -119,30 +120,114 @@ def run(
         root: as for `shunt up`.
         json: print one JSON document.
     """
-    from shunt.advisors.check import make
-    from shunt.dispatcher.control import PATIENCE, is_served, request
     from shunt.dispatcher.places import places
 
     out = Output(json=json)
     address, port = _place(place)
-    given = _settings(settings)
-    socket = places(root).socket
+    found = _made(kind, _settings(settings), address, port, server, config, places(root).socket)
+    out.document(found)
+    _whole(out, found)
+    return _CODES.get(found["up"], 3)
+
+
+@app.command(name="run-service")
+def run_service(
+    place: str,
+    *,
+    server: str,
+    config: Annotated[Path, Parameter(name=("-c", "--config"))] = _FILE,
+    root: Annotated[Path | None, Parameter(name="--root")] = None,
+    json: Flag = False,
+) -> int:
+    """Make all checks of a service at one server, as the file has them, and show the dialogues.
+
+    Leaves with 0 if the server works by the service's rule (`advisors_required`), 1 if not, 3 if
+    that cannot be told because a check could not be made.
+
+    For example: `shunt advisor run-service 192.0.2.10:80 --server a`
+
+    Args:
+        place: ADDRESS:PORT of the service; ADDRESS alone for any port.
+        server: at which server; its name in the configuration.
+        config: the configuration file, which has the settings.
+        root: as for `shunt up`.
+        json: print one JSON document.
+    """
+    from shunt.config import load
+    from shunt.dispatcher.places import places
+    from shunt.model.config import AdvisorsRequired
+
+    out = Output(json=json)
+    address, port = _place(place)
+    services = [s for s in load(config).services if (s.address, s.port) == (address, port)]
+    if not services:
+        raise UsageError(f"{config} has no service at {place}")
+    checks = []
+    for service in services:
+        if not service.advisors:
+            raise UsageError(f"the service {service.name} has no advisor in {config}")
+        for advisor in service.advisors:
+            found = _made(advisor.type, dict(advisor.settings), address, port, server, config,
+                          places(root).socket)  # fmt: skip
+            checks.append({"service": service.name, "advisor": advisor.type} | found)
+    results = [
+        together(
+            [each["up"] for each in checks if each["service"] == service.name],
+            every=service.advisors_required is AdvisorsRequired.ALL,
+        )
+        for service in services
+    ]
+    up = together(results, every=True)
+    out.document({"up": up, "checks": checks})
+    for each in checks:
+        out.text(f"{each['service']}, advisor {each['advisor']}:")
+        _whole(out, each)
+    return _CODES.get(up, 3)
+
+
+def together(results: Sequence[bool | None], *, every: bool) -> bool | None:
+    """Return what several checks say together; None: it cannot be told.
+
+    Args:
+        results: of each check; None: it could not be made.
+        every: all must find the server well; else one is enough.
+    """
+    decisive = not every  # one result that decides whatever the others are
+    if decisive in results:
+        return decisive
+    return None if None in results else not decisive
+
+
+def _made(
+    kind: str,
+    given: Mapping[str, Any],
+    address: Address,
+    port: int,
+    server: str | None,
+    config: Path,
+    socket: Path,
+) -> dict[str, Any]:
+    """Return what a check found: made by the daemon, or by ourselves where none runs."""
+    from shunt.advisors.check import make
+    from shunt.dispatcher.control import PATIENCE, is_served, request
+
     check = make(kind, given, port=port)
     if server is None:
         _refuse_ourselves(socket, address)
-        found = _directly(check, address, port)
-    elif is_served(socket):
-        found = request(
+        return _directly(check, address, port)
+    if is_served(socket):
+        found: dict[str, Any] = request(
             socket, "advise", patience=PATIENCE + _longest(check), kind=kind, settings=given,
             address=str(address), port=port, server=server,
         )  # fmt: skip
-    else:
-        found = _along(check, address, port, server, config)
-    out.document(found)
+        return found
+    return _along(check, address, port, server, config)
+
+
+def _whole(out: Output, found: Mapping[str, Any]) -> None:
     for direction, said in found["dialogue"]:
         _show(out, direction, said)
     _verdict(out, found)
-    return {True: 0, False: 1}.get(found["up"], 3)
 
 
 def _longest(check: Check) -> float:

@@ -228,6 +228,20 @@ def test_a_script_finds_wide_masks_and_extra_routes(lab: Lab, tmp_path: Path, tr
 
 
 @pytest.mark.lab
+def test_a_script_takes_no_address_with_a_wide_mask(lab: Lab, tmp_path: Path) -> None:
+    script = _Script(lab, tmp_path)
+    for address in ("192.0.2.10", "192.0.2.77", "192.0.2.78"):
+        script.host.ip("address", "add", f"{address}/24", "dev", "lo")
+    script.run("apply")
+    shown = _ip(script, "-4", "address", "show", "dev", "lo")
+    assert "192.0.2.10/24" not in shown
+    assert "192.0.2.77/24" in shown
+    assert "192.0.2.78/24" in shown
+    key = "net/ipv4/conf/lo/promote_secondaries"
+    assert script.host.run(["cat", f"/proc/sys/{key}"]).stdout == "0\n"
+
+
+@pytest.mark.lab
 def test_a_done_server_with_a_wide_mask_beside_is_not_right(lab: Lab, tmp_path: Path) -> None:
     script = _Script(lab, tmp_path)
     assert script.run("apply")[0] == 0

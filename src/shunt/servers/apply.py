@@ -189,7 +189,7 @@ class _Hands:
         for entry in before.stale:
             self._tell(Stage.UNDOING, entry.what)
         record = replace(before.record, clusters=self.wish.clusters)
-        record = await self._undo(record, before.stale)
+        record, losses = await self._undo(record, before)
         steps = before.plan.steps
         if before.stale:  # more may have gone with it: addresses, with their manager's profile
             steps = (await examine(self.runner, self.wish, self.report)).plan.steps
@@ -211,6 +211,7 @@ class _Hands:
         self._tell(Stage.PROVING)
         changed = bool(steps or before.stale)
         now = await examine(self.runner, self.wish, self.report) if changed else before
+        now = replace(now, plan=now.plan + Plan(findings=losses))
         undone = (f"undid: {entry.what}" for entry in before.stale)
         return Result((*undone, *(step.what for step in reached)), now)
 
@@ -263,12 +264,18 @@ class _Hands:
     def _writing(self, record: Record) -> Command:
         return records.write(self.wish, record)
 
-    async def _undo(self, record: Record, entries: tuple[Entry, ...]) -> Record:
-        """Undo entries one by one, take each off the record; return what is left of it."""
-        for entry in entries:
+    async def _undo(
+        self, record: Record, before: Examination
+    ) -> tuple[Record, tuple[Finding, ...]]:
+        """Undo what is stale, take each off the record; return what is left, and what was lost."""
+        if not before.stale:
+            return record, ()
+        first = await self._look(before.record)
+        for entry in before.stale:
             record = record.without([entry.id])
             await self._must(*entry.undo, self._writing(record))
-        return record
+        last = await self._look(before.record)
+        return record, proof.losses(first, last, before.record, self.wish)
 
     async def _must(self, *commands: Command) -> None:
         """Run the commands one after the other, up to the first that fails.

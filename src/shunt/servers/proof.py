@@ -38,6 +38,9 @@ NOT_UNDERSTOOD = (
 )
 
 
+Findings = tuple[Finding, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a server was when it was looked at, or why that could not be seen."""
@@ -69,9 +72,15 @@ def judge(before: Look, after: Look, record: Record, wish: Wish) -> tuple[Findin
     names = sorted(record.addresses, key=lambda address: (address.version, address))
     driver = driver_for(wish.server.os)
     held = _held(driver, after.observed, names, record, wish)
-    if before.error is not None:
-        return held
-    return held + lost(driver.inventory(before.observed), driver.inventory(after.observed), record)
+    return held + losses(before, after, record, wish)
+
+
+def losses(before: Look | None, after: Look | None, record: Record, wish: Wish) -> Findings:
+    """Return what an undo has lost; nothing where the server could not be looked at twice."""
+    if before is None or after is None or before.error is not None or after.error is not None:
+        return ()
+    driver = driver_for(wish.server.os)
+    return lost(driver.inventory(before.observed), driver.inventory(after.observed), record)
 
 
 def _held(

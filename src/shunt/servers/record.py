@@ -50,7 +50,11 @@ def _serves_another(step: str, wanted: frozenset[Address]) -> bool:
 
 
 def _rank(entry: Entry) -> int:
-    return {"alias": 0, "silence": 2}.get(entry.id.partition(":")[0], 1)
+    kind, _, about = entry.id.partition(":")
+    # Linux holds an IPv4 address many times over, and while it does no route loses its source.
+    if kind in {"take", "narrow"} and "@" in about and ":" not in about.partition("@")[0]:
+        return 0
+    return {"alias": 1, "silence": 3}.get(kind, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ class Record:
     def removal(self, ids: Iterable[str] | None = None) -> tuple[Entry, ...]:
         """Return the entries to undo (all, or those named), the newest first.
 
-        Whatever the order in which they were done: aliases go before, silence goes last.
+        Whatever the order in which they were done: an address that was taken is given back where
+        the alias need not go first, aliases go before the rest, silence goes last.
         """
         chosen = self.ids if ids is None else frozenset(ids)
         entries = [entry for entry in reversed(self.entries) if entry.id in chosen]

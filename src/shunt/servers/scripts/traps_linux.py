@@ -27,6 +27,8 @@ _AS_ADDED = (
     ' if (p == "scope" || p == "brd") r = r " " p " " t; if (t ~ /^lo:/) r = r " label " t; p = t;'
     " if ($i ~ /\\\\/) break } print r"
 )
+# Others of its network hang on an IPv4 address, and go with it unless they are promoted.
+_PROMOTING = "p=/proc/sys/net/ipv4/conf/lo/promote_secondaries; v=`cat $p` && echo 1 > $p || exit 1"
 _KIND = "/^(unreachable|blackhole|prohibit|throw|broadcast|multicast|anycast)$/"
 
 
@@ -85,13 +87,16 @@ def _narrow(address: Address) -> Step:
     wide = f'{_is(address)} && $4 != "{address}/{address.max_prefixlen}" && $2 == "lo"'
     saved = f'"$state/wide_{address}"'
     each = "while read row; do {} || exit 1; done"
+    taken = f"{each.format('set -- $row; ip address del $1 dev lo')} < {saved}"
+    if address.version == 4:
+        taken = f"{_PROMOTING}; ( {taken} ); s=$?; echo $v > $p; exit $s"
     return Step(
         id=f"narrow:{address}",
         what=f"take {address} from lo where its mask is too wide",
         why=NARROW,
         do=(
             Command.sh(f"{_SHOW} | awk '{wide} {{ {_AS_ADDED} }}' > {saved}"),
-            Command.sh(f"{each.format('set -- $row; ip address del $1 dev lo')} < {saved}"),
+            Command.sh(taken),
         ),
         check=(
             Command.sh(

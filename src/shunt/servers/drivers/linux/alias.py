@@ -28,11 +28,13 @@ def add_words(address: Address) -> str:
 def plan(host: Host, wish: Wish) -> Plan:
     """Return what puts every wanted address on `lo`, and takes it from where it must not be."""
     result = _loopback_up(host, wish)
+    for four in wish.clusters4:  # all of them first: one may hang on another's wide mask
+        result += _added(host, four)
     for address in wish.clusters:
         if address.version == 6 and host.values.get("ipv6/conf/lo/disable_ipv6"):
             result += Plan(findings=(_no_ipv6(address),))
         else:
-            result += _one(host, address)
+            result += _one(host, address, wish)
     return result + Plan(findings=_bare(host, wish))
 
 
@@ -50,15 +52,20 @@ def _loopback_up(host: Host, wish: Wish) -> Plan:
     return Plan((step,))
 
 
-def _one(host: Host, address: Address) -> Plan:
+def _added(host: Host, address: Address) -> Plan:
+    there = any(link.silent and held.host for link, held in host.holders(address))
+    return Plan() if there else Plan((_add(address),))
+
+
+def _one(host: Host, address: Address, wish: Wish) -> Plan:
     holders = list(host.holders(address))
-    there = any(link.silent and held.host for link, held in holders)
-    add = Plan() if there else Plan((_add(address),))
-    narrow = Plan(
-        tuple(_narrow(host, link, h) for link, h in holders if link.silent and not h.host)
-    )
+    result = Plan()
+    for link, held in holders:
+        if link.silent and not held.host:
+            result += _narrow(host, link, held, wish)
     # An interface holds an IPv6 address once, under one prefix; an IPv4 address is never missing.
-    result = add + narrow if address.version == 4 else narrow + add
+    if address.version == 6:
+        result += _added(host, address)
     for link, held in holders:
         if not link.silent:
             result += _off_the_wire(host, link, held)
@@ -77,50 +84,65 @@ def _add(address: Address) -> Step:
     )
 
 
-def _narrow(host: Host, link: Link, held: Held) -> Step:
+def _narrow(host: Host, link: Link, held: Held, wish: Wish) -> Plan:
+    carried = [h for h in _carried(host, link, held) if h.address not in wish.clusters]
+    if carried:
+        return _refused(link, held, carried, f"a mask of /{held.length} is too wide for an alias")
     swallowed = "the host takes every address of it for its own"
     if any(not rule.everything for rule in host.rules):
         swallowed += ", and with the policy rules here its neighbours are cut off altogether"
-    return Step(
+    step = Step(
         id=f"narrow:{held.address}/{held.length}@{link.name}",
         what=f"take {held.address}/{held.length} from {link.name}: the prefix is too wide",
         why=f"it makes a route to {held.network} that `netstat -nr` does not show; {swallowed}",
         do=(take_away(held.address, held.length, link.name),),
         check=(lacks(held.address, held.length, link.name),),
-        undo=(put_back(held.address, held.length, link.name, held.scope),),
+        undo=(put_back(held, link.name),),
         note="look for the mask where the address is configured, or it will be back after a reboot",
     )
+    return Plan((step,))
 
 
-def _off_the_wire(host: Host, link: Link, held: Held) -> Plan:
-    promoted = host.values.get(f"ipv4/conf/{link.name}/promote_secondaries", 0) or host.values.get(
-        "ipv4/conf/all/promote_secondaries", 0
-    )
-    carried = [
+def _carried(host: Host, link: Link, held: Held) -> list[Held]:
+    """Return the addresses that the kernel takes away with `held`: its IPv4 secondaries.
+
+    It promotes one of them instead where promote_secondaries says so
+    (Documentation/networking/ip-sysctl.rst).
+    """
+    if any(
+        host.values.get(f"ipv4/conf/{name}/promote_secondaries", 0) for name in ("all", link.name)
+    ):
+        return []
+    return [
         other
         for other in link.addresses
         if other.secondary and not held.secondary and other.network == held.network
     ]
+
+
+def _refused(link: Link, held: Held, carried: list[Held], why: str) -> Plan:
+    names = ", ".join(str(other.address) for other in carried)
+    finding = Finding(
+        Severity.ERROR,
+        f"{held.address}/{held.length} is on {link.name}, and {names} hangs on it",
+        f"{why}; taking it away would take {names} away as well",
+        f"set net.ipv4.conf.{link.name}.promote_secondaries to 1, then apply again",
+    )
+    return Plan(findings=(finding,))
+
+
+def _off_the_wire(host: Host, link: Link, held: Held) -> Plan:
+    carried = _carried(host, link, held)
     why = f"{link.name} answers ARP and ND for its own addresses, unless a filter drops them"
-    if carried and not promoted:
-        names = ", ".join(str(other.address) for other in carried)
-        return Plan(
-            findings=(
-                Finding(
-                    Severity.ERROR,
-                    f"{held.address}/{held.length} is on {link.name}, and {names} hangs on it",
-                    f"{why}; taking it away would take {names} away as well",
-                    f"set net.ipv4.conf.{link.name}.promote_secondaries to 1, then apply again",
-                ),
-            )
-        )
+    if carried:
+        return _refused(link, held, carried, why)
     step = Step(
         id=f"take:{held.address}@{link.name}",
         what=f"take {held.address}/{held.length} from {link.name}",
         why=why,
         do=(take_away(held.address, held.length, link.name),),
         check=(lacks(held.address, held.length, link.name),),
-        undo=(put_back(held.address, held.length, link.name, held.scope),),
+        undo=(put_back(held, link.name),),
         note=f"look for it in the configuration of {link.name}, or it will be back after a reboot",
     )
     return Plan((step,))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from shunt.servers.steps import Command
 
 if TYPE_CHECKING:
     from shunt.model.addresses import Address
+    from shunt.servers.drivers.linux.observed import Held
 
 
 def ip(address: Address) -> str:
@@ -58,15 +60,47 @@ def lacks(address: Address, length: int, device: str) -> Command:
     return Command.sh(f"! {_shown(address, length, device)}")
 
 
+# What `ip route show` says of a row and `ip route add` does not take; a next hop's id says it all.
+_NOT_ADDED = (
+    r"s/\\//g; s/ \(linkdown\|dead\|offload\|offload_failed\|trap\|rt_trap\|rt_offload\)\>//g;"
+    r" / nhid /{ s/[[:space:]]*nexthop .*//; s/ via \(inet6 \)\{0,1\}[^ ]*//; s/ dev [^ ]*//; }"
+)
+
+
+def _routes_kept(address: Address) -> str:
+    """Return the line that gives routes with the source `address` a twin without it.
+
+    With an IPv4 address its kernel drops each row of the main table that has it as source
+    (net/ipv4/fib_semantics.c, fib_sync_down_addr); of IPv6 rows it takes the source only. The rows
+    that the kernel made itself go with the address, as they came.
+    """
+    show = f"ip -4 -o address show to {address}"
+    return (
+        f"rows=$(ip -4 -o route show table main src {address}) || exit 1;"
+        f' [ -z "$rows" ] || [ $({show} | wc -l) -gt 1 ] || printf \'%s\\n\' "$rows" |'
+        f" grep -v ' proto kernel ' | sed '{_NOT_ADDED}' | while read -r row; do"
+        ' bare=$(printf %s "$row" | sed "s/ src [^ ]*//");'
+        " said=$(ip -4 route append $bare 2>&1) || case $said in *exists*) ;;"
+        ' *) echo "$said" >&2; exit 1 ;; esac; ip -4 route del $row || exit 1; done'
+    )
+
+
 def take_away(address: Address, length: int, device: str) -> Command:
-    """Return the command that removes an address, and is content if it is not there."""
+    """Return the command that removes an address, and is content if it is not there.
+
+    A route that has the address as its source stays, without that source.
+    """
     line = f"{ip(address)} address del {address}/{length} dev {device}"
-    return Command.sh(f"if {_shown(address, length, device)}; then {line}; fi")
+    kept = f"{{ {_routes_kept(address)}; }} && " if address.version == 4 else ""
+    return Command.sh(f"if {_shown(address, length, device)}; then {kept}{line}; fi")
 
 
-def put_back(address: Address, length: int, device: str, scope: str) -> Command:
+def put_back(held: Held, device: str) -> Command:
     """Return the command that adds an address as it was, and is content if it is there."""
-    words = f" scope {scope}" if address.version == 4 else ""
+    address, length = held.address, held.length
+    words = f" scope {held.scope}" if address.version == 4 else ""
+    if held.label not in {"", device}:
+        words += f" label {shlex.quote(held.label)}"
     line = f"{ip(address)} address replace {address}/{length} dev {device}{words}"
     return Command.sh(f"! ip link show dev {device} >/dev/null 2>&1 || {line}")
 

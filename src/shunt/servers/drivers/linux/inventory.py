@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from shunt.servers.drivers.linux import files
@@ -12,6 +13,7 @@ from shunt.servers.steps import Item
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from shunt.model.addresses import Address
     from shunt.servers.drivers.linux.observed import Held, Host, Link, Route
 
 _JUDGED = ("arp_ignore", "arp_announce", "rp_filter")
@@ -21,7 +23,10 @@ def items(host: Host) -> Iterator[Item]:
     """Yield every address, route, rule and setting."""
     for link in host.links:
         yield from (_address(link, held) for held in link.addresses)
-    yield from (_route(route) for route in host.routes)
+    for route in host.routes:
+        yield _route(route)
+        if route.source is not None:
+            yield _source(route, route.source)
     for rule in host.rules:
         yield Item(f"the IPv{rule.version} rule {rule.priority} to table {rule.table}")
     for path, value in host.values.items():
@@ -41,18 +46,28 @@ def _address(link: Link, held: Held) -> Item:
 
 
 def _route(route: Route) -> Item:
-    words = shlex.join(route.words)
+    words = shlex.join(route.without_source)
     first = route.destination.network_address
     single = route.destination.prefixlen == route.destination.max_prefixlen
-    named = {first if single else None, route.gateway, route.source} - {None}
+    made = single and ("proto", "kernel") in pairwise(route.words)
     steps = _of(route.device) if route.device else frozenset[str]()
     if (route.device, route.table) == ("lo", "main"):
         steps |= {f"persist:{files.PROFILE}"}  # NetworkManager 1.52 adds such a one to a profile's
     return Item(
         f"the route {words}",
-        frozenset(address for address in named if address is not None),
+        frozenset((first,)) if made else frozenset(),
         steps,
         f"{ip(first)} route replace {words}",
+    )
+
+
+def _source(route: Route, source: Address) -> Item:
+    """Return the preferred source of a route: it may go with its address, the route may not."""
+    return Item(
+        f"the source {source} of the route {shlex.join(route.without_source)}",
+        frozenset((source,)),
+        _route(route).steps,
+        f"{ip(source)} route replace {shlex.join(route.words)}",
     )
 
 

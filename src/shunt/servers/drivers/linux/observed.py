@@ -27,6 +27,7 @@ class Held:
     scope: str
     secondary: bool = False
     deprecated: bool = False
+    label: str = ""  # of IPv4: the name of the interface, or one that begins with it (`eth0:1`)
 
     @property
     def network(self) -> Network:
@@ -72,6 +73,11 @@ class Route:
     gateway: Address | None
     source: Address | None
     words: tuple[str, ...]
+
+    @property
+    def without_source(self) -> tuple[str, ...]:
+        """Return the words without the preferred source, which comes last."""
+        return self.words if self.source is None else self.words[:-2]
 
 
 @dataclass(frozen=True, slots=True)

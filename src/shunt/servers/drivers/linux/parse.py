@@ -155,6 +155,7 @@ def _held(entry: dict[str, Any]) -> Held:
         str(entry["scope"]),
         secondary=bool(entry.get("secondary")),
         deprecated=bool(entry.get("deprecated")),
+        label=str(entry.get("label", "")),
     )
 
 

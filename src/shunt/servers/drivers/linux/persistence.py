@@ -189,7 +189,7 @@ def _loopback_back(host: Host) -> tuple[Command, ...]:
         f"n=0; while {active} && [ $n -lt {_PATIENCE} ]; do sleep 1; n=$((n + 1)); done"
     )
     own = [(link, h) for link in host.links for h in link.addresses if h.address.is_loopback]
-    addresses = (put_back(h.address, h.length, link.name, h.scope) for link, h in own)
+    addresses = (put_back(h, link.name) for link, h in own)
     # The kernel brings IPv6's route back with the address, and the routes of IPv4 not always.
     there = "! ip link show dev lo >/dev/null 2>&1"
     routes = (

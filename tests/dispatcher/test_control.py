@@ -448,6 +448,7 @@ def test_who_finds_the_queue_full_waits_for_room(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as stack:
         listening.bind(str(path))
         listening.listen(0)
+        listening.settimeout(20)
         stack.enter_context(connected(path))
         with pytest.raises(ControlError, match=r"has not answered within 0\.05 s"):
             control.request(path, "echo", patience=0.05)

@@ -51,7 +51,8 @@ bench: setup  ## run the benchmarks and write docs/performance.md
 	@$(PY) -m bench
 
 lock:  ## renew the locked Python dependencies (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group build -o setup/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -o setup/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q --group build -o setup/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group dev -o setup/dev.txt
 
 clean:  ## remove what was built here (laboratories left standing: shunt lab down)

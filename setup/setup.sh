@@ -9,12 +9,12 @@ cd "$(dirname "$0")/.."
 
 level=${1:?usage: setup/setup.sh wheel|demo|test|machines}
 case $level in
-    wheel) lists=(setup/debian-build.txt) lock=setup/runtime.txt level=demo ;;
-    demo) lists=(setup/debian-{build,demo}.txt) lock=setup/runtime.txt ;;
-    test) lists=(setup/debian-{build,demo,test}.txt) lock=setup/dev.txt ;;
+    wheel) lists=(setup/debian-build.txt) locks=(setup/{runtime,build}.txt) level=demo ;;
+    demo) lists=(setup/debian-{build,demo}.txt) locks=(setup/{runtime,build}.txt) ;;
+    test) lists=(setup/debian-{build,demo,test}.txt) locks=(setup/dev.txt) ;;
     machines)
         lists=(setup/debian-{build,demo,test,machines}.txt)
-        lock=setup/dev.txt level=test
+        locks=(setup/dev.txt) level=test
         ;;
     *) echo "setup: unknown level '$level'; wheel, demo, test or machines" >&2; exit 2 ;;
 esac
@@ -34,18 +34,18 @@ find_python() {
     die "Python 3.11 or newer with its venv module is needed (on Ubuntu 22.04: apt-get install python3.11-venv)"
 }
 
-# The stamp names the lock that the environment was made from; the larger environment serves both levels.
+# The stamp names the locks that the environment was made from; the larger environment serves both levels.
 install_python() {
     local sum stamp=$venv/.installed
-    sum=$(sha256sum "$lock" pyproject.toml hatch_build.py | sha256sum | cut -c1-16)
+    sum=$(sha256sum "${locks[@]}" pyproject.toml hatch_build.py | sha256sum | cut -c1-16)
     if [ -f "$stamp" ] && grep -qx "$level $sum" "$stamp"; then return; fi
     if [ ! -x $venv/bin/python ] || ! $venv/bin/python -c pass 2> /dev/null; then
         say "making the virtual environment"
         rm -rf $venv
         "$(find_python)" -m venv $venv
     fi
-    say "installing Python packages from $lock"
-    $venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
+    say "installing Python packages from ${locks[*]}"
+    $venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes "${locks[@]/#/-r}"
     $venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
     echo "$level $sum" >> "$stamp"
 }

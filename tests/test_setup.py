@@ -100,10 +100,23 @@ def test_every_dependency_is_pinned_by_hash_where_the_readme_installs_from() -> 
     """The wheel is installed without its dependencies: they come from this file only."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[<>=!~;\[ ]", each)[0].lower() for each in project["dependencies"]}
-    locked = (ROOT / "setup/runtime.txt").read_text()
+    assert wanted <= pinned("setup/runtime.txt")
+
+
+def test_what_only_builds_the_wheel_is_not_installed_with_it() -> None:
+    """A dispatcher needs no build tools; what makes the wheel has a lock of its own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {re.split(r"[<>=]", each)[0] for each in project["dependency-groups"]["build"]}
+    assert wanted <= pinned("setup/build.txt")
+    assert pinned("setup/build.txt") & pinned("setup/runtime.txt") == set()
+
+
+def pinned(file: str) -> set[str]:
+    """Return what a lock names; each must have a hash."""
+    locked = (ROOT / file).read_text()
     pins = re.findall(r"^([A-Za-z0-9_.-]+)==[^\\\n]*\\\n +--hash=sha256:", locked, re.MULTILINE)
     assert len(pins) == len(re.findall(r"^[A-Za-z0-9]", locked, re.MULTILINE))
-    assert wanted <= {pin.lower() for pin in pins}
+    return {pin.lower() for pin in pins}
 
 
 def test_what_people_are_told_to_install_is_pinned_by_its_hash() -> None:

@@ -25,6 +25,8 @@ _TEST_LOCK = ROOT / "setup" / "dev.txt"
 _TEST_TOOLS = {
     "hypothesis",
     "iniconfig",
+    "packaging",
+    "pluggy",
     "pytest",
     "pytest-asyncio",
     "pytest-timeout",

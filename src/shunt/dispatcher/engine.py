@@ -21,6 +21,7 @@ from shunt.dispatcher.arena import power_of_two
 from shunt.dispatcher.balancer import Balancer
 from shunt.dispatcher.diagnoses import shared_macs
 from shunt.dispatcher.interfaces import NONE_UNFIT, why_closed
+from shunt.dispatcher.limited_log import LimitedLog
 from shunt.dispatcher.overrides import NOTHING, Overrides
 from shunt.dispatcher.snapshot import name_of
 from shunt.dispatcher.surroundings import host_addresses
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _MODES = {Mode.AUTO: None, Mode.NATIVE: AttachMode.NATIVE, Mode.GENERIC: AttachMode.GENERIC}
 log = structlog.get_logger()
+_SAID_EACH, _SAID_FEW = 10.0, 10  # of what is probably wrong: strangers decide how often it changes
 _MORE_PORTS = 64
 _ROOM = 2  # arrays have room for so many times the slots and members of the first configuration
 
@@ -94,6 +96,7 @@ class Engine:
         health: by (service name, server name).
         diagnoses: what is probably wrong with servers, by the last `apply`.
         fresh: the data plane was made anew, not taken over.
+        limited: the log of what others than the operator decide.
     """
 
     config: Config
@@ -103,6 +106,7 @@ class Engine:
     ways: Mapping[str, Way] = field(default_factory=dict)
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
     diagnoses: tuple[Diagnosis, ...] = ()
+    limited: LimitedLog = field(default_factory=lambda: LimitedLog(_SAID_EACH, _SAID_FEW))
     _whereabouts: Whereabouts = field(default_factory=Whereabouts)
     _apart: frozenset[frozenset[Place]] = frozenset()
     _kept: frozenset[str] = frozenset()
@@ -180,16 +184,17 @@ class Engine:
         wished = wishes(config, inputs.overrides, ways, inputs.health)
         self._write_ports(config)
         moved = self.balancer.apply(wished, self._whereabouts.by_identity())
-        self._diagnose(config)
+        self.diagnose(config)
         self._say_what_is_kept(config)
         self._say_what_is_apart(wished)
         return moved
 
-    def _diagnose(self, config: Config) -> None:
+    def diagnose(self, config: Config) -> None:
+        """Look for what is probably wrong with servers; log what is new, few lines of it."""
         found = shared_macs(config, self.ways)
         for diagnosis in found:
             if diagnosis not in self.diagnoses:
-                log.warning("servers", problem=diagnosis.text, services=diagnosis.services)
+                self.limited.warning("servers", problem=diagnosis.text, services=diagnosis.services)
         self.diagnoses = found
 
     def kept(self) -> list[str]:

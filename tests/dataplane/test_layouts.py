@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from shunt.dataplane.btf import Kind, parse_btf
 from shunt.dataplane.elf import parse_elf
 from shunt.dataplane.layouts import Layouts, difference, dtype_of, padding
+from shunt.dataplane.plane import Plane
 from shunt.errors import HostError, LayoutError
 
 ORDER = "<" if sys.byteorder == "little" else ">"
@@ -90,6 +92,15 @@ def test_what_is_unknown_is_named(layouts: Layouts, ask: Any, missing: str) -> N
     with pytest.raises(LayoutError, match=missing) as raised:
         ask(layouts)
     assert raised.value.hint
+
+
+def test_an_object_older_than_its_source_is_said_to_be_so_with_what_to_do(
+    layouts: Layouts,
+) -> None:
+    plane = cast("Plane", SimpleNamespace(layouts=layouts))
+    with pytest.raises(LayoutError, match="struct record has no field 'newer'") as raised:
+        Plane.record(plane, "record", newer=1)
+    assert "make setup" in str(raised.value.hint)
 
 
 def test_an_absent_file_is_the_hosts_fault(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ AnyDtype = np.dtype[Any]
 _NETWORK_ORDER = {"__be16": ">u2", "__be32": ">u4", "__be64": ">u8"}
 _MAX_DEPTH = 16
 _DATA = (".rodata", ".data", ".bss")
-_REBUILD = "The object was not built from this release's sources; build it again: `make setup`."
+REBUILD = (
+    "The object was not built from this release's sources: build it again (`make setup`), or"
+    " install the wheel again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Layouts:
         if name not in self._dtypes:
             found = self._btf.find(name, Kind.STRUCT, Kind.UNION, Kind.TYPEDEF)
             if found is None:
-                raise LayoutError(f"the object has no struct {name!r}", hint=_REBUILD)
+                raise LayoutError(f"the object has no struct {name!r}", hint=REBUILD)
             self._dtypes[name] = dtype_of(self._btf, found)
         return self._dtypes[name]
 
@@ -95,7 +98,7 @@ class Layouts:
         """Return an enumeration's names and values in the order of the source."""
         found = self._btf.find(name, Kind.ENUM, Kind.ENUM64)
         if found is None:
-            raise LayoutError(f"the object has no enum {name!r}", hint=_REBUILD)
+            raise LayoutError(f"the object has no enum {name!r}", hint=REBUILD)
         return dict(self._btf[found].values)
 
     def section(self, name: str) -> AnyDtype:
@@ -127,7 +130,7 @@ class Layouts:
             LayoutError: the object has no such section.
         """
         if section not in self._elf.sections:
-            raise LayoutError(f"the object has no section {section!r}", hint=_REBUILD)
+            raise LayoutError(f"the object has no section {section!r}", hint=REBUILD)
         return tuple(self._elf.sections[section].decode().rstrip("\0").split("\0"))
 
     def holder(self, constant: str) -> str:
@@ -139,7 +142,7 @@ class Layouts:
         for section in _DATA:
             if (section, constant) in self._elf.symbols:
                 return section
-        raise LayoutError(f"the object has no constant {constant!r}", hint=_REBUILD)
+        raise LayoutError(f"the object has no constant {constant!r}", hint=REBUILD)
 
 
 def dtype_of(btf: Btf, type_id: int) -> AnyDtype:

@@ -17,7 +17,7 @@ import numpy as np
 from shunt.dataplane.attach import Attachment, Mode, attach, query
 from shunt.dataplane.grace import wait_for_packets
 from shunt.dataplane.kernel import PER_CPU
-from shunt.dataplane.layouts import Layouts
+from shunt.dataplane.layouts import REBUILD, Layouts
 from shunt.dataplane.object import Object
 from shunt.dataplane.release import open_pinned, pinned_key
 from shunt.dataplane.sights import catch_up
@@ -349,7 +349,7 @@ class Plane:
         made = np.zeros((), dtype)
         for name, value in fields.items():
             if dtype.names is None or name not in dtype.names:
-                raise LayoutError(f"struct {struct} has no field {name!r}")
+                raise LayoutError(f"struct {struct} has no field {name!r}", hint=REBUILD)
             made[name] = value
         return made
 

@@ -85,7 +85,7 @@ def test_what_interrupts(now: Examination, interrupts: bool) -> None:
 def answering(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any] | None) -> None:
     def ask(*_: object, **__: object) -> dict[str, Any]:
         if answer is None:
-            raise ControlError("no dispatcher runs here")
+            raise ControlError("no dispatcher runs here") from FileNotFoundError()
         return answer
 
     monkeypatch.setattr(control, "request", ask)
@@ -118,6 +118,21 @@ def test_what_cannot_be_known_is_said(
     ask(WISH, before(f"alias:{FOUR}"))
     said = " ".join(capsys.readouterr().err.split())
     assert "warning: a: whether a dispatcher gives it traffic is not known here" in said
+
+
+@pytest.mark.parametrize("cause", [TimeoutError(), PermissionError(), ConnectionResetError(), None])
+def test_a_daemon_that_does_not_tell_is_not_one_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception | None
+) -> None:
+    def ask(*_: object, **__: object) -> None:
+        raise ControlError("it has not answered") from cause
+
+    monkeypatch.setattr(control, "request", ask)
+    consent(Care(), Output())(WISH, before(f"keep:{FOUR}"))
+    with pytest.raises(InUseError, match="could not be asked") as refused:
+        consent(Care(), Output())(WISH, before(f"alias:{FOUR}"))
+    assert "--force" in (refused.value.hint or "")
+    consent(Care(force=True), Output())(WISH, before(f"alias:{FOUR}"))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Whether servers get traffic while they are changed: `remove` and `apply` ask first.
 
 The daemon on this host knows which servers it gives traffic to. Where none runs, or another host's
-dispatcher has the server, nobody here knows: then it is said, and done.
+dispatcher has the server, nobody here knows: then it is said, and done. One that runs and does not
+tell is another matter: then nothing is done without --force.
 """
 
 from __future__ import annotations
@@ -45,9 +46,13 @@ CAREFUL = Care()
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the daemon on this host says; `status` is None where none could be asked."""
+    """What the daemon on this host says; `status` is None where none runs, or none tells.
+
+    `silent` says why one that runs does not tell.
+    """
 
     status: dict[str, Any] | None
+    silent: str | None = None
 
     @classmethod
     def ask(cls, root: Path | None) -> Traffic:
@@ -57,8 +62,9 @@ class Traffic:
 
         try:
             return cls(request(places(root).socket, "status", patience=_TIMEOUT))
-        except (ControlError, HostError):
-            return cls(None)
+        except (ControlError, HostError) as error:
+            runs = not isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError))
+            return cls(None, error.message if runs else None)
 
     def rows(self, wish: Wish) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Yield (service, row) of the server, by its name or by an own address."""
@@ -97,6 +103,12 @@ def consent(care: Care, out: Output) -> Callable[[Wish, Examination], None]:
         interrupted = interrupting(before, served if needs else None)
         if not interrupted:
             return
+        if traffic.silent is not None:
+            raise InUseError(
+                f"whether {wish.server.name} gets traffic could not be asked ({traffic.silent}),"
+                f" and this would interrupt it: {'; '.join(interrupted)}",
+                hint="see what the dispatcher on this host is at; or --force",
+            )
         if needs:
             raise InUseError(
                 f"{wish.server.name} still gets traffic ({'; '.join(needs)}),"

@@ -36,6 +36,7 @@ class Wish:
         dispatchers: Addresses of the machines that forward, as far as they are known.
         silence: How ARP is silenced (Linux).
         persist: Whether it must come back after a reboot.
+        flows: (protocol, port) of the services, as far as they are known; as `ip` names them.
         only: Whether these are all the addresses: what Shunt has set up for others goes.
     """
 
@@ -47,6 +48,7 @@ class Wish:
     silence: Silence = Silence.AUTO
     persist: bool = True
     only: bool = True
+    flows: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def clusters4(self) -> tuple[IPv4Address, ...]:
@@ -80,7 +82,13 @@ def wish_for(config: Config, name: str, dispatchers: tuple[Address, ...] = ()) -
                 hint="a nat server must not hold the address, the others must: use another server",
             )
     forward = Forward.ENCAP if ways[Forward.ENCAP] else Forward.MAC if held else Forward.NAT
-    return Wish(server, tuple(held), forward, tuple(ways[Forward.NAT]), dispatchers)
+    flows = frozenset(
+        (str(service.protocol), service.port)
+        for service in config.services
+        if service.port and any(member.server == name for member in service.members)
+    )
+    bare = tuple(ways[Forward.NAT])
+    return Wish(server, tuple(held), forward, bare, dispatchers, flows=flows)
 
 
 def _addresses(config: Config, service: Service) -> tuple[Address, ...]:

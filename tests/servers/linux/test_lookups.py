@@ -100,6 +100,44 @@ async def test_rules_that_change_nothing_are_no_finding(routed: Host) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize(
+    ("lines", "severity"),
+    [
+        ([f"rule add from {CLUSTER} ipproto tcp unreachable"], Severity.ERROR),
+        ([f"rule add from {CLUSTER} ipproto tcp sport 8080 blackhole"], Severity.ERROR),
+        ([f"rule add from {CLUSTER} ipproto tcp sport 8000-9000 blackhole"], Severity.ERROR),
+        ([f"rule add from {CLUSTER} sport 22 blackhole"], Severity.WARNING),
+        (
+            ["rule add pref 5 lookup local", "rule del pref 0",
+             "rule add pref 1 iif eth0 ipproto tcp dport 8080 prohibit"],
+            Severity.ERROR,
+        ),
+        ([f"-6 rule add from {CLUSTER6} ipproto tcp sport 8080 blackhole"], Severity.ERROR),
+    ],
+)  # fmt: skip
+async def test_rules_by_protocol_and_port_are_asked(
+    routed: Host, lines: list[str], severity: Severity
+) -> None:
+    wanted = wish(routed, flows=frozenset({("tcp", 8080)}))
+    await do(routed, wanted)
+    ip(routed, *lines)
+    found = (await examine(routed, wanted)).plan.findings
+    assert max(f.severity for f in found if " with tcp" in f.what) is severity
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("count", [5, 70])
+async def test_every_mark_is_asked_or_it_is_said(routed: Host, count: int) -> None:
+    await do(routed, wish(routed))
+    lines = [f"rule add pref {n} fwmark {n} lookup main" for n in range(10, 10 + count)]
+    routed.run(["ip", "-batch", "-"], input="\n".join(lines))
+    ip(routed, f"rule add pref 9 from {CLUSTER} fwmark 0x9 unreachable")
+    found = (await examine(routed, wish(routed))).plan.findings
+    assert any("with the mark 0x9" in f.what for f in found) or count > 64
+    assert any("not all were asked" in f.what for f in found) is (count > 64)
+
+
+@pytest.mark.lab
 async def test_what_only_marked_packets_meet_is_a_warning(routed: Host) -> None:
     await do(routed, wish(routed))
     ip(routed, "rule add fwmark 0x7 unreachable")

@@ -159,3 +159,14 @@ async def test_an_address_is_given_back_with_its_label(server: Host) -> None:
     assert addresses(server, "eth0") != before
     await remove(server, wish(server))
     assert addresses(server, "eth0") == before
+
+
+@pytest.mark.parametrize("row", ["10.9.0.64/26 dev lo tos 0x10", "10.9.0.64/26 nhid 12"])
+async def test_an_extra_route_goes_and_comes_back_as_it_was(server: Host, row: str) -> None:
+    server.ip("nexthop", "add", "id", "12", "dev", "lo")
+    server.ip("route", "add", *row.split())
+    before = routes(server)
+    assert (await do(server, wish(server))).now.settled
+    assert routes(server) != before
+    await remove(server, wish(server))
+    assert routes(server) == before

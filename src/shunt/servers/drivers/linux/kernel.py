@@ -37,8 +37,10 @@ _WORDS = {
 }
 _ANSWER = re.compile(
     r"(?P<status>\d+) [46] (?P<to>[\d.]+|[0-9a-f:]+) from (?P<source>[\d.]+|[0-9a-f:]+)"
-    r"(?: iif (?P<device>\S+))?(?: mark (?P<mark>\S+))? : (?P<said>.*)"
+    r"(?: iif (?P<device>\S+))?(?: (?P<mark>mark \S+|ipproto \w+(?: [sd]port \d+)*))?"
+    r" : (?P<said>.*)"
 )
+_NOT_ASKED = "not asked: "
 _TYPES = frozenset(
     {"local", "unreachable", "blackhole", "prohibit", "broadcast", "multicast", "throw", "anycast"}
 )
@@ -72,8 +74,21 @@ neighbours() {
 lookups() {
     version=$1; far=$2; clusters=$3
     ip -$version route show table all | grep -q '^default' || far=
-    marks=$(ip -$version rule show | sed -n 's/.*fwmark \([0-9a-fx]*\).*/\1/p' | sort -u)
-    marks=$(printf '%s\n' $marks | head -n 4)
+    # Whatever rules go by besides addresses, one question a line; of a range of ports the first.
+    hows=$(ip -$version rule show | awk -v flows="$FLOWS" '
+        { how = by = ""; proto = "tcp"
+          for (i = 1; i < NF; i++) {
+              if ($i == "fwmark") { split($(i + 1), part, "/"); print "mark " part[1] }
+              if ($i == "ipproto") { proto = $(i + 1); by = "any" }
+              if ($i == "sport" || $i == "dport") {
+                  split($(i + 1), part, "-"); how = how " " $i " " part[1]; by = "port" } }
+          if (by != "" && proto ~ /^(tcp|udp)$/) { print "ipproto " proto how; selecting = 1 } }
+        END { n = split(flows, flow, " ")
+              for (i = 1; selecting && i <= n; i++) { split(flow[i], part, "/")
+                  print "ipproto " part[1] " sport " part[2]
+                  print "ipproto " part[1] " dport " part[2] } }' | sort -u)
+    left=$(printf '%s\n' "$hows" | tail -n +65 | wc -l)
+    hows=$(printf '%s\n' "$hows" | head -n 64)
     clients="$far $(neighbours $version)"
     segment $version | while read device own; do
         for client in $clients; do
@@ -82,15 +97,18 @@ lookups() {
         for cluster in $clusters; do
             for client in ${far:-$clients}; do
                 ask $version $cluster from $client iif $device
-                for mark in $marks; do
-                    ask $version $cluster from $client iif $device mark $mark
-                done
+            done
+            [ -z "$hows" ] || printf '%s\n' "$hows" | while read -r how; do
+                ask $version $cluster from ${far:-${clients%%[[:space:]]*}} iif $device $how
             done
         done
     done
     for cluster in $clusters; do
         for client in $clients; do ask $version $client from $cluster; done
-        for mark in ${far:+$marks}; do ask $version $far from $cluster mark $mark; done
+        to=${far:-${clients%%[[:space:]]*}}
+        [ -z "$hows$to" ] || [ -z "$hows" ] || printf '%s\n' "$hows" |
+            while read -r how; do ask $version $to from $cluster $how; done
+        [ $left = 0 ] || echo "1 $version ${to:-$cluster} from $cluster : not asked: $left"
     done
 }
 """
@@ -103,7 +121,7 @@ class Lookup:
     Attributes:
         to, source: The packet's addresses.
         device: Where it comes in; None: this host sends it.
-        mark: Its mark, if it has one.
+        mark: Its mark, or its protocol and ports, in words of `ip route get`; None: not given.
         verdict: The type of the route found (`unicast`, `local`), or why there is none, in words.
         out: The device that it leaves by, if one.
     """
@@ -119,14 +137,15 @@ class Lookup:
     def words(self) -> str:
         """Return the command that asks this."""
         by = f" iif {self.device}" if self.device else ""
-        mark = f" mark {self.mark}" if self.mark else ""
+        mark = f" {self.mark}" if self.mark else ""
         return f"{ip(self.to)} route get {self.to} from {self.source}{by}{mark}"
 
 
 def question(wish: Wish) -> Fact:
     """Return the question for every lookup; `parse` reads the answers."""
     own = " ".join(str(address) for address in wish.server.addresses)
-    lines = [f"OWN='{own}'", f"DEVICE='{wish.server.interface or ''}'"]
+    flows = " ".join(f"{protocol}/{port}" for protocol, port in sorted(wish.flows))
+    lines = [f"FLOWS='{flows}'", f"OWN='{own}'", f"DEVICE='{wish.server.interface or ''}'"]
     for version in (4, 6):
         named = " ".join(str(a) for a in wish.clusters if a.version == version)
         if named or (version == 4 and wish.clusters):
@@ -202,7 +221,10 @@ def findings(host: Host, wish: Wish) -> Iterator[Finding]:
         key = (cluster, inward, one.verdict, one.mark)
         if key not in seen:
             seen.add(key)
-            yield _astray(one, cluster) if inward else _stuck(one, cluster)
+            if one.verdict.startswith(_NOT_ASKED):
+                yield _unasked(one, cluster)
+            else:
+                yield _astray(one, cluster, wish) if inward else _stuck(one, cluster, wish)
 
 
 def _is_right(one: Lookup, filtered: set[tuple[str, Address]]) -> bool:
@@ -212,17 +234,36 @@ def _is_right(one: Lookup, filtered: set[tuple[str, Address]]) -> bool:
     return one.verdict == "local" or (refused and one.verdict in _REFUSALS)
 
 
-def _severity(one: Lookup) -> Severity:
-    return Severity.WARNING if one.mark else Severity.ERROR
+def _severity(one: Lookup, wish: Wish) -> Severity:
+    """Return how bad it is: a mark or a port may be none of the services'."""
+    if one.mark is None:
+        return Severity.ERROR
+    kind, protocol, *ports = one.mark.split()
+    if kind != "ipproto":
+        return Severity.WARNING
+    side = "dport" if one.device else "sport"
+    ours = [f"{side} {port}" for known, port in wish.flows if known == protocol]
+    met = " ".join(ports) in ours or not ports
+    return Severity.ERROR if met else Severity.WARNING
 
 
 def _marked(one: Lookup) -> str:
-    return f" with the mark {one.mark}" if one.mark else ""
+    words = (one.mark or "").replace("mark ", "the mark ").replace("ipproto ", "")
+    return f" with {words}" if words else ""
 
 
-def _astray(one: Lookup, cluster: Address) -> Finding:
+def _unasked(one: Lookup, cluster: Address) -> Finding:
     return Finding(
-        _severity(one),
+        Severity.WARNING,
+        f"policy rules here go by very many marks and ports; for {cluster} not all were asked",
+        f"{one.verdict.removeprefix(_NOT_ASKED)} of them may meet another answer",
+        "look at `ip rule`",
+    )
+
+
+def _astray(one: Lookup, cluster: Address, wish: Wish) -> Finding:
+    return Finding(
+        _severity(one, wish),
         f"packets for {cluster} that come in by {one.device}{_marked(one)} are not taken for the"
         f" host's own: {_told(one)}",
         "a policy rule, or a table that is looked up before the table local, sends them elsewhere",
@@ -230,9 +271,9 @@ def _astray(one: Lookup, cluster: Address) -> Finding:
     )
 
 
-def _stuck(one: Lookup, cluster: Address) -> Finding:
+def _stuck(one: Lookup, cluster: Address, wish: Wish) -> Finding:
     return Finding(
-        _severity(one),
+        _severity(one, wish),
         f"replies from {cluster}{_marked(one)} do not reach {one.to}: {_told(one)}",
         "a policy rule for this source address, or a route of the table that it names",
         f"look at `ip rule` and `ip route show table all`, and ask: {one.words}",

@@ -49,7 +49,7 @@ _KEYS_THAT_SELECT = frozenset(
     {"src", "dst", "iif", "oif", "fwmark", "ipproto", "sport", "dport", "tos", "uid_range"}
     | {"tun_id", "not", "l3mdev", "dsfield", "iif_detached", "oif_detached"}
 )
-_ROUTE_WORDS = (("metric", "metric"), ("protocol", "proto"), ("scope", "scope"))
+_ROUTE_WORDS = (("tos", "tos"), ("metric", "metric"), ("protocol", "proto"), ("scope", "scope"))
 
 
 def host(outputs: Mapping[str, Output]) -> Host:
@@ -173,8 +173,10 @@ def _route(item: dict[str, Any], version: int) -> Route:
     gateway = item.get("gateway", via)
     words = [] if kind == "unicast" else [kind]
     words.append(item["dst"])
+    if "nhid" in item:  # the next hop is told besides, and is not taken with its id
+        words += ["nhid", str(item["nhid"])]
     for key, word in (("gateway", "via"), ("dev", "dev")):
-        if key in item:
+        if key in item and "nhid" not in item:
             words += [word, item[key]]
     words += ["table", table]
     for key, word in _ROUTE_WORDS:

@@ -27,7 +27,7 @@ from shunt.dispatcher.snapshot import name_of
 from shunt.dispatcher.surroundings import host_addresses
 from shunt.dispatcher.whereabouts import Whereabouts
 from shunt.dispatcher.wishes import Flag, Health, Way, watched, wishes
-from shunt.errors import DataplaneError, LayoutError
+from shunt.errors import DataplaneError, LayoutError, ShuntError
 from shunt.model.addresses import Mac, packed16, unpacked16
 from shunt.model.config import Mode
 from shunt.network.addresses import addresses
@@ -275,14 +275,33 @@ class Engine:
             self.balancer.plane = self.plane.grown(sizes)
 
     def attach(
+        self, interfaces: tuple[Link, ...], settings: Dispatcher, *, replace: bool = False
+    ) -> None:
+        """Attach to these interfaces and to no others; natively only where frames can leave.
+
+        Args:
+            interfaces: where to.
+            settings: of the configuration.
+            replace: take off whatever program of others is there.
+
+        Raises:
+            HostError: an interface carries someone else's program.
+            DataplaneError: the kernel refused.
+        """
+        refused = self.attach_each(interfaces, settings, replace=replace)
+        for error in refused.values():
+            raise error
+        self.detach_others(settings)
+
+    def attach_each(
         self,
         interfaces: tuple[Link, ...],
         settings: Dispatcher,
         unfit: Mapping[str, str] = NONE_UNFIT,
         *,
         replace: bool = False,
-    ) -> None:
-        """Attach to these interfaces and to no others; natively only where frames can leave.
+    ) -> dict[str, ShuntError]:
+        """Attach to each of these interfaces, whatever befalls the others.
 
         Args:
             interfaces: where to.
@@ -290,17 +309,31 @@ class Engine:
             unfit: interfaces that native mode does not suit, each with the reason.
             replace: take off whatever program of others is there.
 
+        Returns:
+            Why not, by name, for those where it could not be.
+
         Raises:
-            HostError: an interface carries someone else's program.
-            DataplaneError: the kernel refused.
+            DataplaneError: the settings could not be written.
         """
         mode = _MODES[settings.mode]
         self.balancer.change_settings(exceptions_rate=settings.exceptions_rate)
         for link in interfaces[:1]:
             self.balancer.change_settings(trace_ifindex=link.index)
+        refused: dict[str, ShuntError] = {}
         for link in interfaces:
-            avoid = unfit.get(link.name) or why_closed(link) if mode is None else ""
-            self.plane.attach(link.name, link.index, mode, replace=replace, avoid_native=avoid)
+            try:
+                avoid = unfit.get(link.name) or why_closed(link) if mode is None else ""
+                self.plane.attach(link.name, link.index, mode, replace=replace, avoid_native=avoid)
+            except ShuntError as error:
+                refused[link.name] = error
+        return refused
+
+    def detach_others(self, settings: Dispatcher) -> None:
+        """Leave the interfaces that the configuration does not name.
+
+        Raises:
+            DataplaneError: the kernel refused.
+        """
         for name in self.plane.links.keys() - set(settings.interfaces):  # not one that went away
             self.plane.detach(name)
 

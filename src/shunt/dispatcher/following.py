@@ -32,11 +32,13 @@ class Following:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._followed = Surroundings.look(daemon.engine.config)
+        self._own, self._places = self._followed.own, self._followed.places
         for each in self._followed.held:
             daemon.events.held(each)
         self._groups = Groups(daemon.places.groups)
         self._failed: str | None = None
-        self._attach_again = 0.0
+        self._refused: dict[str, str] = {}
+        self._again: dict[str, float] = {}
         if missing := self.missing:
             log.warning("an interface of the dispatcher is not there", interfaces=sorted(missing))
 
@@ -51,53 +53,64 @@ class Following:
         return self._followed.held
 
     async def adapt(self) -> float:
-        """Follow what has changed since the last call; return the seconds until the next one."""
+        """Follow what has changed since the last call; return the seconds until the next one.
+
+        What cannot be done is tried again, and keeps nothing else from being done.
+        """
         daemon, before = self._daemon, self._followed
-        now = Surroundings.look(daemon.engine.config)
+        now = self._followed = Surroundings.look(daemon.engine.config)
+        self._tell(before, now)
         await self._join(now)
+        attached = await self._attached(now)
+        if now.places != self._places or attached:
+            self._places = now.places
+            daemon.wake()
+            daemon.announcer.take(daemon.addresses())
+        if now.own != self._own:
+            await daemon.work(daemon.engine.write_addresses)
+            self._own = now.own
+        loop = asyncio.get_running_loop()
+        await daemon.work(daemon.interfaces.look, daemon.engine.plane, loop.time())
+        return _LOOK
+
+    def _tell(self, before: Surroundings, now: Surroundings) -> None:
         if gone := now.missing - before.missing:
             log.warning("an interface of the dispatcher is gone", interfaces=sorted(gone))
         for each in now.held - before.held:
-            daemon.events.held(each)
+            self._daemon.events.held(each)
         for each in before.held - now.held:
-            daemon.events.held(each, released=True)
+            self._daemon.events.held(each, released=True)
+
+    async def _attached(self, now: Surroundings) -> bool:
+        """Attach to what is there without a program, or with one that does not suit it.
+
+        Each interface is tried by itself, and after a refusal not too often.
+
+        Returns:
+            Whether one has a program that had none.
+        """
+        daemon, clock = self._daemon, asyncio.get_running_loop().time
         new = now.unattached(await daemon.work(daemon.engine.attached))
-        unfit = await self._unfit()
-        if (new or unfit) and not await self._attached(new, unfit):
-            return _LOOK
-        if now.own != before.own:
-            await daemon.work(daemon.engine.write_addresses)
-        if now.places != before.places:
-            daemon.wake()
-            daemon.announcer.take(daemon.addresses())
-        self._followed = now
-        return _LOOK
-
-    async def _unfit(self) -> Mapping[str, str]:
-        """Look at the interfaces; return those to be attached in generic mode, with reasons."""
-        daemon, now = self._daemon, asyncio.get_running_loop().time()
-        await daemon.work(daemon.interfaces.look, daemon.engine.plane, now)
         auto = daemon.engine.config.dispatcher.mode is Mode.AUTO
-        return daemon.interfaces.unfit if auto else NONE_UNFIT
-
-    async def _attached(self, new: frozenset[str], unfit: Mapping[str, str]) -> bool:
-        """Attach to what is there, and return whether that is all; not too often where refused."""
-        time = asyncio.get_running_loop().time
-        if time() < self._attach_again:
+        unfit = daemon.interfaces.unfit if auto else NONE_UNFIT
+        wanted = new | unfit.keys()
+        for name in self._refused.keys() - wanted:
+            del self._refused[name], self._again[name]
+        if all(clock() < self._again.get(name, 0.0) for name in wanted):
             return False
-        try:
-            await self._attach(unfit)
-        except ShuntError as error:
-            log.error("not attached", interfaces=sorted(new | unfit.keys()), reason=error.message)  # noqa: TRY400 - said in one line
-            self._attach_again = time() + _AGAIN
-            return False
-        if new:
-            log.info("an interface of the dispatcher was made anew", interfaces=sorted(new))
-        for name, reason in unfit.items():
-            log.info("attached again, in generic mode", interface=name, reason=reason)
-        return True
+        refused = await self._attach(wanted, unfit)
+        for name, reason in refused.items():
+            if self._refused.get(name) != reason:
+                log.error("not attached; it is tried again", interface=name, reason=reason)
+            self._refused[name], self._again[name] = reason, clock() + _AGAIN
+        if done := new - refused.keys():
+            log.info("an interface of the dispatcher was made anew", interfaces=sorted(done))
+        for name in unfit.keys() - refused.keys():
+            log.info("attached again, in generic mode", interface=name, reason=unfit[name])
+        return bool(done)
 
-    async def _attach(self, unfit: Mapping[str, str]) -> None:
+    async def _attach(self, wanted: frozenset[str], unfit: Mapping[str, str]) -> dict[str, str]:
+        """Return why not, by name, for those where it could not be."""
         daemon = self._daemon
         async with daemon.reloading.lock:
             # A reload may have held the lock, and named other interfaces: look at them now.
@@ -105,7 +118,12 @@ class Following:
             there = Surroundings.look(config).interfaces
             settings = config.dispatcher
             links = tuple(there[name] for name in settings.interfaces if name in there)
-            await daemon.work(daemon.engine.attach, links, settings, unfit)
+            try:
+                refused = await daemon.work(daemon.engine.attach_each, links, settings, unfit)
+                await daemon.work(daemon.engine.detach_others, settings)
+            except ShuntError as error:
+                return dict.fromkeys(wanted, error.message)
+        return {name: error.message for name, error in refused.items()}
 
     async def _join(self, now: Surroundings) -> None:
         """Hear solicitations for the cluster addresses; without it, some switches withhold them."""

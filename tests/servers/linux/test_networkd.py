@@ -145,6 +145,32 @@ def test_where_no_name_comes_first_the_unit_does_it() -> None:
     assert choice.manager(replace(host, managers=who), case.wish) is Manager.UNIT
 
 
+@pytest.mark.parametrize("name", ["lo", "*"])
+@pytest.mark.parametrize(
+    ("link", "left"),
+    [
+        ("Unmanaged=yes", True),
+        ("Unmanaged = True", True),
+        ("ActivationPolicy=always-down", True),
+        ("ActivationPolicy=manual", True),
+        ("Unmanaged=no", False),
+        ("Unmanaged=yes\nUnmanaged=no", False),
+        ("ActivationPolicy=up", False),
+        ("[Network]\nUnmanaged=yes", False),
+    ],
+)
+def test_where_networkd_leaves_lo_alone_the_unit_does_it(name: str, link: str, left: bool) -> None:
+    case = load(FOLDER / "linux" / "networkd-catch-all.yaml")
+    host = DRIVER.observe(case.wish, case.outputs)
+    text = f"[Match]\nName={name}\n[Link]\n{link}\n"
+    for file in (f"{ETC}/99-rest.network", f"{RUN}/10-netplan-lo.network", networkd.OWN[0]):
+        who = replace(host.managers, networkd_file=file, networkd_texts=(text,))
+        assert (networkd.path(who) is None) is left
+        for netplan in (True, False):
+            found = choice.manager(replace(host, managers=replace(who, netplan=netplan)), case.wish)
+            assert (found is Manager.UNIT) is left
+
+
 @pytest.mark.parametrize(
     ("used", "text", "manager"),
     [

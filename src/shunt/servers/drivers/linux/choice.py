@@ -68,7 +68,8 @@ def keeps_scope_host(host: Host, wish: Wish) -> bool:
 def _made_for_loopback(who: Managers) -> bool:
     """Return whether networkd's file for `lo` is one that netplan has made for it alone."""
     made = (who.networkd_file or "").startswith("/run/systemd/network/10-netplan-lo.network")
-    return made and networkd.only_loopback(who.networkd_texts)
+    texts = who.networkd_texts
+    return made and networkd.only_loopback(texts) and not networkd.leaves_alone(texts)
 
 
 def _others_on_loopback(host: Host, wish: Wish) -> bool:

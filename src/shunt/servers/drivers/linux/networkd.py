@@ -23,14 +23,19 @@ _NAMES = tuple(f"{begin}shunt-lo.network" for begin in ("10-", "05-", "00-", "0-
 OWN = tuple(f"{FOLDER}/{name}" for name in _NAMES)
 DROP_INS = f"{FOLDER}/*.network.d{_DROP_IN}"
 _CARRIED = "# What lo had from the file that comes after this one:\n"
+_YES = frozenset({"1", "yes", "y", "true", "t", "on"})  # systemd.syntax(7)
+_NOT_UP = frozenset({"manual", "always-down", "down"})
 _END = "# The cluster addresses:\n"
 
 
 def path(managers: Managers) -> str | None:
     """Return where the aliases are kept: a drop-in, or a file of Shunt's own.
 
-    None if no name of Shunt's own comes before the file that `lo` shares.
+    None if no name of Shunt's own comes before the file that `lo` shares, or the file has networkd
+    leave `lo` alone: that is somebody's will, and neither to be carried on nor to be overruled.
     """
+    if leaves_alone(managers.networkd_texts):
+        return None
     used = managers.networkd_file
     if used is None:
         return OWN[0]
@@ -73,6 +78,16 @@ def only_loopback(texts: Iterable[str]) -> bool:
                 words = [word.strip("\"'") for word in value.split()]
                 found[:] = [*found, *words] if words else []  # an empty value forgets the others
     return set(names) == {"lo"} or set(types) == {"loopback"}
+
+
+def leaves_alone(texts: Iterable[str]) -> bool:
+    """Return whether networkd ignores the link, or does not bring it up: then it adds no address.
+
+    systemd.network(5), Unmanaged= and ActivationPolicy= of [Link]; the last one counts.
+    """
+    last = {key: value for section, key, value in _settings(texts) if section == "Link"}
+    unmanaged = last.get("Unmanaged", "").lower() in _YES
+    return unmanaged or last.get("ActivationPolicy") in _NOT_UP
 
 
 def _settings(texts: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -21,6 +21,8 @@ from shunt.cli.server import app
 from shunt.cli.server_choice import Choice, wishes
 from shunt.errors import HostError, UsageError
 from shunt.model.config import Forward, OperatingSystem
+from shunt.servers import fleet
+from tests.cli.test_server_view import by_hand, right
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,6 +182,23 @@ def test_a_server_without_a_way_in_is_done_by_hand(
     server = json.loads(capsys.readouterr().out)["servers"][0]
     assert server["state"] == "by hand"
     assert "shunt server script a" in server["error"]["hint"]
+
+
+@pytest.mark.parametrize(("named", "told"), [(False, False), (True, True)])
+def test_quiet_prints_nothing_where_all_that_was_asked_is_right(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    named: bool,
+    told: bool,
+) -> None:
+    async def each(*_: object, **__: object) -> tuple[object, ...]:
+        return right("a"), by_hand("b")
+
+    monkeypatch.setattr(fleet, "each", each)
+    status = _run("check", *(["a", "b"] if named else ["--all"]), "-c", str(config), "--quiet")
+    assert bool(status) is told
+    assert ("by hand" in capsys.readouterr().out) is told
 
 
 @pytest.mark.parametrize("system", OperatingSystem)

@@ -184,7 +184,8 @@ def _finish(
             server_view.interrupted(out, left)
             raise
     out.document(server_view.document(outcomes))
-    server_view.show(out, outcomes, view)
+    if not view.quiet or server_view.exit_code(outcomes, named=not choice.all):
+        server_view.show(out, outcomes, view)
     if "--debug" in sys.argv:
         server_view.tracebacks(outcomes)
     return server_view.exit_code(outcomes, named=not choice.all)

@@ -96,7 +96,7 @@ class View:
     """Leave out the servers that are right."""
 
     quiet: Annotated[bool, Parameter(name=("-q", "--quiet"), negative=())] = False
-    """Print one line for servers that are not right, and nothing where all are."""
+    """Print one line for servers that are not right, and nothing where the exit status is 0."""
 
 
 WHOLE = View()

@@ -118,7 +118,7 @@ def _hop(lab: Lab) -> str:
     let_transmit(lab, hop)
     hop.ip(
         *("link", "set", "dev", "eth0", "xdpdrv"),
-        *("object", str(compiled("hop")), "section", "xdp"),
+        *("object", str(compiled("hop")), "section", "xdp.frags"),
     )
     mac = hop.interface("eth0").mac
     client.ip("neighbour", "replace", HOP, "lladdr", str(mac), "dev", "eth0", "nud", "permanent")

@@ -133,3 +133,20 @@ def test_what_is_too_large_is_not_compiled_in_full(
     assert compiled == [1 << 18]
     assert pattern("healthy").search(b"very healthy")
     assert compiled == [1 << 18, 1 << 18, 1 << 20]
+
+
+@pytest.mark.parametrize(
+    ("written", "body", "found"),
+    [
+        ("^a$", b"a", True),
+        ("^a$", b"a\n", True),
+        ("^a$", b"a\n\n", False),
+        ("^a$", b"a\nb\n", False),
+        (r"a\z", b"a\n", False),
+        (r"^a\$x", b"a$x\n", True),
+    ],
+)
+def test_an_end_may_stand_before_the_last_line_end(
+    written: str, body: bytes, *, found: bool
+) -> None:
+    assert pattern(written).search(body) is found

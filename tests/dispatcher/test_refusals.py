@@ -119,7 +119,7 @@ def test_an_unknown_option_is_refused(scene: Scene) -> None:
 def test_someone_elses_program_is_named_and_left_unless_we_insist(scene: Scene, mode: str) -> None:
     program = str(topology._PASS_PROGRAM)
     take = ("link", "set", "dev", "eth0")
-    scene.dispatcher.ip(*take, mode, "object", program, "section", "xdp")
+    scene.dispatcher.ip(*take, mode, "object", program, "section", "xdp.frags")
     theirs = scene.carried()
     try:
         refused = scene.try_up(GOOD)

@@ -125,7 +125,7 @@ def test_an_interface_that_is_someone_elses_is_refused_and_nothing_changes(scene
     """Also the servers that the same file would have changed stay as they were."""
     program = str(topology._PASS_PROGRAM)
     taken = ("link", "set", "dev", "eth1")
-    scene.dispatcher.ip(*taken, "xdpgeneric", "object", program, "section", "xdp")
+    scene.dispatcher.ip(*taken, "xdpgeneric", "object", program, "section", "xdp.frags")
     try:
         before = shape(scene)
         scene.file.write_text(configuration(TWO, dispatcher="interface: [eth2, eth0, eth1]"))

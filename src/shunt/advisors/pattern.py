@@ -47,8 +47,15 @@ class Pattern:
     _compiled: Any = field(compare=False, repr=False)
 
     def search(self, data: bytes) -> bool:
-        """Return whether it stands somewhere in the data."""
-        return self._compiled.search(data) is not None
+        r"""Return whether it stands somewhere in the data.
+
+        `$` is the end, and the place before a last line end, as other matchers have it; `\z` is the
+        end alone.
+        """
+        if self._compiled.search(data) is not None:
+            return True
+        before_line_end = "$" in self.text and r"\z" not in self.text and data.endswith(b"\n")
+        return before_line_end and self._compiled.search(data[:-1]) is not None
 
     def fullmatch(self, data: bytes) -> bool:
         """Return whether the data are it, from the first byte to the last."""

@@ -131,6 +131,50 @@ async def test_a_claim_just_after_a_defence_is_answered_by_the_next() -> None:
     assert defended[1] >= last
 
 
+async def test_our_own_announcement_is_no_claim_whatever_mac_we_have_by_now() -> None:
+    """Interfaces come late, and change their MACs; one hears what another one announces."""
+    loop = asyncio.get_running_loop()
+    own, looks = set[Mac](), []
+    defended: list[float] = []
+    told: list[Claimed] = []
+
+    def look() -> frozenset[Mac]:
+        looks.append(loop.time())
+        return frozenset(own)
+
+    async def take(mac: Mac) -> None:
+        before = len(looks)
+
+        def is_looked_at() -> bool:
+            guardian.take(claimed(100.0, mac))
+            return len(looks) > before
+
+        await until(is_looked_at)
+
+    guardian = Guardian(lambda: defended.append(loop.time()), told.append, look)
+    first, second, stranger = (Mac(number.to_bytes(6, "big")) for number in (1, 2, 3))
+    own.add(first)
+    await take(first)
+    assert not defended
+    own.add(second)
+    guardian.take(claimed(100.0, first))
+    await take(first)
+    await take(second)
+    assert not defended
+    assert not told
+    own.remove(first)
+    await take(second)
+    await take(first)
+    assert [each.sighting.claim.mac for each in told] == [first], "it is ours no more"
+    for _ in range(1000):
+        guardian.take(claimed(100.0, stranger))
+    assert [each.sighting.claim.mac for each in told] == [first, stranger]
+    begun, before = loop.time(), len(looks)
+    for _ in range(1000):
+        guardian.take(claimed(100.0, stranger))
+    assert len(looks) - before <= (loop.time() - begun) / 0.02 + 1, "looks are bounded"
+
+
 async def test_made_up_claimants_hold_up_no_script_of_a_server(
     events: Events, config: Config, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from shunt.verify.watch import News, Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
-    from shunt.model.addresses import Address
+    from shunt.model.addresses import Address, Mac
     from shunt.verify.watch import Sighting
 
 log = structlog.get_logger()
@@ -28,6 +28,9 @@ _RETRY = 1.0  # seconds after an interface went down, or away
 # a few defences may follow each other closely; for long, whoever claims, they are a second apart,
 # for two machines that defend the same address are not to flood the segment.
 _CLOSE, _APART, _FEW = 0.1, 1.0, 5
+_LOOK = (
+    0.02  # seconds between two looks at our own MACs: strangers decide how many claims there are
+)
 _EACH = 0.0  # every claim is seen: one that comes just after a defence is answered by the next
 
 
@@ -53,6 +56,15 @@ class Claimed:
         }
 
 
+def own_macs() -> frozenset[Mac]:
+    """Return the MACs that this host's interfaces have now.
+
+    Raises:
+        NetworkError: the kernel did not tell.
+    """
+    return frozenset(link.mac for link in links() if link.mac is not None)
+
+
 class Guardian:
     """Guards the cluster addresses on the dispatcher's interfaces.
 
@@ -63,16 +75,25 @@ class Guardian:
         claims: the latest that were told, oldest first.
     """
 
-    def __init__(self, defend: Callable[[], None], tell: Callable[[Claimed], None]) -> None:
+    def __init__(
+        self,
+        defend: Callable[[], None],
+        tell: Callable[[Claimed], None],
+        own: Callable[[], Collection[Mac]] = own_macs,
+    ) -> None:
         """Guard nothing yet.
 
         Args:
             defend: announces the addresses; a few times close together, then once a second.
             tell: called once a minute for each claimant at most, and for a few of each address.
+            own: returns the MACs that this host's interfaces have now; may raise NetworkError.
         """
         self.claims: list[Claimed] = []
         self._defend = defend
         self._tell = tell
+        self._look = own
+        self._own: Collection[Mac] = frozenset()
+        self._looks = RateLimiter(_LOOK)
         self._news = News()
         self._watches: dict[str, Watch] = {}
         self._deaf: dict[str, str] = {}
@@ -110,8 +131,7 @@ class Guardian:
     def _listen(self, interface: str, addresses: Collection[Address]) -> Watch | None:
         self._watches.pop(interface, None)
         try:
-            own = {link.mac for link in links() if link.mac is not None}
-            self._watches[interface] = Watch(interface, addresses, own, _EACH)
+            self._watches[interface] = Watch(interface, addresses, (), _EACH)
         except (HostError, NetworkError) as error:
             if self._deaf.get(interface) != error.message:
                 log.warning("claims cannot be heard", interface=interface, reason=error.message)
@@ -121,13 +141,25 @@ class Guardian:
         return self._watches[interface]
 
     def take(self, claimed: Claimed) -> None:
-        """Defend, at once or as soon as it may be, and tell if it is news."""
+        """Defend, at once or as soon as it may be, and tell if it is news; unless it is our own."""
+        if self._is_own(claimed.sighting.claim.mac):
+            return
         self._defend_soon()
         sighting = self._news.take(claimed.sighting.claim, claimed.sighting.at)
         if sighting is not None:
             claimed = replace(claimed, sighting=sighting)
             self.claims = [*self.claims, claimed][-_KEPT:]
             self._tell(claimed)
+
+    def _is_own(self, mac: Mac) -> bool:
+        """Return whether an interface of this host has the MAC now: they come, and change theirs.
+
+        Our announcements by one interface are heard by another one on the same segment.
+        """
+        if self._looks.allows(asyncio.get_running_loop().time()):
+            with contextlib.suppress(NetworkError):  # what was known last is the best answer
+                self._own = self._look()
+        return mac in self._own
 
     def _defend_soon(self) -> None:
         if self._owed is None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shunt.errors import RemoteError
 from shunt.servers import record as records
+from shunt.servers.drivers.linux import parse
 from shunt.servers.steps import Command, Output, Severity
 from tests.servers.linux.setting_up import (
     CLUSTER,
@@ -169,4 +171,16 @@ async def test_an_extra_route_goes_and_comes_back_as_it_was(server: Host, row: s
     assert (await do(server, wish(server))).now.settled
     assert routes(server) != before
     await remove(server, wish(server))
+    assert routes(server) == before
+
+
+async def test_what_was_not_deleted_is_not_given_back(
+    server: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the words do not name the row: the deletion fails, and `replace` would add one."""
+    server.ip("route", "add", "10.9.0.64/26", "dev", "lo", "tos", "0x10")
+    before = routes(server)
+    monkeypatch.setattr(parse, "_ROUTE_WORDS", ())
+    with pytest.raises(RemoteError, match="everything was undone"):
+        await do(server, wish(server))
     assert routes(server) == before

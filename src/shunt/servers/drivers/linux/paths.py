@@ -93,13 +93,15 @@ def _extra(host: Host, wish: Wish, route: Route, address: Address) -> Plan:
     table = shlex.quote(route.table)
     show = f"{ip(address)} -d route show table {table} exact {route.destination}"
     device = f" dev {route.device}" if route.device else ""
+    there = f"{show} | grep -qF '{device or route.destination}'"
     step = Step(
         id=f"route:{route.table}:{route.destination}",
         what=f"delete the extra route to {route.destination} in table {route.table}",
         why=f"packets for its addresses stay in this host{swallowed}",
         do=(Command((*ip(address).split(), "route", "del", *route.words)),),
-        check=(Command.sh(f"! {show} | grep -qF '{device or route.destination}'"),),
-        undo=(Command((*ip(address).split(), "route", "replace", *route.words)),),
+        check=(Command.sh(f"! {there}"),),
+        # Only what was deleted is given back: not where the deletion failed.
+        undo=(Command.sh(f"{there} || {ip(address)} route replace {words}"),),
         note="look for what adds it, or it will be back after a reboot",
     )
     return Plan((step,))

@@ -39,7 +39,11 @@ class Stub:
             write_addresses=lambda: self.step("addresses", self.engine.config.dispatcher.hooks),
         )  # fmt: skip
         self.events = SimpleNamespace(hooks=SimpleNamespace(folder=Path("/old")))
-        self.watch = SimpleNamespace(watch=lambda _: None, settled=self.settled)
+        self.watch = SimpleNamespace(watch=lambda _: None, settled=self.settled, neighbours={})
+        self.judged_by: list[Config] = []
+        self.neighbour_news = SimpleNamespace(
+            follow=lambda _, config: self.judged_by.append(config)
+        )
         self.health = SimpleNamespace(take=lambda: self.step("health", ""))
         self.announcer = SimpleNamespace(take=lambda _: None)
         self.guardian = SimpleNamespace(keep_to=lambda _: None)
@@ -89,6 +93,7 @@ async def test_what_is_right_is_in_force_and_changes_without_a_place_are_forgott
     assert await put(stub) == 7
     assert stub.steps == ["attach /new", "apply /new", "addresses /new", "health", "attend"]
     assert stub.engine.config is NEW
+    assert stub.judged_by == [NEW], "its pins are held against who answers"
     assert stub.events.hooks.folder == Path("/new")
     assert overrides.read(tmp_path / "overrides") == Overrides({})
 
@@ -106,6 +111,7 @@ async def test_what_the_kernel_refuses_is_taken_back(refused: str, tmp_path: Pat
         await put(stub)
     assert stub.steps[-3:] == ["attach /old", "apply /old", "addresses /old"]
     assert stub.engine.config is OLD
+    assert stub.judged_by == [OLD]
     assert stub.engine.overrides is CHANGES
     assert stub.events.hooks.folder == Path("/old")
     assert not (tmp_path / "overrides").exists()

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from shunt.dispatcher.events import Events
     from shunt.dispatcher.server_macs import MacNews
-    from shunt.model.addresses import Address
+    from shunt.model.addresses import Address, Mac
     from shunt.model.config import Config, Server
-    from shunt.network.neighbours import Change
+    from shunt.network.neighbours import Change, Neighbour
 
 _PERIOD, _BURST = 1.0, 100  # of lines: whoever is on the segment decides how many changes there are
 
@@ -32,18 +32,13 @@ class NeighbourNews:
 
     def take(self, changes: Iterable[Change], config: Config) -> None:
         """Take changes of the neighbour table."""
-        if config is not self._config:
-            self._config = config
-            self._servers = {each.addresses[0]: each for each in config.servers.values()}
-            self._macs.keep_to(self._servers.keys())
+        self._name(config)
         now = asyncio.get_running_loop().time()
         for change in changes:
             before, after = change.before.mac, change.after
             server = self._servers.get(after.address)
             if after.mac is not None and server is not None:
-                news = self._macs.take(server.name, after.address, after.mac, now, server.mac)
-                if news is not None:
-                    self._events.server_mac(news)
+                self._answered(server, after.mac, now)
             if before != after.mac and None in (before, after.mac):
                 self._log.info(
                     "neighbour",
@@ -52,6 +47,28 @@ class NeighbourNews:
                     before=str(before) if before else None,
                     reason=after.reason,
                 )
+
+    def follow(self, neighbours: Mapping[Address, Neighbour], config: Config) -> None:
+        """Judge what is answered now by a configuration that was put in force: its pins hold."""
+        self._name(config)
+        now = asyncio.get_running_loop().time()
+        for address, server in self._servers.items():
+            neighbour = neighbours.get(address)
+            if neighbour is None or neighbour.mac is None:
+                self._macs.unanswered(address, server.mac)
+            else:
+                self._answered(server, neighbour.mac, now)
+
+    def _name(self, config: Config) -> None:
+        if config is not self._config:
+            self._config = config
+            self._servers = {each.addresses[0]: each for each in config.servers.values()}
+            self._macs.keep_to(self._servers.keys())
+
+    def _answered(self, server: Server, mac: Mac, now: float) -> None:
+        news = self._macs.take(server.name, server.addresses[0], mac, now, server.mac)
+        if news is not None:
+            self._events.server_mac(news)
 
     def doubtful(self) -> tuple[MacNews, ...]:
         """Return what an operator must look at now."""

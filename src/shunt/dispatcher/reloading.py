@@ -101,6 +101,7 @@ class Reloading:
             await self._take_back(before, changes)
             raise
         daemon.health.take()
+        daemon.neighbour_news.follow(daemon.watch.neighbours, config)
         daemon.watch.watch(engine.watched())  # who has left may still be needed
         if config.dispatcher == before.dispatcher:
             daemon.announcer.take(daemon.addresses())
@@ -119,6 +120,7 @@ class Reloading:
         """Put the configuration that was in force back, as far as the kernel lets us."""
         daemon, settings = self._daemon, before.dispatcher
         self._name(before, changes)
+        daemon.neighbour_news.follow(daemon.watch.neighbours, before)
         try:
             control.permit(daemon.places.socket, settings.group)
             there = tuple(link for link in links() if link.name in settings.interfaces)

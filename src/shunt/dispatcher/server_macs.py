@@ -8,7 +8,7 @@ whose MAC is pinned in the configuration keeps it, whatever is said.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from shunt.rate_limiter import RateLimiter
@@ -73,6 +73,7 @@ class MacNews:
 class _History:
     mac: Mac
     at: float
+    pin: Mac | None
     owners: dict[Mac, float] = field(default_factory=dict)  # until when each was the owner
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(_PERIOD, _BURST))
     untold: int = 0
@@ -91,6 +92,8 @@ class ServerMacs:
     ) -> MacNews | None:
         """Take a MAC that is answered with; return what is to be told, None if nothing.
 
+        The same MAC is judged anew when the pin is another one than before.
+
         Args:
             server: its name.
             address: its own address.
@@ -100,9 +103,12 @@ class ServerMacs:
         """
         known = self._histories.get(address)
         if known is None:
-            known = self._histories[address] = _History(pin or mac, now)
+            known = self._histories[address] = _History(pin or mac, now, pin)
+        pin_before, known.pin = known.pin, pin
         if mac == known.mac:
-            return None
+            if known.latest is not None:
+                known.latest = replace(known.latest, server=server)
+            return self._repinned(known, server, address, now) if pin != pin_before else None
         news = MacNews(
             server, address, mac, pin or known.mac,
             contested=now - known.owners.get(mac, float("-inf")) <= LATELY,
@@ -113,14 +119,37 @@ class ServerMacs:
         while len(known.owners) > _OWNERS:
             del known.owners[next(iter(known.owners))]
         known.mac, known.at = mac, now
-        back_home = pin is not None and mac == pin
-        known.latest = None if back_home else news
-        if back_home or self._limiter.due(now) > now or not known.limiter.allows(now):
+        known.latest = None if mac == pin else news
+        return self._told(known, news, now)
+
+    def _repinned(
+        self, known: _History, server: str, address: Address, now: float
+    ) -> MacNews | None:
+        if known.pin in (None, known.mac):
+            if known.pin is not None or (known.latest is not None and known.latest.pinned):
+                known.latest = None
+            return None
+        assert known.pin is not None
+        known.latest = MacNews(
+            server, address, known.mac, known.pin, contested=False, pinned=True,
+            times=known.untold + 1,
+        )  # fmt: skip
+        return self._told(known, known.latest, now)
+
+    def _told(self, known: _History, news: MacNews, now: float) -> MacNews | None:
+        """Return the news if they are to be told, and bounds allow it; else count them."""
+        if known.latest is None or self._limiter.due(now) > now or not known.limiter.allows(now):
             known.untold += 1
             return None
         self._limiter.spend(now)
         known.untold = 0
         return news
+
+    def unanswered(self, address: Address, pin: Mac | None) -> None:
+        """Forget what was answered for a server by another pin; now nobody answers for it."""
+        known = self._histories.get(address)
+        if known is not None and known.pin != pin:
+            del self._histories[address]
 
     def keep_to(self, addresses: Collection[Address]) -> None:
         """Forget all other servers."""

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo test test-unit test-long lint bench clean lock test-machines test-pythons
+.PHONY: help setup wheel demo test test-unit test-long lint bench clean lock test-machines test-pythons bench-machines
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
@@ -49,6 +49,10 @@ lint: setup  ## ruff, mypy --strict, clang-format, layers
 
 bench: setup  ## run the benchmarks and write docs/performance.md
 	@$(PY) -m bench
+
+bench-machines:  ## count instructions of a packet in an emulated machine, beside IPVS and DNAT
+	@setup/setup.sh machines
+	@$(PY) -m bench machines
 
 lock:  ## renew the locked Python dependencies (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -o setup/runtime.txt

@@ -39,6 +39,7 @@ DOCUMENT: dict[str, Any] = {
         "file": "/etc/shunt/shunt.yaml",
         "claims": [],
         "missing_interfaces": [],
+        "refused_interfaces": {},
         "held": [],
         "server_macs": [],
         "loops": {"sweep": {"age": 3.0, "late": None, "overdue": False, "failing": None}},

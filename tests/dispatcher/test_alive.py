@@ -116,9 +116,13 @@ def test_the_end_of_work_is_an_alarm() -> None:
     assert alive(loops) == "last check 0.2 s ago, sweep 75 s ago, neighbours read 0.1 s ago"
     document = {
         "loops": loops, "missing_interfaces": ["eth0", "eth7"], "server_macs": [],
+        "refused_interfaces": {"eth1": "it already carries another program"},
         "held": [{"address": "192.0.2.10", "interface": "lo", "remedy": "ip address del it"}],
     }  # fmt: skip
-    swept, read, gone, held = alarms({"daemon": document, "interfaces": {"eth0": {"mode": "gone"}}})
+    swept, read, gone, refused, held = alarms(
+        {"daemon": document, "interfaces": {"eth0": {"mode": "gone"}}}
+    )
+    assert refused.startswith("interface eth1: it already carries another program")
     assert "ip address del it" in held
     assert "eth7" in gone
     assert swept.startswith("the sweep that settles slots: nothing for 75 s")

@@ -121,6 +121,7 @@ async def test_one_interface_that_is_refused_keeps_nothing_else_from_being_follo
         for _ in range(4):
             await watching.adapt()
         assert watching.missing == set(), "it is there, though refused"
+        assert set(watching.refused) == {"eth1"}, "which status says"
         assert stub.plane.links["eth0"] == 5, "the other one is tried, though it comes later"
         assert stub.steps.count("held") == 1
         before = stub.steps.count("announce")
@@ -155,6 +156,8 @@ async def test_what_was_refused_is_tried_again_told_once_and_announced(
         assert stub.plane.links["eth1"] == 4
         assert stub.steps.count("announce") == before + 1
         assert stub.steps.count("wake") == before + 1
+        await watching.adapt()
+        assert not watching.refused
     assert lines[-1]["interfaces"] == ["eth1"]
 
 

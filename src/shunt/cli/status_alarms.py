@@ -51,6 +51,10 @@ def alarms(document: Mapping[str, Any]) -> tuple[str, ...]:
         for name in daemon["missing_interfaces"]
         if name not in document["interfaces"]
     )
+    refused = (
+        f"interface {name}: {reason}; nothing is taken on it, and it is tried again"
+        for name, reason in daemon["refused_interfaces"].items()
+    )
     held = (
         f"this host itself holds {each['address']}: checks there could not run, and whoever was up "
         f"stays up. Remove it: {each['remedy']}"
@@ -61,7 +65,7 @@ def alarms(document: Mapping[str, Any]) -> tuple[str, ...]:
         f"{each['before']}: {each['reason']}"
         for each in daemon["server_macs"]
     )
-    return (*_of_loops(daemon["loops"]), *missing, *held, *macs)
+    return (*_of_loops(daemon["loops"]), *missing, *refused, *held, *macs)
 
 
 def _of_loops(loops: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -82,6 +82,7 @@ class Commands:
                 "announced": daemon.announcer.rounds,
                 "announcing_failed": dict(daemon.announcer.failures),
                 "missing_interfaces": sorted(daemon.following.missing),
+                "refused_interfaces": dict(daemon.following.refused),
                 "held": [
                     {
                         "address": str(each.address),

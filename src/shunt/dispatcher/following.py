@@ -48,6 +48,11 @@ class Following:
         return self._followed.missing
 
     @property
+    def refused(self) -> Mapping[str, str]:
+        """Return why an interface that is there has no program, by its name."""
+        return self._refused
+
+    @property
     def held(self) -> frozenset[LocalAddress]:
         """Return the cluster addresses that the host itself holds."""
         return self._followed.held

@@ -101,4 +101,4 @@ def as_it_was(scene: Scene, usual: str) -> None:
         scene.ask("unquiesce", server=name)
         scene.ask("weight", server=name, weight=None)
     eventually(lambda: {r["weight"] for r in scene.servers().values()} == {10}, "all are up")
-    assert scene.fetch(60).keys() == {"a", "b", "c"}
+    eventually(lambda: scene.fetch(60).keys() == {"a", "b", "c"}, "all are asked")

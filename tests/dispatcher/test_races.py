@@ -112,10 +112,16 @@ async def test_a_reload_meanwhile_is_not_undone_by_who_attaches_anew(
     monkeypatch.setattr(Surroundings, "look", look)
     monkeypatch.setattr("shunt.dispatcher.following.Groups", lambda _: SimpleNamespace(follow=len))
     attached: list[tuple[str, ...]] = []
+
+    def attach_each(found: tuple[Any, ...], *_: object) -> dict[str, Any]:
+        attached.append(tuple(link.name for link in found))
+        return {}
+
     engine = SimpleNamespace(
         config=before,
         attached=dict,
-        attach=lambda found, *_: attached.append(tuple(link.name for link in found)),
+        attach_each=attach_each,
+        detach_others=lambda _: None,
         write_addresses=lambda: None,
         plane=None,
     )

@@ -54,6 +54,7 @@ def test_a_host_that_takes_the_cluster_address_answers_no_check(direct_return: T
     eventually(lambda: all(row["untold"] for row in checks(running).values()), "none is checked")
     webs["a"].process.kill()
     made = status(running)["health"]["checks"]
+    eventually(lambda: status(running)["daemon"]["held"], "the host is seen to hold it")
     said = running.shunt("status", check=False)
     assert said.status == 1
     assert f"ip address del {FOUR}/32 dev lo" in " ".join(said.stdout.split())

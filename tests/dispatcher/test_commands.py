@@ -106,6 +106,7 @@ async def test_a_check_by_hand_is_made_beside_the_event_loop(
     daemon = SimpleNamespace(health=SimpleNamespace(once=once))
     client = SimpleNamespace(is_trusted=False, while_there=while_there)
     asked = Commands(cast("Daemon", daemon)).advise(ADVISE, cast("Client", client))
-    assert await asyncio.wait_for(asked, 60) == {"up": True}
+    async with asyncio.timeout(60):
+        assert await asked == {"up": True}
     assert len(makers) == 1
     assert threading.get_ident() not in makers
